@@ -79,7 +79,7 @@ def spans(times: "pd.Index[Any]", step: pd.Timedelta) -> str:
 
 def describe(candles: pd.DataFrame, step: pd.Timedelta, label: str) -> None:
     """Print what ``data/README.md`` must admit: missing candles and candles without a trade."""
-    expected: "pd.Index[Any]" = pd.date_range(candles.index[0], candles.index[-1], freq=step)
+    expected: pd.Index[Any] = pd.date_range(candles.index[0], candles.index[-1], freq=step)
     print(f"{label}: {len(candles)} rows, {candles.index[0]} to {candles.index[-1]}")
     print(f"  missing: {spans(expected.difference(candles.index), step)}")
     still = candles[candles["volume"] == 0]
