@@ -1,0 +1,213 @@
+"""Causal indicators: (n,) float64 in, (n,) out, NaN until warm.
+
+``from backtest import indicators as ta``. TA-Lib does the arithmetic (https://ta-lib.org), so the values are those of
+charts and other libraries. Every function is causal: the value at row *t* depends on rows 0 to *t* alone, so a longer
+history never changes a value that was already known, not even in its last bit. Leading NaN, such as the warm-up of
+another indicator, count as "not there yet"; a NaN after the first value spreads to the rows that need it, and with a
+moving sum to all that follow. Arrays shorter than the warm-up give NaN in every row, empty ones an empty array.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backtest.errors import InvalidSettingError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from backtest.model.candles import Candles
+
+    FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
+
+__all__ = [
+    "adx",
+    "atr",
+    "bbands",
+    "crossed_above",
+    "crossed_below",
+    "ema",
+    "highest",
+    "lowest",
+    "macd",
+    "previous",
+    "roc",
+    "rsi",
+    "sma",
+    "stddev",
+    "stoch",
+    "true_range",
+    "wma",
+]
+
+_MOST = 100_000
+"""TA-Lib's own limit for a period."""
+
+
+def sma(x: ArrayLike, n: int) -> FloatArray:
+    """Return the simple moving average of ``n`` rows; warm from row ``n - 1``."""
+    import talib
+
+    return talib.SMA(_column("sma", x), _whole("sma", "n", n, 2))
+
+
+def ema(x: ArrayLike, n: int) -> FloatArray:
+    """Return the exponential moving average, weight ``2 / (n + 1)``, begun with the mean of the first ``n`` rows."""
+    import talib
+
+    return talib.EMA(_column("ema", x), _whole("ema", "n", n, 2))
+
+
+def wma(x: ArrayLike, n: int) -> FloatArray:
+    """Return the linearly weighted moving average of ``n`` rows, the newest weighing ``n``, the oldest 1."""
+    import talib
+
+    return talib.WMA(_column("wma", x), _whole("wma", "n", n, 2))
+
+
+def rsi(x: ArrayLike, n: int = 14) -> FloatArray:
+    """Return Wilder's relative strength index, 0 to 100; warm from row ``n``.
+
+    Where nothing moved TA-Lib says 0, not 50: on an illiquid market ask for a moved price before calling 0 oversold.
+    """
+    import talib
+
+    return talib.RSI(_column("rsi", x), _whole("rsi", "n", n, 2))
+
+
+def roc(x: ArrayLike, n: int = 10) -> FloatArray:
+    """Return the rate of change over ``n`` rows, in percent."""
+    import talib
+
+    return talib.ROC(_column("roc", x), _whole("roc", "n", n, 1))
+
+
+def stddev(x: ArrayLike, n: int = 20) -> FloatArray:
+    """Return the standard deviation of ``n`` rows (of the population: divided by ``n``), in units of ``x``."""
+    import talib
+
+    return talib.STDDEV(_column("stddev", x), _whole("stddev", "n", n, 2))
+
+
+def highest(x: ArrayLike, n: int) -> FloatArray:
+    """Return the highest of the last ``n`` rows, this one included."""
+    import talib
+
+    return talib.MAX(_column("highest", x), _whole("highest", "n", n, 2))
+
+
+def lowest(x: ArrayLike, n: int) -> FloatArray:
+    """Return the lowest of the last ``n`` rows, this one included."""
+    import talib
+
+    return talib.MIN(_column("lowest", x), _whole("lowest", "n", n, 2))
+
+
+def macd(x: ArrayLike, fast: int = 12, slow: int = 26, signal: int = 9) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return MACD line, signal line and histogram (line minus signal), all warm from row ``slow + signal - 2``.
+
+    Raises
+    ------
+    InvalidSettingError
+        Unless ``2 <= fast < slow``.
+    """
+    import talib
+
+    if _whole("macd", "fast", fast, 2) >= _whole("macd", "slow", slow, 2):
+        raise InvalidSettingError(f"macd needs fast below slow, was fast={fast}, slow={slow}")
+    return talib.MACD(_column("macd", x), fast, slow, _whole("macd", "signal", signal, 1))
+
+
+def bbands(x: ArrayLike, n: int = 20, width: float = 2.0) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return upper, middle and lower Bollinger band: the SMA and ``width`` standard deviations around it."""
+    import talib
+
+    if isinstance(width, bool) or not 0.0 < width < np.inf:
+        raise InvalidSettingError(f"bbands needs a width above 0, was {width!r}")
+    return talib.BBANDS(_column("bbands", x), _whole("bbands", "n", n, 2), float(width), float(width))
+
+
+def true_range(candles: Candles) -> FloatArray:
+    """Return the true range: the candle's span, stretched to the previous close; NaN in row 0."""
+    import talib
+
+    return talib.TRANGE(candles.high, candles.low, candles.close)
+
+
+def atr(candles: Candles, n: int = 14) -> FloatArray:
+    """Return Wilder's average true range, in quote currency; warm from row ``n``."""
+    import talib
+
+    return talib.ATR(candles.high, candles.low, candles.close, _whole("atr", "n", n, 1))
+
+
+def adx(candles: Candles, n: int = 14) -> FloatArray:
+    """Return Wilder's average directional index, 0 to 100; warm from row ``2 n - 1``."""
+    import talib
+
+    return talib.ADX(candles.high, candles.low, candles.close, _whole("adx", "n", n, 2))
+
+
+def stoch(candles: Candles, n: int = 14, smooth: int = 3, signal: int = 3) -> tuple[FloatArray, FloatArray]:
+    """Return the slow stochastic, 0 to 100: %K of ``n`` rows, an SMA of ``smooth``, and %D, its SMA of ``signal``."""
+    import talib
+
+    return talib.STOCH(
+        candles.high,
+        candles.low,
+        candles.close,
+        fastk_period=_whole("stoch", "n", n, 1),
+        slowk_period=_whole("stoch", "smooth", smooth, 1),
+        slowd_period=_whole("stoch", "signal", signal, 1),
+    )
+
+
+def previous(x: ArrayLike, k: int = 1) -> FloatArray:
+    """Return ``x`` as it was ``k`` rows ago; NaN in the first ``k`` rows."""
+    column = _column("previous", x)
+    k = _whole("previous", "k", k, 1)
+    shifted = np.empty_like(column)
+    shifted[:k] = np.nan
+    shifted[k:] = column[:-k]
+    return shifted
+
+
+def crossed_above(a: ArrayLike, b: ArrayLike) -> BoolArray:
+    """Return where ``a`` is above ``b`` and was not in the row before; False where any of the four values is NaN.
+
+    Either of the two may be a single number: ``crossed_above(rsi, 30)``.
+    """
+    return _crossed("crossed_above", a, b, np.greater, np.less_equal)
+
+
+def crossed_below(a: ArrayLike, b: ArrayLike) -> BoolArray:
+    """Return where ``a`` is below ``b`` and was not in the row before; False where any of the four values is NaN."""
+    return _crossed("crossed_below", a, b, np.less, np.greater_equal)
+
+
+def _crossed(function: str, a: ArrayLike, b: ArrayLike, beyond: np.ufunc, before: np.ufunc) -> BoolArray:
+    # two comparisons, each False for NaN, and one pass over bytes: no isnan, no float temporaries
+    left, right = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if max(left.ndim, right.ndim) != 1 or (left.ndim == right.ndim and len(left) != len(right)):
+        shapes = f"{left.shape} and {right.shape}"
+        raise InvalidSettingError(f"{function} needs two columns of one length, or a column and a number, had {shapes}")
+    crossed: BoolArray = beyond(left, right)
+    crossed[1:] &= before(left, right)[:-1]
+    crossed[:1] = False
+    return crossed
+
+
+def _column(function: str, x: ArrayLike) -> FloatArray:
+    column: FloatArray = np.ascontiguousarray(x, np.float64)
+    if column.ndim != 1 or np.ndim(x) != 1:
+        raise InvalidSettingError(f"{function} needs one column, (n,), had shape {np.shape(x)}")
+    return column
+
+
+def _whole(function: str, name: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= _MOST:
+        raise InvalidSettingError(f"{function} needs a whole number {name} from {least} to {_MOST}, was {value!r}")
+    return int(value)
