@@ -1,0 +1,236 @@
+"""Store: candles and funding rates on disk, by exchange, symbol, timeframe and year.
+
+::
+
+    data/candles/binance/BTC_USDT/1h/2024.parquet      the rows of a year, the same bytes for the same rows
+                                     manifest.json     sources, hashes, gaps, what was asked for and when
+                                     revised-1.parquet rows that the exchange later told differently
+                        /market.json                   tick, step and limits
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from backtest.errors import DataUnavailableError
+from backtest.market_data import columns as rows_of
+from backtest.market_data.columns import CANDLE_NAMES, RATE_NAMES, Columns
+from backtest.market_data.disk import Disk, LocalDisk
+from backtest.market_data.manifest import Fetch, Manifest, Refused, Revision, Year
+from backtest.market_data.parquet import column_bytes, column_hash, read_columns
+from backtest.market_data.ranges import Range, holes, without
+from backtest.market_data.remote import RemoteDisk
+from backtest.market_data.series import FUNDING, Series
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+
+    from backtest.model.candles import Candles
+
+__all__ = ["DEFAULT_ROOT", "Added", "Store"]
+
+DEFAULT_ROOT = "data/candles"
+
+
+class Added(NamedTuple):
+    """Rows that were new, and rows that differ from those in the store (kept apart, see :class:`Revision`)."""
+
+    rows: int
+    revised: int
+
+
+class Store:
+    """Rows by series; what is in it stays in it.
+
+    Every file is replaced in one step, so a crash leaves the old one or the new one. Several processes may write a
+    local store at once, a lock keeps them apart; a remote store has one writer at a time.
+
+    Parameters
+    ----------
+    root
+        A folder (made when first written to), or any fsspec URL, ``"s3://bucket/candles"``. Default ``data/candles``.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        place = str(root if root is not None else DEFAULT_ROOT)
+        local = place.removeprefix("file://") if place.startswith("file://") else place
+        self.disk: Disk = RemoteDisk(place) if "://" in local else LocalDisk(Path(local).expanduser())
+
+    def __str__(self) -> str:
+        return str(self.disk)
+
+    def series(self) -> list[Series]:
+        """Return what the store holds, in order."""
+        found = []
+        for exchange in self.disk.names(""):
+            for symbol in self.disk.names(exchange):
+                folders = [f"{exchange}/{symbol}/{name}" for name in self.disk.names(f"{exchange}/{symbol}")]
+                found += [s for s in map(Series.of_folder, folders) if s is not None and self.years(s)]
+        return sorted(found)
+
+    def years(self, series: Series) -> list[int]:
+        """Return the years of which there is a file."""
+        names = self.disk.names(series.folder)
+        return [int(name[:4]) for name in names if re.fullmatch(r"\d{4}\.parquet", name)]
+
+    def manifest(self, series: Series) -> Manifest:
+        """Return what is known about a series; an empty manifest for one that is not there."""
+        path = f"{series.folder}/manifest.json"
+        data = self.disk.read(path)
+        return Manifest() if data is None else Manifest.from_json(data, f"{self.disk}/{path}")
+
+    def candles(self, series: Series, start: int | None = None, end: int | None = None) -> Candles:
+        """Return validated candles that open in ``[start, end)``; none where the store has none."""
+        return rows_of.as_candles(self.columns(series, start, end), series)
+
+    def columns(self, series: Series, start: int | None = None, end: int | None = None) -> Columns:
+        """Return the rows in ``[start, end)``, read year by year into columns allocated once.
+
+        Raises
+        ------
+        DataUnavailableError
+            For a file that is damaged.
+        """
+        lowest, highest = (None if start is None else _year_of(start)), (None if end is None else _year_of(end - 1))
+        years = [y for y in self.years(series) if (lowest is None or y >= lowest) and (highest is None or y <= highest)]
+        found = self.read(series, [f"{year}.parquet" for year in years])
+        first = 0 if start is None else int(np.searchsorted(found["time"], start))
+        last = len(found["time"]) if end is None else int(np.searchsorted(found["time"], end))
+        return rows_of.taken(found, slice(first, last))
+
+    def missing(self, series: Series, start: int, end: int) -> list[Range]:
+        """Return the parts of ``[start, end)`` for which no source has answered yet."""
+        return without((start, end), self.manifest(series).asked)
+
+    def add(
+        self,
+        series: Series,
+        columns: Columns,
+        *,
+        asked: Sequence[Range],
+        source: str,
+        at: str | None = None,
+        refused: Sequence[Refused] = (),
+    ) -> Added:
+        """Put rows among those that are there: before, after or between them.
+
+        A row whose time is known stays as it was; where the new one differs it is written to a file of its own and
+        counted. Which rows came first or together does not change the bytes of the year files.
+
+        Parameters
+        ----------
+        asked
+            The stretches of time for which the source has answered, with rows or without.
+        source
+            The exchange's name, or ``file:NAME``.
+        at
+            When, as ISO text; parts of one run share it. None is now.
+
+        Raises
+        ------
+        StorageError
+            Where the disk refuses, or another process does not finish writing.
+        DataUnavailableError
+            Where a file of the same year is damaged.
+        """
+        moment = at or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with self.disk.lock(series.folder):
+            manifest = self.manifest(series)
+            added = [self._add_year(series, manifest, year, part) for year, part in _by_year(columns)]
+            revised = self._keep_revised(series, manifest, [part.revised for part in added], moment, source)
+            manifest.answered(list(asked))
+            manifest.refuse(list(refused))
+            rows = sum(part.added for part in added)
+            if asked:
+                manifest.record(Fetch(moment, source, rows, min(a for a, _ in asked), max(b for _, b in asked)))
+            self.write_manifest(series, manifest)
+        return Added(rows, revised)
+
+    def read(self, series: Series, names: Sequence[str]) -> Columns:
+        """Return the rows of files of a series, one file after another."""
+        columns = RATE_NAMES if series.kind == FUNDING else CANDLE_NAMES
+        try:
+            return read_columns([self.disk.source(f"{series.folder}/{name}") for name in names], columns)
+        except (OSError, ValueError, KeyError) as error:  # what arrow raises derives from these
+            where = f"{self.disk}/{series.folder}"
+            raise DataUnavailableError(
+                f"a file among {', '.join(names)} in {where} is damaged ({_first_line(error)}); "
+                f"`backtest data repair` sets it aside and fetches its rows again"
+            ) from error
+
+    def write_year(self, series: Series, manifest: Manifest, year: int, columns: Columns) -> None:
+        """Put a year's file in its place and note it; the caller holds the lock and writes the manifest."""
+        digest = column_hash(columns)
+        about = {"exchange": series.exchange, "symbol": series.symbol, "timeframe": series.timeframe}
+        data = column_bytes(columns, {**about, "kind": series.kind, "sha256": digest})
+        self.disk.write(f"{series.folder}/{year}.parquet", data)
+        manifest.years[str(year)] = year_entry(columns, series, digest)
+
+    def write_manifest(self, series: Series, manifest: Manifest) -> None:
+        """Put the manifest in its place; the caller holds the lock."""
+        self.disk.write(f"{series.folder}/manifest.json", manifest.to_json(series))
+
+    def next_name(self, series: Series, prefix: str) -> str:
+        """Return the first free name ``prefix-1.parquet``, ``prefix-2.parquet`` ... of a series."""
+        taken = set(self.disk.names(series.folder))
+        number = 1
+        while f"{prefix}-{number}.parquet" in taken:
+            number += 1
+        return f"{prefix}-{number}.parquet"
+
+    def _add_year(self, series: Series, manifest: Manifest, year: int, columns: Columns) -> rows_of.Merged:
+        name = f"{year}.parquet"
+        there = name in self.disk.names(series.folder)
+        old = self.read(series, [name] if there else [])
+        result = rows_of.merged(old, columns)
+        if result.added:
+            self.write_year(series, manifest, year, result.columns)
+        elif (entry := manifest.years.get(str(year))) is None or entry.rows != len(old["time"]):
+            # a run was killed between a file and its manifest
+            manifest.years[str(year)] = year_entry(old, series, column_hash(old))
+        return result
+
+    def _keep_revised(self, series: Series, manifest: Manifest, parts: list[Columns], moment: str, source: str) -> int:
+        parts = [part for part in parts if len(part["time"])]
+        if not parts:
+            return 0
+        revised = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        for known in manifest.revisions:
+            if not known.taken:
+                revised = rows_of.unseen(revised, self.read(series, [known.file]))
+        time = revised["time"]
+        if len(time):
+            name = self.next_name(series, "revised")
+            about = {"exchange": series.exchange, "symbol": series.symbol, "timeframe": series.timeframe}
+            self.disk.write(f"{series.folder}/{name}", column_bytes(revised, {**about, "kind": series.kind}))
+            entry = Revision(name, len(time), int(time[0]), int(time[-1]), moment, source)
+            manifest.revisions.append(entry)
+        return len(time)
+
+
+def year_entry(columns: Columns, series: Series, digest: str) -> Year:
+    """Return what the manifest says about the rows of a year."""
+    time = columns["time"]
+    gaps = holes(time, series.length) if series.length else []
+    return Year(len(time), digest, int(time[0]), int(time[-1]), tuple(gaps))
+
+
+def _by_year(columns: Columns) -> Iterator[tuple[int, Columns]]:
+    years = columns["time"].view("M8[ms]").astype("M8[Y]").astype(np.int64) + 1970
+    for year in np.unique(years):
+        yield int(year), rows_of.taken(columns, years == year)
+
+
+def _year_of(moment: int) -> int:
+    return int(np.datetime64(moment, "ms").astype("M8[Y]").astype(np.int64)) + 1970
+
+
+def _first_line(error: Exception) -> str:
+    text: Any = str(error)
+    return text.splitlines()[0] if text else type(error).__name__
