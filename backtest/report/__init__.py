@@ -1,0 +1,1 @@
+"""What a run meant, drawn and written from its saved tables: statistics, charts, console, notebook and page."""

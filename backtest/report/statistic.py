@@ -1,0 +1,118 @@
+"""Statistic: one number with its unit, its definition and, where it has no value, the reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from backtest.report import text
+from backtest.report.tables import Interval
+
+__all__ = ["Statistic", "Statistics", "undefined"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """One number of a report.
+
+    Attributes
+    ----------
+    key, label, group
+        ``"sharpe"``, ``"Sharpe ratio"``, ``"Account"``.
+    value
+        None where it is not defined; never NaN, never infinite.
+    unit
+        ``return`` (fraction, signed), ``fraction``, ``money``, ``gain`` (money, signed), ``ratio``, ``count``, ``ms``,
+        ``days`` or ``per day``.
+    definition
+        How it is computed, in one sentence.
+    hold
+        The same number of buy and hold, where it makes sense.
+    reason
+        Why there is no value.
+    """
+
+    key: str
+    label: str
+    value: float | None
+    unit: str
+    definition: str
+    group: str
+    hold: float | None = None
+    reason: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The value as people read it."""
+        return text.value(self.value, self.unit)
+
+    @property
+    def hold_shown(self) -> str:
+        """The value of buy and hold as people read it; empty where there is none."""
+        return "" if self.hold is None else text.value(self.hold, self.unit)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Statistics(Mapping[str, float | None]):
+    """The statistics of a run: a mapping from key to value, with everything else in :attr:`rows`.
+
+    Attributes
+    ----------
+    rows
+        Every statistic, in the order in which it is shown.
+    interval
+        Total return under the three intrabar modes (L2.3); None where it was not computed.
+    mode
+        The mode in which the trades were made.
+    """
+
+    rows: tuple[Statistic, ...]
+    interval: Interval | None = None
+    mode: str = "pessimistic"
+
+    def __getitem__(self, key: str) -> float | None:
+        return self.row(key).value
+
+    def __iter__(self) -> Iterator[str]:
+        return (row.key for row in self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        wide = max((len(row.label) for row in self.rows), default=0)
+        lines = [f"{row.label:<{wide}}  {row.shown:>16}  {row.hold_shown:>16}".rstrip() for row in self.rows]
+        return "\n".join([f"{'':<{wide}}  {'strategy':>16}  {'buy and hold':>16}", *lines, self.interval_sentence])
+
+    def row(self, key: str) -> Statistic:
+        """Return the statistic of this key with its unit and definition."""
+        for row in self.rows:
+            if row.key == key:
+                return row
+        raise KeyError(key)
+
+    @property
+    def groups(self) -> dict[str, list[Statistic]]:
+        """The statistics by group, in order."""
+        groups: dict[str, list[Statistic]] = {}
+        for row in self.rows:
+            groups.setdefault(row.group, []).append(row)
+        return groups
+
+    @property
+    def interval_sentence(self) -> str:
+        """The total return under the three modes, in one sentence."""
+        if self.interval is None:
+            return f"Total return under one reading of the candles only ({self.mode}); the other two were not computed."
+        parts = [f"{mode} {text.percent(one, signed=True)}" for mode, one in self.interval._asdict().items()]
+        return f"Total return by reading of the candles: {', '.join(parts)}; the figures here are {self.mode}."
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return plain JSON values by key."""
+        return {row.key: row.value for row in self.rows}
+
+
+def undefined(number: float) -> float | None:
+    """Return the number, or None where it is NaN or infinite."""
+    return float(number) if math.isfinite(number) else None

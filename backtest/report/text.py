@@ -1,0 +1,102 @@
+"""Text of numbers and times, as people read them: percent, money, prices, UTC times, durations."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from backtest.model.grid import decimal_text
+
+__all__ = ["count", "day", "duration", "money", "percent", "plural", "price", "ratio", "value", "when"]
+
+MISSING = "n/a"
+
+_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
+
+
+def percent(fraction: float | None, *, signed: bool = False, digits: int = 2) -> str:
+    """Return ``3.12 %`` for 0.0312; ``signed`` puts a plus before gains."""
+    if fraction is None or not math.isfinite(fraction):
+        return MISSING
+    text = f"{100.0 * fraction:{'+' if signed else ''},.{digits}f}"
+    if float(text.replace(",", "")) == 0.0:  # never "-0.00"
+        text = f"{0.0:.{digits}f}"
+    return f"{text} %"
+
+
+def money(amount: float | None, *, signed: bool = False) -> str:
+    """Return an amount with two decimals, or with four digits that count where it is below 0.1."""
+    if amount is None or not math.isfinite(amount):
+        return MISSING
+    if amount == 0.0:
+        return "0.00"
+    plus = "+" if signed and amount > 0.0 else ""
+    if abs(amount) < 0.1:
+        return plus + decimal_text(float(f"{amount:.4g}"))
+    return f"{plus}{amount:,.2f}"
+
+
+def price(level: float | None) -> str:
+    """Return a price or quantity with at most ten digits that count, never with an exponent."""
+    if level is None or not math.isfinite(level):
+        return MISSING
+    return decimal_text(float(f"{level:.10g}"))
+
+
+def ratio(number: float | None) -> str:
+    """Return a ratio with two decimals."""
+    return MISSING if number is None or not math.isfinite(number) else f"{number:,.2f}"
+
+
+def count(number: float | None) -> str:
+    """Return a whole number with thousands apart."""
+    return MISSING if number is None else f"{int(number):,}"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return ``1 trade`` or ``2 trades``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def when(time: int) -> str:
+    """Return ``2024-01-31 12:00`` for UTC milliseconds; seconds only where there are any."""
+    moment = datetime.fromtimestamp(time / 1000, UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S" if time % 60_000 else "%Y-%m-%d %H:%M")
+
+
+def day(time: int) -> str:
+    """Return ``2024-01-31`` for UTC milliseconds."""
+    return datetime.fromtimestamp(time / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def duration(span: float | None) -> str:
+    """Return milliseconds in their two largest units: ``3 d 4 h``."""
+    if span is None or not math.isfinite(span):
+        return MISSING
+    left = round(span)
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        number, left = divmod(left, size)
+        if number or parts:
+            parts.append(f"{number} {unit}" if number else "")
+        if len(parts) == 2:
+            break
+    return " ".join(part for part in parts if part) or "0 min"
+
+
+def value(number: float | None, unit: str) -> str:
+    """Return a statistic in its unit: ``fraction``, ``return``, ``money``, ``ratio``, ``count``, ``ms``, ``days``."""
+    if unit == "days":
+        return MISSING if number is None else plural(int(number), "day")
+    if unit == "per day":
+        return MISSING if number is None else f"{number:,.3g} a day"
+    form = {
+        "fraction": percent,
+        "return": lambda one: percent(one, signed=True),
+        "money": money,
+        "gain": lambda one: money(one, signed=True),
+        "ratio": ratio,
+        "count": count,
+        "ms": duration,
+    }[unit]
+    return form(number)

@@ -1,0 +1,236 @@
+"""Statistics against their definitions, and the cases in which they have none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from backtest.report.daily import DAY, daily_equity, drawdowns, hold_curve, longest_drawdown
+from backtest.report.metrics import account_figures, exposure, statistics
+from tests.unit.test_report_tables import HOUR, START, TRADE_COLUMNS, changed, sample_tables
+
+if TYPE_CHECKING:
+    from backtest.report.tables import ResultTables
+
+
+def curve(*values: float, step: int = DAY) -> ResultTables:
+    """A run of one candle a step, whose equity at each close is given."""
+    n = len(values)
+    time = START + np.arange(n, dtype=np.int64) * step
+    prices = {name: np.linspace(100.0, 110.0, n) for name in ("open", "high", "low", "close")}
+    tables = sample_tables(2)
+    manifest = {**tables.manifest, "candles": {"BTC/USDT": {"timeframe": "1d" if step == DAY else "1h"}}}
+    frame = pd.DataFrame({"time": time, **prices, "volume": np.ones(n)})
+    equity = pd.DataFrame({"time": time + step, "equity": np.array(values, float)})
+    return replace(tables, manifest=manifest, candles={"BTC/USDT": frame}, equity=equity, trades=trades())
+
+
+def trades(*rows: dict[str, Any]) -> pd.DataFrame:
+    plain = {
+        "signal": "s",
+        "symbol": "BTC/USDT",
+        "side": 1,
+        "quantity": 1.0,
+        "average_entry": 100.0,
+        "average_exit": 101.0,
+    }
+    plain |= {"realised": 0.0, "fees": 1.0, "funding": 0.5, "margin": 100.0, "invest": 0.1, "exit": "stop_hit"}
+    plain |= {"targets_hit": 0, "ambiguous": False, "open": False, "entry_time": START, "exit_time": START + HOUR}
+    full = [{**plain, "return": row["pnl"] / 100.0, **row} for row in rows]
+    return pd.DataFrame(full, columns=TRADE_COLUMNS).astype({"entry_time": "int64", "exit_time": "int64", "open": bool})
+
+
+def test_a_day_ends_with_the_last_equity_known_by_midnight() -> None:
+    time = np.array([START + HOUR, START + DAY, START + DAY + HOUR, START + 3 * DAY + HOUR])
+    ends, values = daily_equity(time, np.array([1.0, 2.0, 3.0, 4.0]))
+    assert (ends - START).tolist() == [DAY, 2 * DAY, 3 * DAY, 4 * DAY]
+    assert values.tolist() == [2.0, 3.0, 3.0, 4.0]  # the day without candles carries
+
+
+def test_ratios_by_their_formulas() -> None:
+    values = np.array([10_100.0, 9_900.0, 10_300.0, 10_200.0, 10_500.0])
+    stats = statistics(curve(*values))
+    returns = values / np.r_[10_000.0, values[:-1]] - 1.0
+    down = np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)) * np.sqrt(365.0)
+    cagr = 1.05 ** (365.0 / 5.0) - 1.0
+    deepest = 9_900.0 / 10_100.0 - 1.0
+    expected = {
+        "final_equity": 10_500.0,
+        "total_return": 0.05,
+        "cagr": cagr,
+        "volatility": returns.std(ddof=1) * np.sqrt(365.0),
+        "sharpe": returns.mean() / returns.std(ddof=1) * np.sqrt(365.0),
+        "sortino": returns.mean() * 365.0 / down,
+        "calmar": cagr / -deepest,
+        "max_drawdown": deepest,
+        "longest_drawdown": 1,
+    }
+    assert {key: stats[key] for key in expected} == pytest.approx(expected)
+
+
+def test_hourly_equity_is_judged_by_days() -> None:
+    rng = np.random.default_rng(3)
+    hourly = 10_000.0 * np.exp(np.cumsum(rng.normal(0.0, 0.004, 24 * 20)))
+    by_hour, by_day = statistics(curve(*hourly, step=HOUR)), statistics(curve(*hourly[23::24]))
+    for key in ("sharpe", "sortino", "calmar", "volatility", "max_drawdown", "longest_drawdown", "cagr"):
+        assert by_hour[key] == by_day[key]
+
+
+UNDEFINED: dict[str, tuple[tuple[float, ...], str, str]] = {
+    "one day has no Sharpe ratio": ((10_100.0,), "sharpe", "needs two days or more"),
+    "one day has no yearly growth": ((10_100.0,), "cagr", "needs two days or more"),
+    "equal days have no Sharpe ratio": ((10_000.0, 10_000.0, 10_000.0), "sharpe", "every day returned the same"),
+    "no losing day, no Sortino ratio": ((10_100.0, 10_300.0), "sortino", "no day lost"),
+    "no drawdown, no Calmar ratio": ((10_100.0, 10_300.0), "calmar", "there was no drawdown"),
+    "growth beyond floats": ((1e10, 1e17), "cagr", "too large to compute"),
+    "ruin has no ratios": ((10_000.0, 0.0, 5.0), "sharpe", "equity fell to 0 or below, and returns need it above"),
+    "no candles": ((), "total_return", "no candles"),
+}
+
+
+@pytest.mark.parametrize(("values", "key", "reason"), UNDEFINED.values(), ids=UNDEFINED)
+def test_what_is_not_defined_is_none_with_a_reason(values: tuple[float, ...], key: str, reason: str) -> None:
+    row = statistics(curve(*values)).row(key)
+    assert (row.value, row.reason, row.shown) == (None, reason, "n/a")
+
+
+@pytest.mark.parametrize("values", [case[0] for case in UNDEFINED.values()], ids=UNDEFINED)
+def test_every_statistic_is_finite_or_has_a_reason(values: tuple[float, ...]) -> None:
+    for row in statistics(curve(*values)).rows:
+        assert (row.value is None) == bool(row.reason), row
+        assert row.value is None or np.isfinite(row.value)
+        assert row.definition
+        assert row.unit
+
+
+def test_a_drawdown_from_the_start_counts() -> None:
+    figures, _ = account_figures(10_000.0, np.array([9_000.0, 9_500.0, 10_000.0, 9_999.0, 11_000.0]))
+    assert figures["max_drawdown"] == pytest.approx(-0.1)
+    assert figures["longest_drawdown"] == 2
+
+
+def test_the_longest_drawdown_may_last_to_the_end() -> None:
+    assert longest_drawdown(drawdowns(1.0, np.array([2.0, 1.0, 2.0, 1.0, 1.5, 1.9]))) == 3
+    assert longest_drawdown(drawdowns(1.0, np.array([]))) == 0
+
+
+def test_buy_and_hold_takes_equal_parts_from_the_first_open() -> None:
+    tables = sample_tables(100, symbols=("BTC/USDT", "ETH/USDT"))
+    late = tables.candles["ETH/USDT"].iloc[40:].reset_index(drop=True)
+    tables = replace(tables, candles={**tables.candles, "ETH/USDT": late})
+    btc, eth = (tables.candles[symbol] for symbol in tables.symbols)
+    at = np.array([START, START + HOUR, START + 41 * HOUR, START + 100 * HOUR])
+    worth = [10_000.0]
+    worth.append(5_000.0 * btc["close"][0] / btc["open"][0] + 5_000.0)
+    worth += [
+        5_000.0 * btc["close"][i] / btc["open"][0] + 5_000.0 * eth["close"][i - 40] / eth["open"][0] for i in (40, 99)
+    ]
+    np.testing.assert_allclose(hold_curve(tables, at), worth)
+
+
+def test_buy_and_hold_stands_beside_the_account() -> None:
+    row = statistics(curve(10_000.0, 10_100.0, 10_200.0)).row("total_return")
+    assert (row.value, row.hold) == pytest.approx((0.02, 0.10))
+    assert (row.shown, row.hold_shown) == ("+2.00 %", "+10.00 %")
+
+
+def test_exposure_counts_candles_with_a_position() -> None:
+    tables = curve(*[10_000.0] * 10, step=HOUR)
+    spans = [(1, 2), (2, 3), (8, -1)]  # rows; -1 is still open
+    rows = [
+        {"pnl": 1.0, "entry_time": START + a * HOUR, "exit_time": START + b * HOUR if b > 0 else -1} for a, b in spans
+    ]
+    assert exposure(replace(tables, trades=trades(*rows))) == pytest.approx(0.5)  # rows 1, 2, 3, 8 and 9
+    assert exposure(tables) == 0.0
+
+
+def test_trades_are_judged_when_closed_and_open_ones_stand_apart() -> None:
+    rows = trades(
+        {"pnl": 30.0},
+        {"pnl": -10.0, "exit_time": START + 3 * HOUR, "ambiguous": True},
+        {"pnl": -5.0},
+        {"pnl": 0.0},
+        {"pnl": 500.0, "open": True, "exit_time": -1},
+    )
+    stats = statistics(replace(curve(10_000.0, 10_010.0), trades=rows))
+    expected = {
+        "trades": 4,
+        "open_trades": 1,
+        "win_rate": 0.25,
+        "average_return": 0.0375,
+        "median_return": -0.025,
+        "best_return": 0.3,
+        "worst_return": -0.1,
+        "profit_factor": 2.0,
+        "expectancy": 3.75,
+        "average_holding": 1.5 * HOUR,
+        "fees": 5.0,
+        "funding": 2.5,
+        "ambiguous_trades": 1,
+    }
+    assert {key: stats[key] for key in expected} == pytest.approx(expected)
+
+
+def test_no_trade_and_no_loss_have_reasons() -> None:
+    none = statistics(curve(10_000.0, 10_000.0))
+    assert none.row("win_rate").reason == none.row("profit_factor").reason == "no trade was closed"
+    winner = statistics(replace(curve(10_000.0, 10_000.0), trades=trades({"pnl": 1.0})))
+    assert winner.row("profit_factor").reason == "no closed trade lost"
+    assert winner["profit_factor"] is None
+
+
+def test_the_marketplace_adds_up_without_compounding() -> None:
+    rows = trades(
+        {"pnl": 10.0, "exit_time": START + 1},
+        {"pnl": -20.0, "exit_time": START + DAY + 1},
+        {"pnl": -10.0, "exit_time": START + DAY + HOUR},
+        {"pnl": 40.0, "exit_time": START + 2 * DAY, "invest": 0.2},
+        {"pnl": -90.0, "exit_time": -1, "open": True},
+    )
+    stats = statistics(replace(curve(*[10_000.0] * 73), trades=rows))  # 73 days are 2.4 months
+    expected = {
+        "cumulative": 0.01 - 0.02 - 0.01 + 0.08,
+        "monthly_return": 0.06 / 2.4,
+        "win_ratio": 0.5,
+        "daily_drawdown": -0.03,
+        "signals": 4,
+        "frequency": 4 / 73,
+    }
+    assert {key: stats[key] for key in expected} == pytest.approx(expected)
+
+
+def test_statistics_are_a_mapping_with_details() -> None:
+    stats = statistics(sample_tables(400))
+    assert dict(stats) == stats.to_dict()
+    assert len(stats) == len(stats.rows)
+    assert list(stats.groups) == ["Account", "Trades", "Marketplace"]
+    with pytest.raises(KeyError):
+        stats["sharp"]
+
+
+def test_no_total_return_is_printed_without_its_interval() -> None:
+    tables = sample_tables(400)
+    assert "pessimistic" in repr(statistics(tables))
+    assert "optimistic" in repr(statistics(tables))
+    assert "the other two were not computed" in repr(statistics(changed(tables, total_return=None)))
+
+
+def test_importing_it_loads_no_heavy_library() -> None:
+    heavy = {"empyrical", "pandas", "scipy", "matplotlib"}
+    code = f"import sys, backtest.report.metrics; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_statistics_load_no_downloader() -> None:
+    code = (
+        "import sys, numpy as np; from backtest.report.metrics import account_figures;"
+        "account_figures(1.0, np.array([1.0, 2.0]));"
+        "sys.exit(bool({'yfinance', 'pandas_datareader'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-W", "error", "-c", code], check=False).returncode == 0
