@@ -1,0 +1,1 @@
+"""The simulated venue: one compiled state machine for backtest, paper venue and live shadow book."""

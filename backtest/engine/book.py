@@ -1,0 +1,145 @@
+"""Book: calls become records, records become events and living signals."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+
+from backtest.engine.codes import (
+    C_CANCEL,
+    C_CREATE,
+    C_DCA,
+    C_REBUY,
+    C_TAKE_PROFIT,
+    C_TRAILING,
+    C_UPDATE,
+    FUTURES,
+    KINDS,
+    LEGS,
+    MARGIN,
+    NO_STOP,
+    REASONS,
+    SPOT,
+    STATUSES,
+    T_LIVE,
+    TRAILING,
+    rule_name,
+)
+from backtest.engine.records import TARGETS
+from backtest.model.calls import Call, Cancel, CreateSignal, Dca, Rebuy, TakeProfit, TrailingStop, UpdatePrices
+from backtest.model.events import Event, SignalRef
+from backtest.model.signal import LiveSignal
+
+if TYPE_CHECKING:
+    from backtest.model.market import Market
+
+__all__ = ["call_order", "event_of", "live_signal", "write_call", "write_create"]
+
+_ACCOUNTS = {None: SPOT, "SPOT": SPOT, "MARGIN": MARGIN, "FUTURES": FUTURES}
+_ORDER = {Cancel: 0, UpdatePrices: 1, TakeProfit: 2, TrailingStop: 2, CreateSignal: 3, Rebuy: 3, Dca: 3}
+
+
+def call_order(call: Call) -> int:
+    """Return the place of a call among those of one close: cancel, update, exits, entries."""
+    return _ORDER[type(call)]
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def write_create(r: Any, call: CreateSignal, market: Market) -> None:
+    """Write a create into a call record, its prices on the market's tick (L3.6)."""
+    grid, side = market.price_grid, call.side
+    down, up = grid.down, grid.up
+    buy, gain = (down, up) if side > 0 else (up, down)
+    lone_short = side < 0 and call.entry_price_min is None
+    split = call.is_split
+    r.kind, r.side, r.split = C_CREATE, side, split
+    r.account = _ACCOUNTS[call.account]
+    r.cross = call.margin_type == "CROSS" and r.account != SPOT
+    r.leverage = 1.0 if call.leverage is None else call.leverage
+    r.invest = call.invest
+    r.ttl = call.ttl_buy_order or 0
+    high = call.entry_price_max
+    r.high = buy(high) if split else (up(high) if lone_short else down(high))
+    low = call.entry_price_min
+    r.low = math.nan if low is None else (buy(low) if split else up(low))
+    r.mid = math.nan if call.entry_price_mid is None else buy(call.entry_price_mid)
+    r.share_low, r.share_mid, r.share_high = call.invest_entry_min or 0.0, call.invest_entry_mid or 0.0, call.invest_entry_max or 0.0
+    targets = r.targets
+    for k in range(TARGETS):
+        price = call.targets[k] if k < len(call.targets) else None
+        targets[k] = math.nan if price is None else gain(price)
+    r.stop = math.nan if call.stop_loss is None else buy(call.stop_loss)
+
+
+def write_call(r: Any, call: Call, market: Market, create: CreateSignal) -> None:
+    """Write a later call into a call record; ``create`` is the create of its signal, which tells side and entry."""
+    r.price = r.trail = r.trail_limit = r.low = r.mid = r.high = r.stop = r.invest = math.nan
+    r.targets[:] = math.nan
+    side = create.side
+    if isinstance(call, Cancel):
+        r.kind = C_CANCEL
+        return
+    if isinstance(call, UpdatePrices):
+        call = call.rounded(market, side, split=create.is_split, lone=create.entry_price_min is None)
+        r.kind, r.marketable = C_UPDATE, call.allow_marketable
+        r.low, r.high, r.stop = _number(call.entry_price_min), _number(call.entry_price_max), _number(call.stop_loss)
+        r.targets[:] = [_number(price) for price in call.targets]
+        return
+    if isinstance(call, CreateSignal):
+        raise TypeError("a create is written by write_create")
+    call = call.rounded(market, side)
+    if isinstance(call, Dca):
+        r.kind, r.price, r.multiplier = C_DCA, call.buy_price, call.multiplier
+        return
+    r.trail, r.trail_limit = _number(call.trailing_stop_price), _number(call.trailing_stop_limit_price)
+    if isinstance(call, TakeProfit):
+        r.kind, r.limit, r.amount = C_TAKE_PROFIT, call.order_type == "limit", call.sell_amount_relative
+        r.price = _number(call.sell_price)
+    elif isinstance(call, TrailingStop):
+        r.kind = C_TRAILING
+    else:
+        r.kind, r.low, r.high, r.invest = C_REBUY, call.buy_price_min, call.buy_price_max, _number(call.invest)
+
+
+def event_of(e: Any, ref: SignalRef, symbol: str) -> Event:
+    """Return the event of an event record."""
+    price = float(e.price)
+    average = float(e.average)
+    return Event(
+        time=int(e.time),
+        signal=ref,
+        symbol=symbol,
+        kind=KINDS[e.kind],
+        price=None if price != price else price,
+        quantity=float(e.quantity),
+        fee=float(e.fee),
+        target=int(e.target) or None,
+        average_entry=None if average != average else average,
+        open_quantity=float(e.open),
+        leg=LEGS[e.leg],
+        rule=rule_name(int(e.rule)),
+        reason=REASONS[e.reason],
+    )
+
+
+def live_signal(s: Any, ref: SignalRef, symbol: str) -> LiveSignal:
+    """Return the living signal of a signal record."""
+    holds = s.quantity > 0.0
+    return LiveSignal(
+        ref=ref,
+        symbol=symbol,
+        side=int(s.side),
+        status=STATUSES[s.status],
+        stop=None if s.protection == NO_STOP else float(s.stop),
+        trailing=bool(s.protection == TRAILING),
+        targets=tuple(float(s.target[k]) if s.state[k] == T_LIVE else None for k in range(TARGETS)),
+        average_entry=float(s.average) if holds else None,
+        open_quantity=float(s.quantity),
+        created=int(s.created),
+    )
+
+

@@ -1,0 +1,87 @@
+"""Records: the layout of the engine's state, shared by the kernel and its wrapper.
+
+One row a thing, fields by name; numbers are float64 (prices, quantities, money) and int64 (times in UTC ms, codes).
+``nan`` marks an absent price. A book's rows stay in order of creation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["ACCOUNT", "BOOK", "CALL", "CONFIG", "EVENT", "MARKET", "ORDER", "OUTCOME", "SIGNAL", "TRADE", "TARGETS"]
+
+TARGETS = 6
+
+_F, _I = "f8", "i8"
+
+
+def _record(**fields: str | tuple[str, int]) -> np.dtype[np.record]:
+    columns = [(name, kind) if isinstance(kind, str) else (name, kind[0], (kind[1],)) for name, kind in fields.items()]
+    return np.dtype((np.record, columns))
+
+
+CONFIG = _record(
+    balance=_F, basis_equity=_I, maker=_F, taker=_F, mode=_I,
+    shares=(_F, TARGETS), n_shares=_I,  # target_shares; n_shares -1: equal parts
+    exit_target=_I, exit_percent=_F,  # take_profit_at: a number, or a fraction over the average entry
+    trail_from=_I, trail_to=_I, trail_distance=_F,  # trailing_take_profit (L6.5), distance a fraction
+    stop_order=_I, stop_margin=_F, stop_on_close=_I, distance_kind=_I,
+    allocation_limit=_F, risk_limit=_F, frequency=_I, period=_I, max_open=_I,
+    fee_inside=_I, cancel_entries=_I, cancel_if_target_first=_I, invalidate_at_stop=_I, buys_survive=_I,
+    want_events=_I,
+)  # fmt: skip
+"""Profile and assumptions of a run, as numbers."""
+
+MARKET = _record(tick=_F, tick_scale=_F, step=_F, step_scale=_F, min_amount=_F, min_cost=_F, max_leverage=_F, maintenance=_F, slippage=_F, span=_I, fine_span=_I)
+"""One market: grids as mantissa and scale (:class:`backtest.model.grid.Grid`), limits, candle lengths in ms."""
+
+CALL = _record(
+    at=_I, arrival=_I, market=_I, signal=_I, kind=_I, next=_I,
+    side=_I, account=_I, cross=_I, leverage=_F, invest=_F, ttl=_I, split=_I,
+    low=_F, mid=_F, high=_F, share_low=_F, share_mid=_F, share_high=_F,
+    targets=(_F, TARGETS), stop=_F,
+    price=_F, limit=_I, amount=_F, multiplier=_F, trail=_F, trail_limit=_F, marketable=_I,
+)  # fmt: skip
+"""One call, its prices on the tick; ``next`` links the queue of its market."""
+
+SIGNAL = _record(
+    id=_I, side=_I, status=_I, account=_I, cross=_I, leverage=_F, invest=_F, allocation=_F,
+    created=_I, expiry=_I, split=_I, low=_F, high=_F,
+    protection=_I, stop=_F, stop_limit=_F, fresh_stop=_I, trigger_now=_I,
+    distance=_F, ratio=_F, best=_F, offset=_F, reported=_F, resting_trail=_I,
+    waiting_trail=_F, waiting_limit=_F,
+    quantity=_F, average=_F, margin=_F, held=_F, bought=_I,
+    target=(_F, TARGETS), state=(_I, TARGETS), plan=(_F, TARGETS), fresh=(_I, TARGETS), market=(_I, TARGETS),
+    reached_first=_I, missed=_I, sale=_I, sale_rule=_I,
+    realised=_F, fees=_F, funding=_F,
+    t_time=_I, t_quantity=_F, t_value=_F, t_sold=_F, t_realised=_F, t_fees=_F, t_funding=_F, t_margin=_F, t_invest=_F, t_hits=_I, t_ambiguous=_I,
+)  # fmt: skip
+"""A living signal and its sub-position (L14.1); ``t_`` fields add up the trade under way."""
+
+ORDER = _record(slot=_I, kind=_I, seq=_I, price=_F, low=_F, high=_F, quantity=_F, notional=_F, allocation=_F, fresh=_I, place=_I, amount=_F, trail=_F, trail_limit=_F)
+"""A living order other than targets and stop; ``slot`` is the position of its signal in the book."""
+
+ACCOUNT = _record(
+    cash=_F, reserved=_F, margin=_F, allocated=_F, realised=_F, fees=_F, funding=_F,
+    n_events=_I, n_trades=_I, n_accepted=_I, ambiguous=_I, living=_I, cross_liquidated=_I,
+)  # fmt: skip
+"""The subscriber's account (L14.3) and the fill of its buffers."""
+
+BOOK = _record(
+    n_signals=_I, n_orders=_I, seq=_I, low=_F, high=_F, units=_F, cost=_F, ratcheting=_I, slow=_I, next_expiry=_I,
+    last=_F, started=_I, row=_I, call=_I, last_call=_I, candidate=_I, pending=_I, funding=_I, time=_I, leg=_I,
+    others=_F, others_maintenance=_F,
+)  # fmt: skip
+"""The living signals and orders of one market: counts, the price band in which nothing happens, and where it stands."""
+
+EVENT = _record(time=_I, signal=_I, kind=_I, price=_F, quantity=_F, fee=_F, target=_I, average=_F, open=_F, leg=_I, rule=_I, reason=_I, maker=_I, buy=_I)
+"""One event; ``rule`` is chapter x 10 + number."""
+
+TRADE = _record(
+    signal=_I, side=_I, entry_time=_I, exit_time=_I, quantity=_F, average_entry=_F, average_exit=_F, realised=_F, fees=_F, funding=_F,
+    margin=_F, invest=_F, exit=_I, hits=_I, ambiguous=_I,
+)  # fmt: skip
+"""One trade, from the first fill to flat."""
+
+OUTCOME = _record(status=_I, market=_I, side=_I, created=_I, realised=_F, fees=_F, funding=_F, quantity=_F, average=_F, missed=_I)
+"""Where a signal ended, or stands."""

@@ -1,0 +1,445 @@
+"""SimulatedVenue: accepts calls, walks candles, tells what happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backtest.engine.book import event_of, live_signal, write_call, write_create
+from backtest.engine.codes import C_CREATE, GROW, STATUSES
+from backtest.engine.feed import COARSE, Feed, Rows
+from backtest.engine.kernel import advance_many, advance_one, equity_of, examine, push
+from backtest.engine.records import ACCOUNT, BOOK, CALL, EVENT, ORDER, OUTCOME, SIGNAL, TRADE
+from backtest.engine.settings import config_record, market_records
+from backtest.errors import InvalidSignalError
+from backtest.model.assumptions import VenueAssumptions
+from backtest.model.calls import Call, CreateSignal, later_side_check
+from backtest.model.events import Event, SignalRef, Status
+from backtest.model.signal import LiveSignal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from backtest.model.profile import SubscriberProfile
+
+__all__ = ["SimulatedVenue"]
+
+_SCRATCH = 5
+_NEVER = np.iinfo(np.int64).max
+
+
+class SimulatedVenue:
+    """The engine: one account over one or more markets (L14.1).
+
+    A call that is sent acts by itself once the candles reach its arrival (L1.2). The same object serves a whole run
+    (:meth:`advance` to the end), a run that asks a strategy in between, and a live shadow book (:meth:`append` a closed
+    candle, then advance).
+
+    Parameters
+    ----------
+    feeds
+        One for each market. They are walked in the order of their symbols.
+    profile, assumptions
+        On which the signals are executed.
+    want_events
+        Whether :meth:`advance` returns at each close that brought events.
+    """
+
+    def __init__(self, feeds: Sequence[Feed], profile: SubscriberProfile, assumptions: VenueAssumptions | None = None, *, want_events: bool = False) -> None:
+        self.feeds = sorted(feeds, key=lambda feed: feed.candles.symbol)
+        self.profile = profile
+        self.assumptions = assumptions or VenueAssumptions()
+        self.symbols = [feed.candles.symbol for feed in self.feeds]
+        self._index = {symbol: q for q, symbol in enumerate(self.symbols)}
+        self._want_events = want_events
+        self._refs: list[SignalRef] = []
+        self._ids: dict[SignalRef, int] = {}
+        self._creates: list[CreateSignal | None] = []
+        self._n_calls = 0
+        self._told = 0
+        self._one = len(self.feeds) == 1 and self.feeds[0].detail is None
+        self._config = config_record(profile, self.assumptions, want_events=want_events)
+        self._markets = market_records(self.feeds, profile, _SCRATCH)
+        self._allocate()
+        self._lay_out_candles()
+
+    # ------------------------------------------------------------ state
+
+    def _allocate(self) -> None:
+        books = len(self.feeds) + _SCRATCH
+        self._account = np.zeros(1 + _SCRATCH, ACCOUNT)
+        self._account["cash"] = self.profile.balance
+        self._books = np.zeros(books, BOOK)
+        for name in ("call", "last_call"):
+            self._books[name] = -1
+        self._books["high"] = np.inf
+        self._books["next_expiry"] = _NEVER
+        self._signals = np.zeros((books, 8), SIGNAL)
+        self._orders = np.zeros((books, 24), ORDER)
+        self._events = np.zeros(1024, EVENT)
+        self._scratch_events = np.zeros((_SCRATCH, 512), EVENT)
+        self._trades = np.zeros(256, TRADE)
+        self._scratch_trades = np.zeros((_SCRATCH, 128), TRADE)
+        self._calls = np.zeros(64, CALL)
+        self._outcomes = np.zeros(64, OUTCOME)
+        self._accepted = np.zeros(64, np.int64)
+        self._ends = np.zeros(len(self.feeds), np.int64)
+
+    def _lay_out_candles(self) -> None:
+        rows = [feed.rows() for feed in self.feeds]
+        self._rows = _joined(rows)
+        self._first = np.r_[0, np.cumsum([len(part.time) for part in rows])].astype(np.int64)
+        self._filled = len(self._rows.time)
+        funding = [feed.funding for feed in self.feeds]
+        self._funding_times = np.concatenate([part[:, 0] for part in funding]).astype(np.int64)
+        self._funding_rates = np.ascontiguousarray(np.concatenate([part[:, 1] for part in funding]), np.float64)
+        self._funding_first = np.r_[0, np.cumsum([len(part) for part in funding])].astype(np.int64)
+        if self._one:
+            self._equity = np.empty(self._filled)
+            return
+        time = self._rows.time
+        market = np.repeat(np.arange(len(rows)), [len(part.time) for part in rows])
+        order = np.argsort(time, kind="stable")
+        self._order_market = market[order]
+        self._order_row = order - self._first[self._order_market]
+        self._equity_time = np.unique(np.concatenate([feed.candles.close_time for feed in self.feeds]))
+        self._equity = np.empty(len(self._equity_time))
+        self._cursor = np.zeros(3, np.int64)
+
+    def _grow(self) -> None:
+        """Double what may be full; the kernel stopped before anything happened."""
+        for name in ("_signals", "_orders", "_scratch_events", "_scratch_trades"):
+            old = getattr(self, name)
+            new = np.zeros((old.shape[0], 2 * old.shape[1]), old.dtype)
+            new[:, : old.shape[1]] = old
+            setattr(self, name, new)
+        self._events = _doubled(self._events)
+        self._trades = _doubled(self._trades)
+
+    # ------------------------------------------------------------ calls
+
+    def send(self, call: Call, at: int) -> None:
+        """Send a call at an instant (UTC ms); it acts as L1.2 says.
+
+        Raises
+        ------
+        InvalidSignalError
+            For a ref that was never created or is created twice, a symbol that is not walked, or a trailing limit better
+            than its trigger.
+        """
+        if self._n_calls == len(self._calls):
+            self._calls = _doubled(self._calls)
+        k = self._n_calls
+        r = self._calls[k]
+        if isinstance(call, CreateSignal):
+            q = self._market_of(call)
+            write_create(r, call, self.feeds[q].market)
+            r.signal = self._register(call, q)
+        else:
+            signal, create = self._created(call.signal)
+            later_side_check(call, create.side)
+            q = int(self._outcomes[signal].market)
+            write_call(r, call, self.feeds[q].market, create)
+            r.signal = signal
+        r.at, r.arrival, r.market = at, at + self.profile.latency_ms, q
+        self._n_calls += 1
+        push(self._calls, self._books, k)
+
+    def send_table(self, q: int, records: NDArray[Any], *, conditional: bool) -> None:
+        """Send the creates of a signal table at once; ``conditional`` ones only where nothing of the market lives.
+
+        ``records`` are call records in order of time; their signals are numbered here, and get their refs with
+        :meth:`name_signals`. To be called once, before anything else is sent for the market.
+        """
+        n, start, base = len(records), self._n_calls, len(self._refs)
+        self._reserve_calls(n)
+        self._calls[start : start + n] = records
+        part = self._calls[start : start + n]
+        part["signal"] = np.arange(base, base + n)
+        part["market"] = q
+        part["arrival"] = part["at"] + self.profile.latency_ms
+        part["next"] = -1
+        self._refs.extend([SignalRef("")] * n)
+        self._creates.extend([None] * n)
+        self._reserve_outcomes(base + n)
+        self._outcomes["market"][base : base + n] = q
+        self._n_calls += n
+        book = self._books[q]
+        if conditional:
+            book.candidate, self._ends[q] = start, start + n
+            return
+        part["limit"] = 1
+        if n:
+            part["next"][:-1] = np.arange(start + 1, start + n)
+            book.call, book.last_call = start, start + n - 1
+            book.pending += n
+
+    def table_creates(self, q: int) -> NDArray[np.int64]:
+        """Return the positions, among the creates sent by a table for a market, of those that were made."""
+        records = self._calls[: self._n_calls]
+        mine = np.flatnonzero((records["market"] == q) & (records["kind"] == C_CREATE))
+        return np.flatnonzero(records["limit"][mine] == 1)
+
+    def name_signal(self, signal: int, ref: SignalRef, create: CreateSignal) -> None:
+        """Give a signal of a table its ref and its call."""
+        self._refs[signal] = ref
+        self._ids[ref] = signal
+        self._creates[signal] = create
+
+    def knows(self, ref: SignalRef) -> bool:
+        """Whether a signal of this ref was created."""
+        return ref in self._ids
+
+    def create_of(self, ref: SignalRef) -> CreateSignal:
+        """Return the create of a signal.
+
+        Raises
+        ------
+        InvalidSignalError
+            If it was never created.
+        """
+        return self._created(ref)[1]
+
+    def _created(self, ref: SignalRef) -> tuple[int, CreateSignal]:
+        signal = self._ids.get(ref)
+        create = None if signal is None else self._creates[signal]
+        if signal is None or create is None:
+            raise InvalidSignalError(f"signal {ref!r} was never created; a later call names the ref of a create", "ref")
+        return signal, create
+
+    def announce(self, call: CreateSignal) -> None:
+        """Make the ref of a create known before it is sent, so that a log may be sent in any order (L11.3)."""
+        self._register(call, self._market_of(call))
+
+    def _register(self, call: CreateSignal, q: int) -> int:
+        ref = call.ref
+        if ref in self._ids:
+            if self._creates[self._ids[ref]] is call:
+                return self._ids[ref]
+            raise InvalidSignalError(f"signal {ref!r} is created twice; each create needs a ref of its own", "ref")
+        signal = len(self._refs)
+        self._refs.append(ref)
+        self._ids[ref] = signal
+        self._creates.append(call)
+        self._reserve_outcomes(signal + 1)
+        self._outcomes[signal].market = q
+        self._outcomes[signal].side = call.side
+        return signal
+
+    def _market_of(self, call: CreateSignal) -> int:
+        for q, feed in enumerate(self.feeds):
+            if (feed.market.coin, feed.market.trade_market) == (call.coin, call.trade_market):
+                return q
+        known = ", ".join(f"{feed.market.coin}/{feed.market.trade_market}" for feed in self.feeds)
+        raise InvalidSignalError(f"coin and trade_market were {call.symbol}; the candles given are those of {known}", "coin")
+
+    def _reserve_calls(self, n: int) -> None:
+        while self._n_calls + n > len(self._calls):
+            self._calls = _doubled(self._calls)
+
+    def _reserve_outcomes(self, n: int) -> None:
+        while n > len(self._outcomes):
+            self._outcomes = _doubled(self._outcomes)
+            self._accepted = _doubled(self._accepted)
+
+    # ------------------------------------------------------------ candles
+
+    def append(self, symbol: str, time: int, open_: float, high: float, low: float, close: float) -> None:
+        """Add one closed candle to a venue of one market; the next :meth:`advance` walks it (live, L1.1)."""
+        rows = self._rows
+        if self._filled == len(rows.time):
+            size = max(1024, 2 * self._filled)
+            grown = [_sized(getattr(rows, name), size) for name in ("time", "open", "high", "low", "close", "kind")]
+            rows = self._rows = Rows(*grown)
+            self._equity = _sized(self._equity, size)
+        k = self._filled
+        rows.time[k], rows.open[k], rows.high[k], rows.low[k], rows.close[k], rows.kind[k] = time, open_, high, low, close, COARSE
+        self._filled += 1
+
+    def advance(self, until: int | None = None, *, peek: bool = False) -> int:
+        """Walk on to an instant or, with None, to the end of the candles.
+
+        Stops earlier at a close that brought events, if the run wants them. ``until`` is a close time: candles that end
+        at or before it are walked.
+
+        Returns
+        -------
+        int
+            The close time reached, UTC ms.
+        """
+        if self._one:
+            return self._advance_one(until, peek=peek)
+        stop = _NEVER if until is None else until
+        while True:
+            r = self._rows
+            code = advance_many(
+                self._account, self._signals, self._orders, self._books, self._markets, self._config[0], self._events, self._scratch_events, self._trades,
+                self._scratch_trades, self._calls, self._ends, self._accepted, self._outcomes, r.time, r.open, r.high, r.low, r.close, r.kind, self._first, len(self.feeds),
+                self._funding_times, self._funding_rates, self._funding_first, self._order_market, self._order_row, self._equity_time, self._equity, self._cursor, stop,
+            )  # fmt: skip
+            if code != GROW:
+                break
+            self._grow()
+        done = self._cursor[1]
+        return int(self._equity_time[done - 1]) if done else 0
+
+    def _advance_one(self, until: int | None, *, peek: bool) -> int:
+        rows, span = self._rows, int(self._markets[0].span)
+        last = self._filled
+        if until is not None:
+            last = int(np.searchsorted(rows.time[: self._filled], until - span, "right"))
+        while True:
+            code = advance_one(
+                self._account, self._signals, self._orders, self._books, self._markets, self._config[0], self._events, self._scratch_events, self._trades,
+                self._scratch_trades, self._calls, self._ends, self._accepted, self._outcomes, rows.time, rows.open, rows.high, rows.low, rows.close,
+                self._funding_times, self._funding_rates, self._equity, last, peek,
+            )  # fmt: skip
+            if code != GROW:
+                break
+            self._grow()
+        row = int(self._books[0].row)
+        return int(rows.time[row - 1]) + span if row else 0
+
+    def rewind(self, row: int) -> None:
+        """Go back over quiet candles to before ``row``, after a :meth:`advance` with ``peek`` (one market, no ratchet)."""
+        self._books[0].row = row
+        if row:
+            self._books[0].last = self._rows.close[row - 1]
+
+    @property
+    def row(self) -> int:
+        """Position of the next candle of the first market."""
+        return int(self._books[0].row)
+
+    @property
+    def is_ratcheting(self) -> bool:
+        """Whether a trailing stop of the first market moves with the candles."""
+        return bool(self._books[0].ratcheting)
+
+    def settle_tables(self, now: int) -> None:
+        """Decide on the conditional creates of tables that were due at an instant (the last close, in a run)."""
+        for q in range(len(self.feeds)):
+            examine(self._calls, self._books, q, self._ends, now)
+
+    # ------------------------------------------------------------ what happened
+
+    def new_events(self) -> list[Event]:
+        """Return the events since this was last asked, in order."""
+        return [self._event(k) for k in self._new_range()]
+
+    def _new_range(self) -> range:
+        start, self._told = self._told, int(self._account[0].n_events)
+        return range(start, self._told)
+
+    def _event(self, k: int) -> Event:
+        record = self._events[k]
+        signal = int(record.signal)
+        return event_of(record, self._refs[signal], self.symbols[self._outcomes[signal].market])
+
+    def living(self, symbol: str) -> list[LiveSignal]:
+        """Return the living signals of a market whose create has acted, in order of creation."""
+        q = self._index[symbol]
+        return [live_signal(s, self._refs[s.id], symbol) for s in self._signals[q, : self._books[q].n_signals]]
+
+    def has_living(self, symbol: str) -> bool:
+        """Whether a signal of the market lives, pending ones included."""
+        book = self._books[self._index[symbol]]
+        return bool(book.n_signals or book.pending)
+
+    def pending(self, symbol: str) -> list[SignalRef]:
+        """Return the refs of creates that were sent and have not acted yet."""
+        k, refs = int(self._books[self._index[symbol]].call), []
+        while k >= 0:
+            if self._calls[k].kind == C_CREATE:
+                refs.append(self._refs[self._calls[k].signal])
+            k = int(self._calls[k].next)
+        return refs
+
+    @property
+    def account(self) -> Any:
+        """The account record (L14.3): cash, reserved, margin, realised, fees, funding, ambiguous."""
+        return self._account[0]
+
+    @property
+    def equity_now(self) -> float:
+        """Equity at the last prices."""
+        return float(equity_of(self._account, self._books))
+
+    @property
+    def equity(self) -> NDArray[np.float64]:
+        """(n,) float64: equity at each close walked so far (:attr:`equity_time`), quote currency."""
+        done = self.row if self._one else int(self._cursor[1])
+        return self._equity[:done]
+
+    @property
+    def equity_time(self) -> NDArray[np.int64]:
+        """(n,) int64: the closes, UTC ms."""
+        if self._one:
+            return self._rows.time[: self.row] + int(self._markets[0].span)
+        return self._equity_time[: self._cursor[1]]
+
+    @property
+    def event_records(self) -> NDArray[Any]:
+        """The events as records; ``signal`` is a position in :attr:`refs`."""
+        return self._events[: self._account[0].n_events]
+
+    @property
+    def trade_records(self) -> NDArray[Any]:
+        """The closed trades as records; ``signal`` is a position in :attr:`refs`."""
+        return self._trades[: self._account[0].n_trades]
+
+    @property
+    def open_records(self) -> list[Any]:
+        """The records of living signals with a position, in order of symbol and creation."""
+        return [s for q in range(len(self.feeds)) for s in self._signals[q, : self._books[q].n_signals] if s.quantity > 0.0]
+
+    @property
+    def refs(self) -> list[SignalRef]:
+        """Our names of the signals, by position."""
+        return self._refs
+
+    def symbol_of(self, signal: int) -> str:
+        """Return the symbol of a signal by its position."""
+        return self.symbols[self._outcomes[signal].market]
+
+    @property
+    def markets_of(self) -> NDArray[np.int64]:
+        """(n,) int64: position in :attr:`symbols` of each signal."""
+        return self._outcomes["market"][: len(self._refs)]
+
+    def outcomes(self) -> NDArray[Any]:
+        """Return where each signal stands, by position: ended ones as they ended, living ones as they are."""
+        out = self._outcomes[: len(self._refs)].copy()
+        for q in range(len(self.feeds)):
+            for s in self._signals[q, : self._books[q].n_signals]:
+                row = out[s.id]
+                row.status, row.side, row.created, row.missed = s.status, s.side, s.created, s.missed
+                row.realised, row.fees, row.funding, row.quantity, row.average = s.realised, s.fees, s.funding, s.quantity, s.average
+        return out
+
+    def status(self, ref: SignalRef) -> Status:
+        """Return where a signal stands."""
+        signal = self._created(ref)[0]
+        for s in self._signals[self._outcomes[signal].market, : self._books[self._outcomes[signal].market].n_signals]:
+            if s.id == signal:
+                return STATUSES[s.status]
+        return STATUSES[self._outcomes[signal].status]
+
+
+def _doubled(old: NDArray[Any]) -> NDArray[Any]:
+    return _sized(old, 2 * len(old))
+
+
+def _sized(old: NDArray[Any], size: int) -> NDArray[Any]:
+    new = np.zeros(size, old.dtype)
+    new[: len(old)] = old
+    return new
+
+
+def _joined(rows: list[Rows]) -> Rows:
+    if len(rows) == 1:
+        return rows[0]
+    return Rows(*(np.concatenate([getattr(part, name) for part in rows]) for name in ("time", "open", "high", "low", "close", "kind")))

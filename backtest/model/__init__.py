@@ -1,0 +1,1 @@
+"""Values: valid, or not there. Standard library, numpy and pydantic only."""

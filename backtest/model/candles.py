@@ -1,0 +1,244 @@
+"""Candles: OHLCV columns of one symbol, validated once and never changed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backtest.errors import InvalidCandlesError, InvalidSettingError
+from backtest.model.timeframe import milliseconds, week_offset
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Candles"]
+
+_PRICES = ("open", "high", "low", "close")
+
+
+@dataclass(frozen=True, eq=False)
+class Candles:
+    """Open, high, low, close and volume of one symbol, column by column, oldest first.
+
+    Attributes
+    ----------
+    symbol, timeframe
+        ``"BTC/USDT"``, ``"1h"``.
+    time
+        (n,) int64, open times in UTC milliseconds, strictly ascending. A candle covers ``[time, time + timeframe)``
+        (L1.1); gaps are allowed and counted by :attr:`gaps`.
+    open, high, low, close
+        (n,) float64, quote currency per unit of base; finite, above 0, ``low <= open, close <= high``.
+    volume
+        (n,) float64, base currency, at least 0.
+    exchange
+        Where they were traded, ``"binance"``; empty if unknown.
+
+    The columns are read-only. Two slices share memory with their source.
+
+    Raises
+    ------
+    InvalidCandlesError
+        For the first row that breaks one of these rules, naming its number, time and values.
+    """
+
+    symbol: str
+    timeframe: str
+    time: NDArray[np.int64]
+    open: NDArray[np.float64]
+    high: NDArray[np.float64]
+    low: NDArray[np.float64]
+    close: NDArray[np.float64]
+    volume: NDArray[np.float64]
+    exchange: str = ""
+    _validated: bool = field(default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "time", _column(self.time, np.int64, "time"))
+        for name in (*_PRICES, "volume"):
+            object.__setattr__(self, name, _column(getattr(self, name), np.float64, name))
+        if not self._validated:
+            milliseconds(self.timeframe)
+            _check(self)
+            object.__setattr__(self, "_validated", True)
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def milliseconds(self) -> int:
+        """Length of one candle in ms."""
+        return milliseconds(self.timeframe)
+
+    @property
+    def close_time(self) -> NDArray[np.int64]:
+        """(n,) int64, the instants at which the candles are known (L1.1), UTC ms."""
+        return self.time + self.milliseconds
+
+    @cached_property
+    def gaps(self) -> int:
+        """Number of candles missing between the first and the last."""
+        if len(self) == 0:
+            return 0
+        return int((self.time[-1] - self.time[0]) // self.milliseconds) + 1 - len(self)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of symbol, timeframe and columns: the identity of the data in a result."""
+        digest = hashlib.sha256(f"{self.symbol}|{self.timeframe}|{len(self)}".encode())
+        for name in ("time", *_PRICES, "volume"):
+            digest.update(np.ascontiguousarray(getattr(self, name)).data)
+        return digest.hexdigest()
+
+    @cached_property
+    def index(self) -> pd.DatetimeIndex:
+        """Open times as a pandas index, UTC."""
+        import pandas as pd
+
+        return pd.DatetimeIndex(self.time.view("M8[ms]"), tz="UTC", name="time")
+
+    def slice(self, start: int | None = None, stop: int | None = None) -> Candles:
+        """Return rows ``start`` to ``stop`` (positions, as in a list) without copying."""
+        part = slice(start, stop)
+        columns = {name: getattr(self, name)[part] for name in ("time", *_PRICES, "volume")}
+        return Candles(self.symbol, self.timeframe, **columns, exchange=self.exchange, _validated=True)
+
+    def between(self, start: int | str | datetime | None = None, end: int | str | datetime | None = None) -> Candles:
+        """Return the candles that open at or after ``start`` and before ``end`` (UTC ms, ISO text or datetime)."""
+        first = 0 if start is None else int(np.searchsorted(self.time, instant(start), "left"))
+        last = len(self) if end is None else int(np.searchsorted(self.time, instant(end), "left"))
+        return self.slice(first, last)
+
+    def resample(self, timeframe: str) -> Candles:
+        """Return coarser candles; only complete ones, so an unfinished candle is never shown.
+
+        A coarse candle counts as complete when the last fine candle of its span is present, or a later one is (a hole
+        inside it is a hole in the source). Weeks start on Monday.
+
+        Raises
+        ------
+        InvalidSettingError
+            Unless the new timeframe is a multiple of the old one.
+        """
+        fine, coarse = self.milliseconds, milliseconds(timeframe)
+        if coarse % fine:
+            raise InvalidSettingError(f"{self.timeframe} candles cannot be resampled to {timeframe}: it is no multiple of {self.timeframe}")
+        if coarse == fine or len(self) == 0:
+            return Candles(self.symbol, timeframe, self.time, self.open, self.high, self.low, self.close, self.volume, self.exchange, _validated=True)
+        offset = week_offset(timeframe)
+        bucket = (self.time - offset) // coarse
+        first = np.flatnonzero(np.r_[True, bucket[1:] != bucket[:-1]])
+        last = np.r_[first[1:], len(self)] - 1
+        opened = bucket[first] * coarse + offset
+        complete = np.r_[np.ones(len(first) - 1, bool), self.time[-1] + fine >= opened[-1] + coarse]
+        return Candles(
+            self.symbol,
+            timeframe,
+            opened[complete],
+            self.open[first][complete],
+            np.maximum.reduceat(self.high, first)[complete],
+            np.minimum.reduceat(self.low, first)[complete],
+            self.close[last][complete],
+            np.add.reduceat(self.volume, first)[complete],
+            self.exchange,
+            _validated=True,
+        )
+
+    @classmethod
+    def from_pandas(cls, frame: pd.DataFrame, *, symbol: str, timeframe: str | None = None, exchange: str = "") -> Candles:
+        """Build candles from a DataFrame whose columns have their usual names (see :mod:`backtest.market_data.frame`).
+
+        ``timeframe`` None takes the most frequent distance between rows. Strictly descending rows are turned round.
+        """
+        from backtest.market_data.frame import from_pandas
+
+        return from_pandas(frame, symbol=symbol, timeframe=timeframe, exchange=exchange)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a DataFrame of the five columns, indexed by the UTC open time."""
+        import pandas as pd
+
+        return pd.DataFrame({name: getattr(self, name) for name in (*_PRICES, "volume")}, index=self.index)
+
+    @classmethod
+    def sample(cls, symbol: str = "BTC/USD", timeframe: str = "1h") -> Candles:
+        """Return the sample candles that come with the package: BTC/USD 1h and 1d, ETH/USD 1d, LTC/USD 1d."""
+        from backtest.market_data.sample import sample_candles
+
+        return sample_candles(symbol, timeframe)
+
+    @classmethod
+    def load(cls, symbol: str, timeframe: str, **options: Any) -> Candles:
+        """Return candles from the store; see :func:`backtest.market_data.load.load_candles` for the options."""
+        from backtest.market_data.load import load_candles
+
+        return load_candles(symbol, timeframe, **options)
+
+
+def instant(moment: int | str | datetime) -> int:
+    """Return UTC milliseconds of a number, ISO text or datetime (without a zone: UTC).
+
+    Raises
+    ------
+    InvalidSettingError
+        For text that is no ISO date.
+    """
+    from datetime import UTC, datetime
+
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment)
+        except ValueError:
+            raise InvalidSettingError(f"a date is written 2024-01-31 or 2024-01-31T12:00, was {moment!r}") from None
+    if isinstance(moment, datetime):
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return round(moment.timestamp() * 1000)
+    return int(moment)
+
+
+def _column(values: ArrayLike, dtype: type[np.generic], name: str) -> NDArray[Any]:
+    try:
+        column = np.ascontiguousarray(values, dtype)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidCandlesError(f"column {name} holds something that is no number") from None
+    if column.ndim != 1:
+        raise InvalidCandlesError(f"column {name} needs one dimension, had {column.ndim}")
+    if column.flags.writeable:
+        column = column.view()
+        column.flags.writeable = False
+    return column
+
+
+def _check(candles: Candles) -> None:
+    n = len(candles.time)
+    for name in (*_PRICES, "volume"):
+        if len(getattr(candles, name)) != n:
+            raise InvalidCandlesError(f"column {name} has {len(getattr(candles, name))} rows, time has {n}")
+    if n == 0:
+        return
+    late = candles.time[1:] <= candles.time[:-1]
+    if late.any():
+        row = int(np.argmax(late)) + 1
+        same = candles.time[row] == candles.time[row - 1]
+        what = "has the time of the row before" if same else "is older than the row before"
+        raise InvalidCandlesError(f"row {row} ({_when(candles.time[row])}) {what}; candles need unique ascending times: sort them or drop duplicates")
+    o, h, l, c, v = candles.open, candles.high, candles.low, candles.close, candles.volume  # noqa: E741
+    # each comparison is false for NaN, so one pass refuses it together with the broken row
+    good = (l > 0.0) & (l <= o) & (l <= c) & (o <= h) & (c <= h) & (h < np.inf) & (v >= 0.0) & (v < np.inf)
+    if not good.all():
+        row = int(np.argmin(good))
+        values = f"open {o[row]}, high {h[row]}, low {l[row]}, close {c[row]}, volume {v[row]}"
+        raise InvalidCandlesError(
+            f"row {row} ({_when(candles.time[row])}) was {values}; candles need finite numbers with 0 < low <= open, close <= high and volume >= 0: repair or drop that row"
+        )
+
+
+def _when(time: int) -> str:
+    return str(np.datetime64(int(time), "ms")) + "Z"

@@ -1,0 +1,38 @@
+"""Timeframe: the length of a candle, written as exchanges write it (``1m``, ``4h``, ``1d``, ``1w``)."""
+
+from __future__ import annotations
+
+import re
+
+from backtest.errors import InvalidSettingError, did_you_mean
+
+__all__ = ["TIMEFRAMES", "milliseconds", "week_offset"]
+
+_UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+TIMEFRAMES = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w")
+"""The usual ones, for messages; any whole number of seconds to weeks is accepted."""
+
+
+def milliseconds(timeframe: str) -> int:
+    """Return the length of a timeframe in milliseconds.
+
+    Raises
+    ------
+    InvalidSettingError
+        Unless it is a whole number above 0 and one of ``s m h d w``. Months have no fixed length.
+    """
+    found = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", timeframe) if isinstance(timeframe, str) else None
+    if found is None:
+        raise InvalidSettingError(
+            f"timeframe was {timeframe!r}; write a number and one of s m h d w, such as {', '.join(TIMEFRAMES)}."
+            + did_you_mean(str(timeframe), TIMEFRAMES)
+        )
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def week_offset(timeframe: str) -> int:
+    """Return where candles of this timeframe start, in ms after a multiple of their length since 1970.
+
+    Weeks start on Monday (1970-01-01 was a Thursday); everything shorter starts at the epoch.
+    """
+    return 4 * _UNITS["d"] if timeframe.endswith("w") else 0

@@ -1,0 +1,1 @@
+"""Where strategy, candles and engine meet."""

@@ -1,0 +1,285 @@
+"""Scenario: a call log replayed over candles, the file format at the end of the rules.
+
+A scenario is one JSON object: ``market`` (or ``markets``), ``profile``, ``candles``, ``detail``, ``funding``,
+``assumptions`` and ``calls``. Whatever breaks a rule of the API is refused in one sentence naming call and field.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backtest.engine.codes import STATUSES
+from backtest.engine.feed import Feed
+from backtest.engine.settings import MODES
+from backtest.engine.simulator import SimulatedVenue
+from backtest.errors import BacktestError, InvalidCandlesError, InvalidSettingError, InvalidSignalError, did_you_mean
+from backtest.model.assumptions import VenueAssumptions
+from backtest.model.calls import Call, CreateSignal, UpdatePrices, later_side_check
+from backtest.model.candles import Candles
+from backtest.model.market import Market
+from backtest.model.profile import SubscriberProfile
+from backtest.wire import call_from_body
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from backtest.model.events import Event
+
+__all__ = ["LoggedCall", "Scenario", "replay", "replay_directory", "replay_file"]
+
+_KEYS = ("market", "markets", "profile", "candles", "detail", "funding", "assumptions", "calls")
+_CALLS = ("create_v1", "create_v2", "takeprofit", "trailingstop", "rebuy", "dca", "updateprice", "cancel")
+_CALL_KEYS = ("at", "ref", "call", "body", "allow_marketable")
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedCall:
+    """A call and the instant at which it was sent, UTC ms."""
+
+    at: int
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Feeds, profile, assumptions and a call log, checked."""
+
+    feeds: tuple[Feed, ...]
+    profile: SubscriberProfile
+    assumptions: VenueAssumptions
+    calls: tuple[LoggedCall, ...]
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Scenario:
+        """Read a scenario from parsed JSON.
+
+        Raises
+        ------
+        BacktestError
+            One sentence that names the call and the field.
+        """
+        if not isinstance(values, dict):
+            raise InvalidSettingError(f"a scenario is a JSON object, was {type(values).__name__}")
+        for key in values:
+            if key not in _KEYS and key not in {"why", "name"}:
+                raise InvalidSettingError(f"a scenario has no field {key!r}; it knows {', '.join(_KEYS)}.{did_you_mean(key, _KEYS)}")
+        profile = SubscriberProfile.from_dict(_object(values.get("profile") or {}, "profile"))
+        assumptions = VenueAssumptions.from_dict(_object(values.get("assumptions") or {}, "assumptions"))
+        feeds = tuple(_feeds(values))
+        calls = tuple(_calls(values.get("calls") or []))
+        _check_refs(calls)
+        return cls(feeds, profile, assumptions, calls)
+
+    def run(self, mode: str | None = None) -> SimulatedVenue:
+        """Replay the log to the end of the candles, in the profile's mode or another one."""
+        profile = self.profile if mode in (None, self.profile.intrabar) else self.profile.model_copy(update={"intrabar": mode})
+        venue = SimulatedVenue(self.feeds, profile, self.assumptions)
+        for logged in self.calls:
+            if isinstance(logged.call, CreateSignal):
+                venue.announce(logged.call)
+        for logged in sorted(self.calls, key=lambda logged: logged.at):
+            venue.send(logged.call, logged.at)
+        venue.advance()
+        return venue
+
+
+def replay(scenario: Scenario) -> dict[str, Any]:
+    """Return what ``backtest replay --json`` prints: signals with events, cash, equity, ambiguity, three total returns."""
+    runs = {mode: scenario.run(mode) for mode in MODES}
+    venue = runs[scenario.profile.intrabar]
+    balance = scenario.profile.balance
+    return {
+        "signals": _signals(venue),
+        "cash": float(venue.account.cash),
+        "equity": [[int(t), float(v)] for t, v in zip(venue.equity_time, venue.equity, strict=True)],
+        "ambiguous_candles": int(venue.account.ambiguous),
+        "total_return": {mode: (float(run.equity[-1]) / balance - 1.0 if len(run.equity) else 0.0) for mode, run in runs.items()},
+    }
+
+
+def replay_file(path: Path) -> dict[str, Any]:
+    """Replay one scenario file.
+
+    Raises
+    ------
+    BacktestError
+        Where the file cannot be read or breaks a rule.
+    """
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InvalidSettingError(f"there is no scenario file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettingError(f"{path} cannot be read: {error}") from None
+    except ValueError as error:
+        raise InvalidSettingError(f"{path} is no JSON: {error}") from None
+    return replay(Scenario.from_dict(values))
+
+
+def replay_directory(folder: Path) -> list[dict[str, Any]]:
+    """Replay every ``*.json`` of a folder; a broken one is listed with its sentence and stops nothing."""
+    rows: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("*.json"), key=lambda path: path.name):
+        try:
+            rows.append({"file": path.name, "exit": 0, "result": replay_file(path), "error": ""})
+        except BacktestError as error:
+            rows.append({"file": path.name, "exit": error.exit_status, "result": None, "error": str(error)})
+    return rows
+
+
+def _signals(venue: SimulatedVenue) -> list[dict[str, Any]]:
+    events: dict[str, list[dict[str, Any]]] = {ref: [] for ref in venue.refs}
+    for event in venue.new_events():
+        events[event.signal].append(_event(event))
+    rows = []
+    for ref, out in zip(venue.refs, venue.outcomes(), strict=True):
+        rows.append(
+            {
+                "ref": ref,
+                "status": STATUSES[out.status].value,
+                "realised_pnl": float(out.realised),
+                "fees": float(out.fees),
+                "open_quantity": float(out.quantity),
+                "average_entry": float(out.average) if out.quantity > 0.0 else None,
+                "events": events[ref],
+            }
+        )
+    return rows
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {"time": event.time, "kind": event.kind.value, "price": event.price, "quantity": event.quantity, "fee": event.fee, "rule": event.rule, "target": event.target}
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidSettingError(f"{name} is a JSON object, was {value!r}")
+    return value
+
+
+def _feeds(values: dict[str, Any]) -> list[Feed]:
+    if ("market" in values) == ("markets" in values):
+        raise InvalidSettingError("a scenario has either market or markets")
+    if "market" in values:
+        market = _object(values["market"], "market")
+        return [_feed(Market.from_dict(market), values.get("candles"), values.get("detail"), values.get("funding"))]
+    found = []
+    for entry in _entries(values["markets"]):
+        inner = entry.get("market")
+        fields = inner if isinstance(inner, dict) else {k: v for k, v in entry.items() if k not in {"candles", "detail", "funding"}}
+        market = Market.from_dict(fields)
+        found.append(_feed(market, entry.get("candles"), entry.get("detail"), entry.get("funding", _funding_of(values.get("funding"), market.symbol))))
+    if not found:
+        raise InvalidSettingError("markets is empty; give at least one with its candles")
+    if len({feed.market.symbol for feed in found}) != len(found):
+        raise InvalidSettingError("markets name one symbol twice")
+    return found
+
+
+def _entries(markets: Any) -> list[dict[str, Any]]:
+    if isinstance(markets, dict):
+        return [{"symbol": symbol, **_object(entry, f"market {symbol}")} for symbol, entry in markets.items()]
+    if isinstance(markets, list):
+        return [_object(entry, "each of markets") for entry in markets]
+    raise InvalidSettingError(f"markets is a list of markets, each with its candles, was {type(markets).__name__}")
+
+
+def _funding_of(funding: Any, symbol: str) -> Any:
+    return funding.get(symbol) if isinstance(funding, dict) and "rows" not in funding else funding
+
+
+def _feed(market: Market, candles: Any, detail: Any, funding: Any) -> Feed:
+    if candles is None:
+        raise InvalidSettingError(f"candles of {market.symbol} are missing")
+    series = _candles(candles, market.symbol, "candles")
+    return Feed(market, series, None if detail is None else _candles(detail, market.symbol, "detail"), _funding(_funding_of(funding, market.symbol)))
+
+
+def _candles(values: Any, symbol: str, name: str) -> Candles:
+    values = _object(values, name)
+    timeframe, rows = values.get("timeframe"), values.get("rows")
+    if not isinstance(timeframe, str) or not isinstance(rows, list):
+        raise InvalidSettingError(f'{name} needs timeframe and rows: {{"timeframe": "1h", "rows": [[time, open, high, low, close, volume]]}}')
+    for number, row in enumerate(rows):
+        numbers = isinstance(row, list) and len(row) in (5, 6) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in row)
+        if not numbers or row[0] != int(row[0]):
+            raise InvalidCandlesError(f"{name} row {number} was {row!r}; it is [time in ms, open, high, low, close, volume]")
+    table = np.array([[*row[1:5], row[5] if len(row) > 5 else 0.0] for row in rows], np.float64).reshape(-1, 5)  # noqa: PLR2004
+    time = np.array([int(row[0]) for row in rows], np.int64)
+    return Candles(symbol, timeframe, time, *(table[:, k].copy() for k in range(5)))
+
+
+def _funding(values: Any) -> NDArray[np.float64]:
+    rows = values.get("rows") if isinstance(values, dict) else values
+    if rows is None:
+        return np.empty((0, 2))
+    try:
+        table = np.array(rows, np.float64).reshape(-1, 2)
+    except (TypeError, ValueError):
+        raise InvalidSettingError(f"funding is a list of [time in ms, rate], was {str(rows)[:60]}") from None
+    if not np.isfinite(table).all() or (np.diff(table[:, 0]) <= 0).any():
+        raise InvalidSettingError("funding needs finite rates at ascending times")
+    return table
+
+
+def _calls(values: Any) -> list[LoggedCall]:
+    if not isinstance(values, list):
+        raise InvalidSettingError(f"calls is a list, was {type(values).__name__}")
+    return [_call(number, entry) for number, entry in enumerate(values, 1)]
+
+
+def _call(number: int, entry: Any) -> LoggedCall:
+    if not isinstance(entry, dict):
+        raise InvalidSignalError(f"call {number} is a JSON object, was {entry!r}")
+    for key in entry:
+        if key not in _CALL_KEYS:
+            raise InvalidSignalError(f"call {number}: unknown field {key!r}; it knows {', '.join(_CALL_KEYS)}.{did_you_mean(key, _CALL_KEYS)}", key)
+    for key, kind, what in (("at", int, "UTC milliseconds"), ("ref", str, "a text"), ("call", str, "a text"), ("body", dict, "a JSON object")):
+        if not isinstance(entry.get(key), kind) or isinstance(entry.get(key), bool):
+            problem = f"was {entry[key]!r}" if key in entry else "is missing"
+            raise InvalidSignalError(f"call {number}: {key} is {what}, {problem}", key)
+    kind = entry["call"]
+    label = f"call {number} ({kind} {entry['ref']})"
+    if kind not in _CALLS:
+        raise InvalidSignalError(f"{label}: call is one of {', '.join(_CALLS)}.{did_you_mean(kind, _CALLS)}", "call")
+    allowed = entry.get("allow_marketable", False)
+    if not isinstance(allowed, bool) or (allowed and kind != "updateprice"):
+        raise InvalidSignalError(f"{label}: allow_marketable is true or false and belongs to updateprice, was {allowed!r}", "allow_marketable")
+    try:
+        call = call_from_body(kind, entry["body"], entry["ref"])
+    except InvalidSignalError as error:
+        raise InvalidSignalError(f"{label}: {error}", error.field) from None
+    if allowed and isinstance(call, UpdatePrices):
+        from dataclasses import replace
+
+        call = replace(call, allow_marketable=True)
+    return LoggedCall(entry["at"], call)
+
+
+def _check_refs(calls: tuple[LoggedCall, ...]) -> None:
+    """Refuse a ref that is created twice or never, and a trailing limit that is better than its trigger."""
+    creates: dict[str, CreateSignal] = {}
+    for number, logged in enumerate(calls, 1):
+        call = logged.call
+        if isinstance(call, CreateSignal):
+            if call.ref in creates:
+                raise InvalidSignalError(f"call {number} (create {call.ref}): ref {call.ref!r} is created twice", "ref")
+            creates[call.ref] = call
+    for number, logged in enumerate(calls, 1):
+        call = logged.call
+        if isinstance(call, CreateSignal):
+            continue
+        create = creates.get(call.signal)
+        label = f"call {number} ({type(call).__name__.lower()} {call.signal})"
+        if create is None:
+            raise InvalidSignalError(f"{label}: ref {call.signal!r} is never created", "ref")
+        try:
+            later_side_check(call, create.side)
+        except InvalidSignalError as error:
+            raise InvalidSignalError(f"{label}: {error}", error.field) from None
