@@ -1,0 +1,299 @@
+"""Client: the eight endpoints over HTTPS, each call sent once; the only place that imports httpx.
+
+A class N request (create and ``call/*``) opens a connection of its own, so that a stale pooled one never makes its
+outcome unknown. Nothing here retries: the error's class says whether the caller may.
+
+No proxy and no certificate is taken from the environment, and TLS verification cannot be switched off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import httpcore
+import httpx
+
+from backtest.errors import RateLimitedError
+from backtest.venue.deadline import DEADLINE, DeadlineBackend
+from backtest.venue.endpoints import Endpoints, Sent
+from backtest.venue.evidence import Evidence, with_evidence
+from backtest.venue.outcome import Answer, Failure, Reply, failed, judged
+from backtest.venue.rate import RateLimit
+from backtest.venue.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+    from types import TracebackType
+    from typing import Self
+
+    from backtest.venue.credentials import Credentials
+    from backtest.wire.request import Request
+
+__all__ = ["AsyncClient", "Client"]
+
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+"""Raised before a byte of the request leaves. ``RemoteProtocolError`` and the read and write errors are not."""
+
+_MOST_BYTES = 1_048_576
+_TALKATIVE = ("httpx", "httpcore.connection", "httpcore.http11")
+
+
+class _Common(Endpoints[Sent]):
+    """What both clients share: everything but the waiting."""
+
+    def __init__(self, credentials: Credentials, rate: RateLimit | None, timeouts: Timeouts | None) -> None:
+        self.base_url = credentials.base_url
+        self.rate = rate or RateLimit()
+        self._timeouts = timeouts or Timeouts()
+        self._redactor = credentials.redactor
+        self._auth = _Secrets(credentials)
+        for name in _TALKATIVE:
+            logging.getLogger(name).addFilter(self._redactor)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"
+
+    def _options(self) -> dict[str, Any]:
+        """Return how both lanes are built."""
+        limits = self._timeouts
+        timeout = httpx.Timeout(connect=limits.connect, read=limits.read, write=limits.write, pool=limits.pool)
+        headers = {"user-agent": "signal-backtest", "accept-encoding": "identity"}
+        return {
+            "auth": self._auth,
+            "follow_redirects": False,
+            "headers": headers,
+            "timeout": timeout,
+            "trust_env": False,
+        }
+
+    def _outgoing(self, request: Request) -> dict[str, Any]:
+        """Return one request as httpx takes it; the secrets join it on its way out."""
+        once = {} if request.repeatable else {"connection": "close"}
+        url = self.base_url + request.path
+        return {"method": request.method, "url": url, "content": request.body, "headers": request.headers | once}
+
+    def _judged(self, request: Request, heard: Reply | Failure) -> Answer:
+        """Return or raise what came of it; outside any handler, so that no httpx error hangs on as the context."""
+        if isinstance(heard, Failure):
+            raise failed(request, heard, self.base_url, self._redactor)
+        return judged(request, heard, self._redactor)
+
+    def _forget(self) -> None:
+        for name in _TALKATIVE:
+            logging.getLogger(name).removeFilter(self._redactor)
+
+
+class Client(_Common[Answer]):
+    """Sends calls and waits for the answers.
+
+    Parameters
+    ----------
+    credentials
+        The secrets and the venue that they belong to.
+    rate
+        The client's own limit, 8 requests a minute unless given.
+    timeouts
+        See :class:`Timeouts`.
+    sleep
+        How to wait where the limit is reached. None does not wait: :class:`RateLimitedError`, and nothing was sent.
+    transport
+        For tests, ``httpx.MockTransport``.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        rate: RateLimit | None = None,
+        timeouts: Timeouts | None = None,
+        sleep: Callable[[float], object] | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        super().__init__(credentials, rate, timeouts)
+        self._sleep = sleep
+        context = _tls(self.base_url.partition(":")[0])
+        self._fresh = httpx.Client(transport=transport or _Transport(context, keep_alive=0), **self._options())
+        self._pooled = httpx.Client(transport=transport or _Transport(context, keep_alive=4), **self._options())
+
+    def send(self, request: Request) -> Answer:
+        """Send one request, once, and return the venue's answer.
+
+        Raises
+        ------
+        RequestRejectedError, UnauthorizedError
+            Sending it again cannot help.
+        RateLimitedError
+            By the venue, or by the client's own limit; may be sent again after ``retry_after`` seconds.
+        VenueUnavailableError
+            Never left this machine.
+        OutcomeUnknownError
+            May have arrived.
+        """
+        while (wait := self.rate.take()) > 0.0:
+            if self._sleep is None:
+                raise _held_back(request, wait)
+            self._sleep(wait)
+        return self._judged(request, self._exchange(request))
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._fresh.close()
+        self._pooled.close()
+        self._forget()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _exchange(self, request: Request) -> Reply | Failure:
+        lane = self._pooled if request.repeatable else self._fresh
+        token = DEADLINE.set(time.monotonic() + self._timeouts.total)
+        try:
+            response = lane.send(lane.build_request(**self._outgoing(request)), stream=True)
+            try:
+                return _reply(response, *_read(response))
+            finally:
+                with suppress(Exception):  # what was heard counts, however the connection ends
+                    response.close()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the call may have arrived
+            return _failure(error)
+        finally:
+            DEADLINE.reset(token)
+
+
+class AsyncClient(_Common[Coroutine[Any, Any, Answer]]):
+    """Sends calls on asyncio; see :class:`Client`."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        rate: RateLimit | None = None,
+        timeouts: Timeouts | None = None,
+        sleep: Callable[[float], Awaitable[object]] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(credentials, rate, timeouts)
+        self._sleep = sleep
+        context = _tls(self.base_url.partition(":")[0])
+        once, kept = httpx.Limits(max_keepalive_connections=0), httpx.Limits(max_keepalive_connections=4)
+        fresh = transport or httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=once)
+        pooled = transport or httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=kept)
+        self._fresh = httpx.AsyncClient(transport=fresh, **self._options())
+        self._pooled = httpx.AsyncClient(transport=pooled, **self._options())
+
+    async def send(self, request: Request) -> Answer:
+        """Send one request, once, and return the venue's answer; raises as :meth:`Client.send`."""
+        while (wait := self.rate.take()) > 0.0:
+            if self._sleep is None:
+                raise _held_back(request, wait)
+            await self._sleep(wait)
+        return self._judged(request, await self._exchange(request))
+
+    async def aclose(self) -> None:
+        """Close the pooled connections."""
+        await self._fresh.aclose()
+        await self._pooled.aclose()
+        self._forget()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _exchange(self, request: Request) -> Reply | Failure:
+        lane = self._pooled if request.repeatable else self._fresh
+        end = asyncio.get_running_loop().time() + self._timeouts.total
+        try:
+            async with asyncio.timeout_at(end):
+                response = await lane.send(lane.build_request(**self._outgoing(request)), stream=True)
+            try:
+                return _reply(response, *await _read_async(response, end))
+            finally:
+                with suppress(Exception):
+                    await response.aclose()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the call may have arrived
+            return _failure(error)
+
+
+class _Secrets(httpx.Auth):
+    """Puts the two headers on a request as it leaves, so that no frame of ours holds their values."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["anny-api-key"] = self._credentials.api_key.get_secret_value()
+        request.headers["anny-api-secret"] = self._credentials.api_secret.get_secret_value()
+        yield request
+
+
+class _Transport(httpx.HTTPTransport):
+    """httpx's own transport over connections that end at the deadline of the exchange."""
+
+    def __init__(self, context: ssl.SSLContext, keep_alive: int) -> None:
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=context, max_keepalive_connections=keep_alive, network_backend=DeadlineBackend()
+        )
+
+
+@cache
+def _tls(scheme: str) -> ssl.SSLContext:
+    """Return the one context of the process: reading the authorities takes longer than a call."""
+    if scheme == "https":
+        return httpx.create_ssl_context(verify=True, trust_env=False)
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, and trusts nobody
+
+
+def _read(response: httpx.Response) -> tuple[bytes, str]:
+    """Return the body and, where it was not read to its end, why."""
+    body = bytearray()
+    try:
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > _MOST_BYTES:
+                return bytes(body[:_MOST_BYTES]), "TooLong"
+    except Exception as error:  # noqa: BLE001 - a cut answer, whatever cut it
+        return bytes(body), type(error).__name__
+    return bytes(body), ""
+
+
+async def _read_async(response: httpx.Response, end: float) -> tuple[bytes, str]:
+    body = bytearray()
+    try:
+        async with asyncio.timeout_at(end):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > _MOST_BYTES:
+                    return bytes(body[:_MOST_BYTES]), "TooLong"
+    except Exception as error:  # noqa: BLE001 - a cut answer, whatever cut it
+        return bytes(body), type(error).__name__
+    return bytes(body), ""
+
+
+def _reply(response: httpx.Response, body: bytes, cut: str) -> Reply:
+    headers = {name: response.headers[name] for name in ("retry-after", "date") if name in response.headers}
+    return Reply(response.status_code, headers, body, cut)
+
+
+def _failure(error: Exception) -> Failure:
+    return Failure(type(error).__name__, str(error), sent=not isinstance(error, _NOT_SENT))
+
+
+def _held_back(request: Request, wait: float) -> RateLimitedError:
+    message = f"{request.kind} was held back by the client's own rate limit; sending it is allowed in {wait:.3g} s"
+    return with_evidence(RateLimitedError(message, wait), Evidence(error="LocalRateLimit"))

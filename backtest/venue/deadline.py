@@ -1,0 +1,69 @@
+"""Deadline: the end of a whole exchange, which a timeout for each read does not give.
+
+A venue that sends one byte a second never meets a read timeout. Here every read and write of a connection gets what is
+left until the deadline, and not more.
+"""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import httpcore
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+
+__all__ = ["DEADLINE", "DeadlineBackend"]
+
+DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))
+"""When the exchange of this thread ends, on :func:`time.monotonic`."""
+
+
+class DeadlineBackend(httpcore.SyncBackend):
+    """Opens connections whose reads and writes end at :data:`DEADLINE`."""
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect, and wrap the connection."""
+        return _Stream(super().connect_tcp(host, port, timeout, local_address, socket_options))
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, inner: httpcore.NetworkStream) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, _left(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+def _left(timeout: float | None, late: type[httpcore.TimeoutException]) -> float:
+    left = DEADLINE.get() - time.monotonic()
+    if left <= 0.0:
+        raise late("the deadline of the whole exchange has passed")
+    return left if timeout is None else min(left, timeout)
