@@ -104,6 +104,10 @@ class Store:
         last = len(found["time"]) if end is None else int(np.searchsorted(found["time"], end))
         return rows_of.taken(found, slice(first, last))
 
+    def is_empty(self, series: Series, start: int, end: int) -> bool:
+        """Return whether the manifest knows no rows between the first and the last of which ``[start, end)`` lies."""
+        return not any(year.first < end and year.last >= start for year in self.manifest(series).years.values())
+
     def missing(self, series: Series, start: int, end: int) -> list[Range]:
         """Return the parts of ``[start, end)`` for which no source has answered yet."""
         return without((start, end), self.manifest(series).asked)

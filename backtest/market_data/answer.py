@@ -1,0 +1,91 @@
+"""Answer: what a server really sent, beside what ccxt made of it, as much that is broken becomes an empty list."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from contextvars import ContextVar
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Answer", "forget", "keep_answers", "last_answer"]
+
+
+class Answer(NamedTuple):
+    """Status, headers and text of one HTTP response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+    def header(self, name: str) -> str:
+        """Return a header's value, however its name is capitalised; empty where it was not sent."""
+        return next((str(value) for key, value in self.headers.items() if key.lower() == name), "")
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds of the ``Retry-After`` header, which is a number or a date; 0 without one."""
+        text = self.header("retry-after").strip()
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            return float(text)
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        except ValueError:
+            return 0.0
+
+    @property
+    def holds_a_list(self) -> bool:
+        """Whether it is JSON with a list of rows in it, be it empty."""
+        try:
+            content = json.loads(self.body)
+        except ValueError:
+            return False
+        return _holds_a_list(content, 3)
+
+
+_ANSWER: ContextVar[Answer | None] = ContextVar("answer", default=None)
+
+
+def last_answer(error: Exception | None = None) -> Answer | None:
+    """Return the answer that became ``error``, or the last one to this task's request."""
+    if error is None:
+        return _ANSWER.get()
+    found = getattr(error, "answer", None)
+    return found if isinstance(found, Answer) else None
+
+
+def forget() -> None:
+    """Forget the last answer, before the next request of this task."""
+    _ANSWER.set(None)
+
+
+def keep_answers(client: Any) -> None:
+    """Make a ccxt client remember each answer: for its request, and with the error that it becomes."""
+    handle, by_status = client.handle_errors, client.handle_http_status_code
+
+    def handle_errors(code: int, reason: str, url: str, method: str, headers: Any, body: str, *rest: Any) -> Any:
+        _ANSWER.set(Answer(code, headers or {}, body or ""))
+        return _with_answer(lambda: handle(code, reason, url, method, headers, body, *rest))
+
+    def handle_http_status_code(*arguments: Any) -> Any:
+        return _with_answer(lambda: by_status(*arguments))
+
+    client.handle_errors, client.handle_http_status_code = handle_errors, handle_http_status_code
+
+
+def _with_answer(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except Exception as error:
+        error.answer = _ANSWER.get()  # type: ignore[attr-defined]
+        raise
+
+
+def _holds_a_list(value: Any, depth: int) -> bool:
+    if isinstance(value, dict) and depth:
+        return any(_holds_a_list(inner, depth - 1) for key, inner in value.items() if key != "error")
+    return isinstance(value, list)

@@ -1,0 +1,150 @@
+"""Job: one series to fetch, checked as a whole before the first candle is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backtest.errors import InvalidSettingError
+from backtest.market_data.ranges import Range
+from backtest.market_data.series import FUNDING, Series
+from backtest.market_data.source import CandleSource, RateSource
+from backtest.market_data.traits import Traits, traits_of
+from backtest.model.timeframe import week_offset
+
+if TYPE_CHECKING:
+    from backtest.market_data.exchange import Exchange
+    from backtest.market_data.store import Store
+
+__all__ = ["Job", "Outcome", "Wish", "jobs"]
+
+_LATE = 600_000
+"""An exchange may publish a row this many ms late; a row missing at the very end is asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to fetch.
+
+    Attributes
+    ----------
+    symbols, timeframes, kinds
+        Every combination; ``kinds`` as in :class:`Series`, funding rates once for each symbol.
+    start, end
+        UTC ms, end exclusive; start None continues what the store has, end None is now.
+    again
+        Ask for everything, also what the store has, to find candles that the exchange has revised.
+    """
+
+    symbols: Sequence[str]
+    timeframes: Sequence[str]
+    kinds: Sequence[str] = ("",)
+    start: int | None = None
+    end: int | None = None
+    again: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one series gained: new rows, revised ones and those refused, and the range that was asked for."""
+
+    series: Series
+    start: int
+    end: int
+    rows: int = 0
+    revised: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is left to do for one series.
+
+    Attributes
+    ----------
+    outcome
+        Filled while the job runs.
+    ranges
+        What to ask for: the parts of the wished range that no source has answered.
+    settled
+        Until here an empty answer proves that there is nothing, UTC ms.
+    """
+
+    outcome: Outcome
+    ranges: list[Range]
+    source: CandleSource | RateSource
+    settled: int
+
+
+def jobs(wish: Wish, exchange: Exchange, store: Store) -> list[Job]:
+    """Return one job for each series of a wish.
+
+    Raises
+    ------
+    InvalidSettingError
+        For an unknown symbol, timeframe or kind, a range in the future, or one that the exchange no longer serves.
+    """
+    symbols = [exchange.symbol(text) for text in wish.symbols]
+    planned = []
+    for symbol in dict.fromkeys(symbols):
+        for kind in dict.fromkeys(wish.kinds):
+            for timeframe in [""] if kind == FUNDING else dict.fromkeys(wish.timeframes):
+                if kind != FUNDING:
+                    exchange.check_timeframe(timeframe)
+                planned.append(_job(Series(exchange.name, symbol, timeframe, kind), wish, exchange, store))
+    return planned
+
+
+def _job(series: Series, wish: Wish, exchange: Exchange, store: Store) -> Job:
+    traits = traits_of(exchange.name, contract=":" in series.symbol)
+    _refuse_kind(series, traits)
+    now = exchange.now()
+    length = series.length
+    closed = now if not length else now - (now - week_offset(series.timeframe)) % length
+    end = closed if wish.end is None else min(wish.end, closed)
+    asked = store.manifest(series).asked
+    start = _start(series, wish, asked[0][0] if asked else None, traits, closed)
+    if start >= now:
+        raise InvalidSettingError(f"{series} from {_day(start)} lies in the future: it is {_day(now)} there")
+    ranges = [(start, end)] if wish.again and start < end else store.missing(series, start, end) if start < end else []
+    for low, _ in ranges:
+        _refuse_too_old(series, traits, low, closed)
+    source = RateSource if series.kind == FUNDING else CandleSource
+    settled = closed - max(length, _LATE)
+    return Job(Outcome(series, start, end), ranges, source(exchange, series, traits, now), settled)
+
+
+def _start(series: Series, wish: Wish, known: int | None, traits: Traits, closed: int) -> int:
+    if wish.start is not None:
+        return wish.start
+    if known is not None:
+        return known
+    if traits.keeps:
+        return closed - traits.keeps * series.length + series.length
+    raise InvalidSettingError(f"the store has nothing of {series} to continue: say since when, such as 2020-01-01")
+
+
+def _refuse_kind(series: Series, traits: Traits) -> None:
+    if not series.kind:
+        return
+    what = "funding rates" if series.kind == FUNDING else "mark candles"
+    if ":" not in series.symbol:
+        raise InvalidSettingError(f"{series.symbol} has no {what}: perpetuals have, such as {series.symbol}:USDT")
+    if not (traits.rates if series.kind == FUNDING else traits.mark_candles):
+        raise InvalidSettingError(f"{what} of {series.exchange} cannot be fetched; binance, bybit and okx have them")
+
+
+def _refuse_too_old(series: Series, traits: Traits, start: int, closed: int) -> None:
+    oldest = closed - traits.keeps * series.length + series.length
+    if traits.keeps and start < oldest:
+        raise InvalidSettingError(
+            f"{series.exchange} serves only its newest {traits.keeps} candles, {series.timeframe} ones from "
+            f"{_day(oldest)} on, asked was from {_day(start)}: start later, choose another exchange, or import a file"
+        )
+
+
+def _day(moment: int) -> str:
+    return str(np.datetime64(moment, "ms").astype("M8[m]")) + "Z"

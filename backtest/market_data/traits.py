@@ -1,0 +1,53 @@
+"""Traits: how each exchange answers when asked for candles, found by trying and from the source of ccxt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Traits", "traits_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the page loop must know about an exchange.
+
+    Attributes
+    ----------
+    candles, mark_candles, rates
+        Most rows in one answer: candles of trades, of the mark price, funding rates (0: not supported here).
+    jumps
+        True where an answer starts at the first candle there is, however much later; False where it covers a window of
+        time and may be empty though later candles exist.
+    until
+        Added to the end of the range (exclusive) for the request's ``until``; None where none is sent.
+    keeps
+        The exchange serves only its newest candles, this many; 0 for all.
+    tested
+        False for an exchange that the tests of this package do not know.
+    """
+
+    candles: int
+    mark_candles: int = 0
+    rates: int = 0
+    jumps: bool = False
+    until: int | None = -1
+    keeps: int = 0
+    tested: bool = True
+
+
+_TRAITS = {
+    "binance": Traits(1000, mark_candles=1000, rates=1000, jumps=True),
+    "bybit": Traits(1000, mark_candles=1000, rates=200, jumps=True),
+    "okx": Traits(300, mark_candles=100, rates=100, until=0),
+    "kraken": Traits(720, jumps=True, until=None, keeps=720),
+    "kucoin": Traits(1500, until=None),
+    "gate": Traits(1000, mark_candles=1000),
+    "mexc": Traits(500, mark_candles=500),
+}
+_CONTRACTS = {"kucoin": Traits(200, until=None)}
+
+
+def traits_of(exchange: str, *, contract: bool = False) -> Traits:
+    """Return how an exchange answers; for an unknown one small windows with both ends, which suits any."""
+    known = _CONTRACTS.get(exchange) if contract else None
+    return known or _TRAITS.get(exchange) or Traits(100, mark_candles=100, tested=False)
