@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
+import time
 from typing import TYPE_CHECKING, Any
 
+import httpcore
 import httpx
 import pytest
 
@@ -24,6 +27,7 @@ from backtest.model.calls import Call, Cancel, CreateSignal, Dca, Rebuy, TakePro
 from backtest.model.events import SignalRef
 from backtest.venue.client import AsyncClient, Client
 from backtest.venue.credentials import Credentials
+from backtest.venue.deadline import DEADLINE, DeadlineBackend
 from backtest.venue.evidence import Evidence, evidence_of
 from backtest.venue.rate import RateLimit
 from backtest.venue.timeouts import Timeouts
@@ -113,7 +117,7 @@ def test_create_of_another_version_is_refused_before_it_is_sent() -> None:
                 send(create(version))
 
 
-# L: the outcome table of the emitter, one row for each line
+# The outcome table of the emitter, one row for each line
 NEVER_SENT: list[type[httpx.TransportError]] = [
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -329,3 +333,15 @@ def test_certificates_are_always_verified_and_no_proxy_is_taken(monkeypatch: pyt
             assert not lane._mounts
             assert not lane.follow_redirects
             assert None not in lane.timeout.as_dict().values()
+
+
+def test_connection_whose_deadline_has_passed_neither_reads_nor_writes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stream = DeadlineBackend().connect_tcp("127.0.0.1", listener.getsockname()[1], timeout=1.0)
+        token = DEADLINE.set(time.monotonic() - 1.0)
+        with pytest.raises(httpcore.ReadTimeout):
+            stream.read(1, timeout=1.0)
+        with pytest.raises(httpcore.WriteTimeout):
+            stream.write(b"x", timeout=1.0)
+        DEADLINE.reset(token)
+        stream.close()

@@ -65,6 +65,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "coin empty": ("create_v2", {"coin": ""}, "coin"),
     "coin with spaces": ("create_v2", {"coin": " BTC"}, "coin"),
     "coin as a number": ("create_v2", {"coin": 1}, "coin"),
+    "exchange as bytes": ("create_v2", {"exchange": b"BINANCE"}, "exchange"),
     "exchange as a list": ("create_v2", {"exchange": ["BINANCE"]}, "exchange"),
     "leverage below 1": ("create_v2", {"leverage": 0.5}, "leverage"),
     "leverage as text": ("create_v2", {"leverage": "10"}, "leverage"),
