@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd  # noqa: TC004 - only named: importing this module must not load it
     from numpy.typing import NDArray
 
-__all__ = ["MODES", "Interval", "ResultTables"]
+__all__ = ["MODES", "Interval", "ResultTables", "body_of"]
 
 MODES = ("pessimistic", "candle", "optimistic")
 """The three readings of a candle's inside (L2.2), the most cautious first."""
@@ -146,3 +147,9 @@ class ResultTables:
             f"{len(ending)} signals end like this" if ending else f"the {len(known)} signals of this result have none"
         )
         raise InvalidSettingError(f"signal was {name!r}; {what}.{did_you_mean(name, known)}")
+
+
+def body_of(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a recorded call, which may be kept as the JSON text that is sent."""
+    body = call.get("body") or {}
+    return dict(json.loads(body)) if isinstance(body, str) else dict(body)

@@ -36,11 +36,11 @@ def money(amount: float | None, *, signed: bool = False) -> str:
     return f"{plus}{amount:,.2f}"
 
 
-def price(level: float | None) -> str:
-    """Return a price or quantity with at most ten digits that count, never with an exponent."""
+def price(level: float | None, digits: int = 10) -> str:
+    """Return a price or quantity with at most so many digits that count, never with an exponent."""
     if level is None or not math.isfinite(level):
         return MISSING
-    return decimal_text(float(f"{level:.10g}"))
+    return decimal_text(float(f"{level:.{digits}g}"))
 
 
 def ratio(number: float | None) -> str:

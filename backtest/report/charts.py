@@ -1,0 +1,112 @@
+"""Charts of a run: price with entries, targets, stops and exits; equity beside buy and hold; drawdown. Times in UTC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backtest.errors import InvalidSettingError, did_you_mean
+from backtest.report import text
+from backtest.report.canvas import Chart, canvas, neutral
+from backtest.report.panels import beside_panel, drawdown_panel, equity_panel, price_panel
+
+if TYPE_CHECKING:
+    from backtest.report.tables import ResultTables
+
+__all__ = ["account_chart", "overview_chart", "price_chart", "signal_chart"]
+
+_ENDED = {"closed", "canceled", "expired", "invalidated"}
+
+
+def overview_chart(tables: ResultTables, symbol: str | None = None, *, last: int | None = None) -> Chart:
+    """Return price, equity and drawdown under each other, over the whole run or its ``last`` trades.
+
+    Parameters
+    ----------
+    symbol
+        Whose price is drawn; None takes the first by name.
+    last
+        How many trades back the window reaches; None draws every candle.
+
+    Raises
+    ------
+    InvalidSettingError
+        For a symbol that the result has not, or a ``last`` below 1.
+    """
+    symbol = _known(tables, symbol)
+    window = _window(tables, symbol, last)
+    with neutral():
+        figure = canvas(11.0, 8.0)
+        top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[3, 2, 1])
+        price_panel(top, tables, symbol, window)
+        equity_panel(middle, tables, window)
+        drawdown_panel(bottom, tables, window)
+        figure.suptitle(_headline(tables), x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def price_chart(tables: ResultTables, symbol: str | None = None, *, last: int | None = None) -> Chart:
+    """Return the price of one symbol with what the signals did there; see :func:`overview_chart`."""
+    symbol = _known(tables, symbol)
+    with neutral():
+        figure = canvas(11.0, 4.2)
+        price_panel(figure.subplots(), tables, symbol, _window(tables, symbol, last))
+    return figure
+
+
+def account_chart(tables: ResultTables) -> Chart:
+    """Return equity, its growth beside that of buy and hold, and its drawdown."""
+    with neutral():
+        figure = canvas(11.0, 6.4)
+        top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[2, 2, 1])
+        equity_panel(top, tables, tables.span)
+        beside_panel(middle, tables)
+        drawdown_panel(bottom, tables, tables.span)
+    return figure
+
+
+def signal_chart(tables: ResultTables, signal: str) -> Chart:
+    """Return the life of one signal on its candles, its entry zone shaded (named as in :meth:`ResultTables.signal`)."""
+    name = tables.signal(signal)
+    life = tables.events[tables.events["signal"] == name]
+    symbol, first = str(life["symbol"].iloc[0]), int(life["time"].iloc[0])
+    ended = set(life["kind"]) & _ENDED
+    end = int(life["time"].iloc[-1]) if ended else tables.span[1]
+    margin = max(10 * tables.step(symbol), (end - first) // 5)
+    with neutral():
+        figure = canvas(9.0, 3.8)
+        own = {name: (first, end + tables.step(symbol))}
+        price_panel(figure.subplots(), tables, symbol, (first - margin, end + margin), own)
+    return figure
+
+
+def _headline(tables: ResultTables) -> str:
+    name = tables.name.replace("$", r"\$")
+    if tables.interval is None:
+        return f"{name}: one reading of the candles only ({tables.mode})"
+    low, high = min(tables.interval), max(tables.interval)
+    between = f"{text.percent(low, signed=True)} to {text.percent(high, signed=True)}"
+    return f"{name}: total return {between} over the readings of the candles; drawn: {tables.mode}"
+
+
+def _known(tables: ResultTables, symbol: str | None) -> str:
+    known = tables.symbols
+    if symbol is None and known:
+        return known[0]
+    if symbol not in known:
+        near = did_you_mean(symbol or "", known)
+        raise InvalidSettingError(f"symbol was {symbol!r}; this result has {', '.join(known) or 'no candles'}.{near}")
+    return str(symbol)
+
+
+def _window(tables: ResultTables, symbol: str, last: int | None) -> tuple[int, int]:
+    if last is None:
+        return tables.span
+    if isinstance(last, bool) or last < 1:
+        raise InvalidSettingError(f"last is a number of trades of at least 1, was {last!r}")
+    trades = tables.trades[tables.trades["symbol"] == symbol].sort_values("entry_time").tail(last)
+    if trades.empty:
+        return tables.span
+    ends = trades["exit_time"].where(~trades["open"].to_numpy(bool), tables.span[1])
+    first, end = int(trades["entry_time"].iloc[0]), int(ends.max())
+    margin = max(5 * tables.step(symbol), (end - first) // 20)
+    return max(first - margin, tables.span[0]), min(end + margin, tables.span[1])
