@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from backtest.model.candles import Candles
 
-__all__ = ["read_candles", "write_candles"]
+__all__ = ["read_candles", "read_frame", "stem", "write_candles"]
 
 _COLUMNS = ["time", "open", "high", "low", "close", "volume"]
 
@@ -32,6 +32,7 @@ def read_candles(
     symbol: str | None = None,
     timeframe: str | None = None,
     exchange: str = "",
+    tidy: bool = False,
 ) -> Candles:
     """Read candles from a ``.csv``, ``.parquet``, ``.feather`` or ``.json`` file.
 
@@ -45,6 +46,8 @@ def read_candles(
         None takes it from the file: its metadata, a ``symbol`` column, or its name (``BTC_USDT-1h.csv``).
     timeframe
         None takes it from the metadata, or else the most frequent distance between two rows.
+    tidy
+        Sort shuffled rows and drop those that repeat another one in every value.
 
     Raises
     ------
@@ -54,8 +57,8 @@ def read_candles(
         For rows that are no candles.
     """
     file = Path(path)
-    frame, about = _read(file)
-    found = symbol or about.get("symbol") or _symbol_in(frame, file) or symbols.from_file_name(_stem(file)).symbol
+    frame, about = read_frame(file)
+    found = symbol or about.get("symbol") or _symbol_in(frame, file) or symbols.from_file_name(stem(file)).symbol
     if not found:
         raise InvalidSettingError(f'{file} does not say which symbol it holds: give it, such as symbol="BTC/USDT"')
     return from_pandas(
@@ -63,6 +66,7 @@ def read_candles(
         symbol=found,
         timeframe=timeframe or about.get("timeframe"),
         exchange=exchange or about.get("exchange", ""),
+        tidy=tidy,
     )
 
 
@@ -81,7 +85,8 @@ def write_candles(candles: Candles, path: str | os.PathLike[str]) -> None:
     write_atomic(path, candle_bytes(candles))
 
 
-def _read(file: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read_frame(file: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return a file's table as it is, and what the file says about itself."""
     readers: dict[str, Callable[[Path], tuple[pd.DataFrame, dict[str, Any]]]] = {
         ".csv": _read_csv,
         ".csv.gz": _read_csv,
@@ -163,5 +168,6 @@ def _symbol_in(frame: pd.DataFrame, file: Path) -> str | None:
     return None
 
 
-def _stem(file: Path) -> str:
+def stem(file: Path) -> str:
+    """Return a file's name without its endings."""
     return file.name.removesuffix(".gz").rsplit(".", 1)[0]

@@ -12,10 +12,12 @@ from backtest.model.candles import Candles
 from backtest.model.timeframe import milliseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["from_pandas", "timeframe_text"]
+__all__ = ["from_pandas", "milliseconds_of", "timeframe_text"]
 
 _TIMES = ("opentime", "timestamp", "unix", "unixtimestamp", "time", "datetime", "date", "ts", "gmttime", "index")
 _PRICES = {"open": ("open", "o"), "high": ("high", "h"), "low": ("low", "l"), "close": ("close", "c", "last")}
@@ -23,7 +25,9 @@ _VOLUMES = ("basevolume", "volumebase", "volumefrom", "volume", "vol", "v")
 _UNITS = ((604_800_000, "w"), (86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"))
 
 
-def from_pandas(frame: pd.DataFrame, *, symbol: str, timeframe: str | None = None, exchange: str = "") -> Candles:
+def from_pandas(
+    frame: pd.DataFrame, *, symbol: str, timeframe: str | None = None, exchange: str = "", tidy: bool = False
+) -> Candles:
     """Build candles from a table whose columns have their usual names.
 
     Times stand in the index or in a column (``time``, ``date``, ``timestamp``, ``open_time``, ``unix`` ...), as
@@ -34,6 +38,8 @@ def from_pandas(frame: pd.DataFrame, *, symbol: str, timeframe: str | None = Non
     ----------
     timeframe
         None takes the most frequent distance between two rows.
+    tidy
+        Sort shuffled rows and drop those that repeat another one in every value.
 
     Returns
     -------
@@ -50,12 +56,12 @@ def from_pandas(frame: pd.DataFrame, *, symbol: str, timeframe: str | None = Non
     """
     base = symbol.partition("/")[0]
     names = _names(frame)
-    time = _milliseconds_of(_time_column(frame, names))
+    time = milliseconds_of(_time_column(frame, names))
     wanted = {**_PRICES, "volume": (f"volume{_plain(base)}", *_VOLUMES)}
     o, h, l, c, v = (_numbers(frame, _find(names, usual, name), name) for name, usual in wanted.items())  # noqa: E741
-    if len(time) > 1 and bool((time[1:] < time[:-1]).all()):
-        time = time[::-1]
-        o, h, l, c, v = (values[::-1] for values in (o, h, l, c, v))  # noqa: E741
+    order = _order(time, (o, h, l, c, v), tidy=tidy)
+    time = time[order]
+    o, h, l, c, v = (values[order] for values in (o, h, l, c, v))  # noqa: E741
     found = timeframe if timeframe is not None else timeframe_text(_frequent_distance(time))
     candles = Candles(symbol, found, time, o, h, l, c, v, exchange)
     _refuse_overlap(candles)
@@ -74,6 +80,19 @@ def timeframe_text(length: int) -> str:
         if length > 0 and length % size == 0:
             return f"{length // size}{unit}"
     raise InvalidCandlesError(f"rows are {length} ms apart; candles need a distance of whole seconds")
+
+
+def _order(time: NDArray[np.int64], values: Sequence[NDArray[np.float64]], *, tidy: bool) -> Any:
+    """Return which rows to take in which order: as they stand, turned round, or tidied."""
+    if len(time) > 1 and bool((time[1:] < time[:-1]).all()):
+        return slice(None, None, -1)
+    if not tidy:
+        return slice(None)
+    order = np.argsort(time, kind="stable")
+    again = np.diff(time[order]) == 0
+    for column in values:
+        again &= column[order][1:] == column[order][:-1]
+    return order[np.r_[True, ~again]] if len(order) else order
 
 
 def _plain(name: object) -> str:
@@ -112,7 +131,14 @@ def _time_column(frame: pd.DataFrame, names: dict[str, int]) -> pd.Series:
     return frame.iloc[:, _find(names, (), "time")]
 
 
-def _milliseconds_of(times: pd.Series) -> NDArray[np.int64]:
+def milliseconds_of(times: pd.Series) -> NDArray[np.int64]:
+    """Return UTC ms of datetimes, ISO text or Unix numbers.
+
+    Raises
+    ------
+    InvalidCandlesError
+        For a row without a time, or with one that cannot be read.
+    """
     import pandas as pd
 
     if times.isna().any():

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from backtest.errors import InvalidSettingError
-from backtest.market_data.symbol import to_file_name, unified
+from backtest.market_data.symbol import from_folder_name, to_file_name
 from backtest.model.timeframe import milliseconds
 
 __all__ = ["FUNDING", "KINDS", "Series", "exchange_name"]
@@ -81,7 +81,7 @@ class Series:
     def of_folder(cls, folder: str) -> Series | None:
         """Return the series that lives in a folder; None where none can."""
         parts = folder.split("/")
-        symbol = unified(parts[1]) if len(parts) == 3 else None
+        symbol = from_folder_name(parts[1]) if len(parts) == 3 else None
         if symbol is None:
             return None
         timeframe, _, kind = parts[2].partition("-")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["NamedFile", "from_file_name", "to_file_name", "unified"]
+__all__ = ["NamedFile", "from_file_name", "from_folder_name", "to_file_name", "unified"]
 
 _QUOTES = "USDT|USDC|FDUSD|TUSD|BUSD|USDE|DAI|USD|EUR|GBP|JPY|TRY|BTC|ETH|BNB"
 _TIMEFRAME = r"[1-9]\d{0,5}[smhdw]"
@@ -41,6 +41,14 @@ def from_file_name(stem: str) -> NamedFile:
     if archive:
         return NamedFile(unified(archive[1]), archive[2])
     return NamedFile(unified(stem), None)
+
+
+def from_folder_name(name: str) -> str | None:
+    """Return the symbol of a folder that :func:`to_file_name` named; None for another folder."""
+    parts = name.split("_")
+    if len(parts) not in {2, 3} or not all(parts):
+        return None
+    return f"{parts[0]}/{parts[1]}" + (f":{parts[2]}" if len(parts) == 3 else "")
 
 
 def to_file_name(symbol: str) -> str:

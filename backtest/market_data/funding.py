@@ -1,0 +1,44 @@
+"""Funding: the rates that a perpetual charged, for L13.3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FundingRates"]
+
+
+@dataclass(frozen=True, slots=True)
+class FundingRates:
+    """Funding rates of one symbol, oldest first.
+
+    Attributes
+    ----------
+    symbol, exchange
+        ``"BTC/USDT:USDT"``, ``"binance"``.
+    time
+        (n,) int64, when they were charged, UTC ms, ascending; not always 8 h apart.
+    rate
+        (n,) float64, fraction of the notional; a long pays a positive one.
+    """
+
+    symbol: str
+    time: NDArray[np.int64]
+    rate: NDArray[np.float64]
+    exchange: str = ""
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def to_pandas(self) -> pd.Series:
+        """Return the rates indexed by their UTC time."""
+        import pandas as pd
+
+        index = pd.DatetimeIndex(self.time.view("M8[ms]"), tz="UTC", name="time")
+        return pd.Series(self.rate, index=index, name="rate")

@@ -1,0 +1,236 @@
+"""Load: candles, funding rates and market rules from the store, for use; from the exchange too if asked."""
+
+from __future__ import annotations
+
+import time
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backtest.errors import DataUnavailableError, InvalidCandlesError, InvalidSettingError
+from backtest.market_data.columns import as_candles, columns_of, taken
+from backtest.market_data.funding import FundingRates
+from backtest.market_data.ranges import without
+from backtest.market_data.rules import read_market
+from backtest.market_data.series import FUNDING, Series
+from backtest.market_data.store import Store
+from backtest.market_data.symbol import unified
+from backtest.model.candles import instant
+from backtest.model.timeframe import milliseconds
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from backtest.model.candles import Candles
+    from backtest.model.market import Market
+
+    Moment = int | str | datetime
+    Place = str | os.PathLike[str] | Store
+
+__all__ = ["align", "detail_for", "load_candles", "load_funding", "load_many", "load_market"]
+
+
+def load_candles(  # noqa: PLR0913  options, all by name
+    symbol: str,
+    timeframe: str,
+    *,
+    exchange: str,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    store: Place | None = None,
+    fetch: bool = False,
+    kind: str = "",
+    incomplete: bool = False,
+) -> Candles:
+    """Return candles from the store.
+
+    Parameters
+    ----------
+    exchange
+        As written in the store or otherwise usual: ``"binance"``, ``"BINANCE"``, ``"gateio"``.
+    start, end
+        UTC ms, ISO text or datetime, end exclusive; None is the first or last that the store has.
+    store
+        The store, its folder or its URL; None is ``data/candles``.
+    fetch
+        Fetch what is missing first.
+    kind
+        ``"mark"`` for candles of the mark price.
+    incomplete
+        Return what is there although parts of the range were never fetched.
+
+    Raises
+    ------
+    InvalidSettingError
+        For a name that cannot be one, or a range in the future.
+    DataUnavailableError
+        Where the store has nothing, or not all, of the range: it says which command fetches it. Candles that the
+        exchange itself does not have are no reason.
+    """
+    place = _store(store)
+    series = Series(exchange, unified(symbol) or symbol, timeframe, kind)
+    low, high = _range(series, start, end)
+    if fetch:
+        _fetch(series, place, low, high)
+    if not place.years(series):
+        raise DataUnavailableError(
+            f"the store {place} has no {series}{_others(place, series)}: {_command(series, low)}"
+        )
+    if not incomplete:
+        _refuse_parts(series, place, low, high)
+    return place.candles(series, low, high)
+
+
+def load_many(symbols: Sequence[str], timeframe: str, *, exchange: str, **options: Any) -> dict[str, Candles]:
+    """Return candles of several symbols on one clock: :func:`load_candles` for each, then :func:`align`."""
+    loaded = [load_candles(symbol, timeframe, exchange=exchange, **options) for symbol in symbols]
+    return align({candles.symbol: candles for candles in loaded})
+
+
+def align(candles: Mapping[str, Candles]) -> dict[str, Candles]:
+    """Return only the candles whose time every symbol has, so that row *i* is the same moment in all.
+
+    Nothing is filled in: a candle that an exchange does not have is no candle.
+
+    Raises
+    ------
+    InvalidSettingError
+        For different timeframes.
+    InvalidCandlesError
+        Where there is no common time.
+    """
+    if len({c.timeframe for c in candles.values()}) > 1:
+        found = ", ".join(f"{name} {c.timeframe}" for name, c in candles.items())
+        raise InvalidSettingError(f"one clock needs one timeframe, was {found}")
+    if not candles:
+        return {}
+    common = reduce(lambda a, b: np.intersect1d(a, b, assume_unique=True), [c.time for c in candles.values()])
+    if len(common) == 0:
+        raise InvalidCandlesError(f"{', '.join(candles)} have no candle at the same time")
+    aligned = {}
+    for name, c in candles.items():
+        rows = taken(columns_of(c), np.isin(c.time, common, assume_unique=True))
+        aligned[name] = as_candles(rows, Series(c.exchange or "unknown", c.symbol, c.timeframe))
+    return aligned
+
+
+def detail_for(candles: Candles, *, store: Place | None = None) -> Candles | None:
+    """Return the finest candles in the store that cover these, for L2.4; None where there are none.
+
+    Finer ones that cover less than nine tenths of what coarser ones do are passed over.
+    """
+    if not candles.exchange or len(candles) == 0:
+        return None
+    place = _store(store)
+    wanted = Series(candles.exchange, candles.symbol, candles.timeframe)
+    low, high = int(candles.time[0]), int(candles.close_time[-1])
+    found = []
+    for series in place.series():
+        same = (series.exchange, series.symbol, series.kind) == (wanted.exchange, wanted.symbol, "")
+        if same and series.length < wanted.length and wanted.length % series.length == 0:
+            years = place.manifest(series).years.values()
+            spans = [min(high, year.last + series.length) - max(low, year.first) for year in years]
+            found.append((series.length, sum(max(0, span) for span in spans), series))
+    most = max((span for _, span, _ in found), default=0)
+    finest = next((series for _, span, series in sorted(found) if span and span >= 0.9 * most), None)
+    return None if finest is None else place.candles(finest, low, high)
+
+
+def load_funding(
+    symbol: str,
+    *,
+    exchange: str,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    store: Place | None = None,
+    fetch: bool = False,
+) -> FundingRates:
+    """Return the funding rates of a perpetual from the store, fetched first if asked; options as for candles."""
+    place = _store(store)
+    series = Series(exchange, unified(symbol) or symbol, "", FUNDING)
+    low, high = _range(series, start, end)
+    if fetch:
+        _fetch(series, place, low, high)
+    if not place.years(series):
+        raise DataUnavailableError(f"the store {place} has no {series}: {_command(series, low)}")
+    _refuse_parts(series, place, low, high)
+    rows = place.columns(series, low, high)
+    return FundingRates(series.symbol, rows["time"], rows["rate"], series.exchange)
+
+
+def load_market(symbol: str, *, exchange: str, store: Place | None = None) -> Market:
+    """Return tick, step and limits of a symbol, as they were when its candles were last fetched (L3.6).
+
+    Raises
+    ------
+    DataUnavailableError
+        Where the store has none.
+    """
+    name = unified(symbol) or symbol
+    market = read_market(_store(store), exchange, name)
+    if market is None:
+        raise DataUnavailableError(
+            f"the store has no rules of {exchange} {name}: backtest fetch {name} --exchange {exchange} reads them"
+        )
+    return market
+
+
+def _store(place: Place | None) -> Store:
+    return place if isinstance(place, Store) else Store(place)
+
+
+def _range(series: Series, start: Moment | None, end: Moment | None) -> tuple[int | None, int | None]:
+    low, high = (None if start is None else instant(start)), (None if end is None else instant(end))
+    now = round(time.time() * 1000)
+    if low is not None and low > now:
+        raise InvalidSettingError(f"{series} from {_day(low)} lies in the future")
+    if low is not None and high is not None and low >= high:
+        raise InvalidSettingError(f"the start of a range lies before its end, was {_day(low)} to {_day(high)}")
+    return low, high
+
+
+def _fetch(series: Series, store: Store, low: int | None, high: int | None) -> None:
+    if low is not None and high is not None and not store.missing(series, low, high):
+        return
+    from backtest.market_data.fetch import fetch
+    from backtest.market_data.job import Wish
+
+    wish = Wish([series.symbol], [series.timeframe], [series.kind], start=low, end=high)
+    fetch(wish, exchange=series.exchange, store=store)
+
+
+def _refuse_parts(series: Series, store: Store, low: int | None, high: int | None) -> None:
+    """Refuse a range of which a part was never asked for; the last candle may not have closed yet."""
+    asked = store.manifest(series).asked
+    if not asked:
+        return
+    length = series.length or milliseconds("8h")
+    closed = round(time.time() * 1000) - length
+    whole = (asked[0][0] if low is None else low, min(closed, asked[-1][1] if high is None else high))
+    lacking = without(whole, asked)
+    if lacking:
+        first, last = _day(lacking[0][0]), _day(lacking[0][1])
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise DataUnavailableError(
+            f"the store {store} lacks {series} from {first} to {last}{more}: {_command(series, lacking[0][0])}, "
+            "or load with fetch=True or incomplete=True"
+        )
+
+
+def _others(store: Store, series: Series) -> str:
+    held = [s for s in store.series() if s.exchange == series.exchange and s.symbol == series.symbol]
+    return f", only {', '.join(' '.join(str(s).split()[2:]) for s in held)}" if held else ""
+
+
+def _command(series: Series, low: int | None) -> str:
+    since = "2020-01-01" if low is None else str(np.datetime64(low, "ms").astype("M8[D]"))
+    what = "--funding" if series.kind == FUNDING else f"--timeframe {series.timeframe}"
+    mark = " --mark" if series.kind == "mark" else ""
+    return f"backtest fetch {series.symbol} --exchange {series.exchange} {what}{mark} --since {since}"
+
+
+def _day(moment: int) -> str:
+    return str(np.datetime64(moment, "ms").astype("M8[m]")) + "Z"
