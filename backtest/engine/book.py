@@ -40,9 +40,9 @@ _ACCOUNTS = {None: SPOT, "SPOT": SPOT, "MARGIN": MARGIN, "FUTURES": FUTURES}
 _ORDER = {Cancel: 0, UpdatePrices: 1, TakeProfit: 2, TrailingStop: 2, CreateSignal: 3, Rebuy: 3, Dca: 3}
 
 
-def call_order(call: Call) -> int:
-    """Return the place of a call among those of one close: cancel, update, exits, entries."""
-    return _ORDER[type(call)]
+def call_order(kind: type[Call]) -> int:
+    """Return the place of a kind of call among those of one close: cancel, update, exits, entries."""
+    return _ORDER[kind]
 
 
 def _number(value: float | None) -> float:

@@ -21,13 +21,14 @@ import numpy as np
 from numba import njit
 
 from backtest.engine.codes import (
-    ABSOLUTE, AT_CLOSE, C_CANCEL, C_CREATE, C_DCA, C_REBUY, C_TAKE_PROFIT, C_TRAILING, C_UPDATE, CANCELED, CANDLE, CLOSED, DONE,
-    E_CANCELED, E_CLOSED, E_CREATED, E_DCA, E_ENTERED, E_EXPIRED, E_INVALIDATED, E_LIQUIDATED, E_REBOUGHT, E_REFUSED, E_STOP, E_STOP_MOVED,
-    E_TAKE_PROFIT, E_TARGET, E_TRAILING, E_UNFILLED, E_UPDATED, EXPIRED, FIXED, FUTURES, GROW, INVALIDATED, LEG_1, LEG_CALL, LEG_CLOSE, LEG_GAP,
-    LEG_OPEN, NO_STOP, O_DCA, O_DEAD, O_LIMIT, O_RANGE, O_REBUY, O_TP_LIMIT, O_TP_MARKET, OPEN, OPTIMISTIC, PENDING, R_ALLOCATION,
-    R_BALANCE, R_BOUNDS, R_ENDED, R_FREQUENCY, R_LEFT_ALONE, R_MINIMUM, R_MOST_OPEN, R_NO_STOP, R_NONE, R_RISK, R_SALE_PENDING, R_WOULD_TRIGGER, REFUSED,
-    RELATIVE, RESTING, SPOT, STATIC, T_ABSENT, T_HIT, T_LIVE, T_SKIPPED, TO_BREAK_EVEN, TO_PREVIOUS, TRAILING, W_CROSS, W_EXIT_PERCENT,
-    W_LIQUIDATION, W_MISSED, W_NONE, W_ORDER, W_RESTING, W_SALE, W_STOP, W_TARGET, WAITING,
+    ABSOLUTE, AT_CLOSE, CANCELED, CANDLE, CLOSED, C_CANCEL, C_CREATE, C_DCA, C_REBUY, C_TAKE_PROFIT, C_TRAILING, C_UPDATE, DONE, EXPIRED, E_CANCELED,
+    E_CLOSED, E_CREATED, E_DCA, E_ENTERED, E_EXPIRED, E_INVALIDATED, E_LIQUIDATED, E_REBOUGHT, E_REFUSED, E_STOP, E_STOP_MOVED, E_TAKE_PROFIT,
+    E_TARGET, E_TRAILING, E_UNFILLED, E_UPDATED, FIXED, FUTURES, GROW, INVALIDATED, L10_1, L10_2, L11_1, L11_2, L11_3, L12_1, L12_2, L13_1, L13_2,
+    L14_2, L3_1, L3_2, L3_4, L3_5, L3_6, L4_1, L4_4, L4_5, L5_3, L5_4, L6_1, L6_4, L6_5, L7_2, L8_1, L8_4, L8_5, L9_1, L9_2, LEG_1, LEG_CALL,
+    LEG_CLOSE, LEG_GAP, LEG_OPEN, NO, NO_STOP, ONE, OPEN, OPTIMISTIC, O_DCA, O_DEAD, O_LIMIT, O_RANGE, O_REBUY, O_TP_LIMIT, O_TP_MARKET, PENDING,
+    REFUSED, RELATIVE, RESTING, R_ALLOCATION, R_BALANCE, R_BOUNDS, R_ENDED, R_FREQUENCY, R_LEFT_ALONE, R_MINIMUM, R_MOST_OPEN, R_NONE, R_NO_STOP,
+    R_RISK, R_SALE_PENDING, R_WOULD_TRIGGER, SPOT, STATIC, TO_BREAK_EVEN, TO_PREVIOUS, TRAILING, T_ABSENT, T_HIT, T_LIVE, T_SKIPPED, WAITING, W_CROSS,
+    W_EXIT_PERCENT, W_LIQUIDATION, W_MISSED, W_NONE, W_ORDER, W_RESTING, W_SALE, W_STOP, W_TARGET, YES, ZERO,
 )  # fmt: skip
 from backtest.engine.records import TARGETS
 
@@ -125,7 +126,7 @@ def emit(a, b, E, s, kind, price, quantity, fee, target, rule, reason, maker, bu
 @rule
 def note(a, b, E, s, kind, rule, reason):
     """Append an event that trades nothing."""
-    emit(a, b, E, s, kind, np.nan, 0.0, 0.0, 0, rule, reason, 0, 0)
+    emit(a, b, E, s, kind, np.nan, 0.0, 0.0, ZERO, rule, reason, ZERO, ZERO)
 
 
 @rule
@@ -188,7 +189,7 @@ def has_buy_order(O, b, i):
 def end_signal(a, O, b, E, S, i, status, rule):
     """End a signal: its orders die, and a closed one says so (L12.2)."""
     s = S[i]
-    kill_orders(a, O, b, i, False)
+    kill_orders(a, O, b, i, NO)
     s.status = status
     s.protection = NO_STOP
     s.sale = 0
@@ -200,7 +201,7 @@ def end_signal(a, O, b, E, S, i, status, rule):
 def after_flat(a, S, O, b, E, i):
     """A position is back to zero: the signal waits again while a buy of its own lives, else it is closed (L12.2)."""
     if not has_buy_order(O, b, i):
-        end_signal(a, O, b, E, S, i, CLOSED, 122)
+        end_signal(a, O, b, E, S, i, CLOSED, L12_2)
         return
     s = S[i]
     s.status = WAITING
@@ -266,7 +267,7 @@ def arm_trailing(a, b, E, s, trigger, limit, reference, rule):
     s.resting_trail = 0
     s.trigger_now = 0
     s.waiting_trail = s.waiting_limit = np.nan
-    emit(a, b, E, s, E_STOP_MOVED, trigger, 0.0, 0.0, 0, rule, R_NONE, 0, 0)
+    emit(a, b, E, s, E_STOP_MOVED, trigger, 0.0, 0.0, ZERO, rule, R_NONE, ZERO, ZERO)
 
 
 @rule
@@ -311,7 +312,7 @@ def buy(a, S, O, b, m, c, E, i, quantity, price, maker, allocation, kind, rule):
     s.t_margin += margin
     s.t_invest += allocation / c.balance
     spread(s, c, quantity)
-    emit(a, b, E, s, kind, price, quantity, fee, 0, rule, R_NONE, maker, 1)
+    emit(a, b, E, s, kind, price, quantity, fee, ZERO, rule, R_NONE, maker, ONE)
     s.bought = 1
     if not first:
         return
@@ -346,7 +347,7 @@ def sell(a, S, b, m, c, E, T, i, quantity, price, maker, kind, target, rule):
     s.t_sold += quantity * price
     s.t_realised += realised
     s.t_fees += fee
-    emit(a, b, E, s, kind, price, quantity, fee, target, rule, R_NONE, maker, 0)
+    emit(a, b, E, s, kind, price, quantity, fee, target, rule, R_NONE, maker, ZERO)
     if everything:
         s.average = np.nan
         end_trade(a, b, T, s, kind)
@@ -366,10 +367,10 @@ def liquidate(a, S, O, b, m, c, E, T, i, price, isolated):
     s.t_sold += quantity * price
     s.t_realised += realised
     s.quantity = s.margin = s.held = 0.0
-    emit(a, b, E, s, E_LIQUIDATED, price, quantity, 0.0, 0, 131 if isolated else 132, R_NONE, 0, 0)
+    emit(a, b, E, s, E_LIQUIDATED, price, quantity, 0.0, ZERO, L13_1 if isolated else L13_2, R_NONE, ZERO, ZERO)
     s.average = np.nan
     end_trade(a, b, T, s, E_LIQUIDATED)
-    end_signal(a, O, b, E, S, i, CLOSED, 122)
+    end_signal(a, O, b, E, S, i, CLOSED, L12_2)
 
 
 @rule
@@ -406,26 +407,26 @@ def act_stop(a, S, O, b, m, c, E, T, i, base):
     s = S[i]
     if s.quantity <= 0.0:
         if s.bought:
-            end_signal(a, O, b, E, S, i, CLOSED, 122)
+            end_signal(a, O, b, E, S, i, CLOSED, L12_2)
         else:
-            end_signal(a, O, b, E, S, i, INVALIDATED, 45)
-            note(a, b, E, s, E_INVALIDATED, 45, R_NONE)
+            end_signal(a, O, b, E, S, i, INVALIDATED, L4_5)
+            note(a, b, E, s, E_INVALIDATED, L4_5, R_NONE)
         return
     kind = E_TRAILING if s.protection == TRAILING else E_STOP
     slipped = base * (1.0 - s.side * m.slippage)
-    rule = 34
+    rule = L3_4
     if not math.isnan(s.stop_limit):
-        rule = 35
+        rule = L3_5
         if s.side * base < s.side * s.stop_limit:
             s.resting_trail = 1 if kind == E_TRAILING else 0
             s.protection = RESTING
             s.trigger_now, s.fresh_stop = 0, 1
-            note(a, b, E, s, E_UNFILLED, 35, R_NONE)
+            note(a, b, E, s, E_UNFILLED, L3_5, R_NONE)
             return
         if s.side * slipped < s.side * s.stop_limit:
             slipped = s.stop_limit
-    sell(a, S, b, m, c, E, T, i, s.quantity, slipped, 0, kind, 0, rule)
-    end_signal(a, O, b, E, S, i, CLOSED, 122)
+    sell(a, S, b, m, c, E, T, i, s.quantity, slipped, ZERO, kind, ZERO, rule)
+    end_signal(a, O, b, E, S, i, CLOSED, L12_2)
 
 
 @rule
@@ -433,8 +434,8 @@ def act_sale(a, S, O, b, m, c, E, T, i, p):
     """Execute a pending sale at market (L3.3): close-triggered or ratcheted stop, update at the market, cancel."""
     s = S[i]
     kind = s.sale
-    sell(a, S, b, m, c, E, T, i, s.quantity, p * (1.0 - s.side * m.slippage), 0, kind, 0, s.sale_rule)
-    end_signal(a, O, b, E, S, i, CANCELED if kind == E_CANCELED else CLOSED, 122)
+    sell(a, S, b, m, c, E, T, i, s.quantity, p * (1.0 - s.side * m.slippage), ZERO, kind, ZERO, s.sale_rule)
+    end_signal(a, O, b, E, S, i, CANCELED if kind == E_CANCELED else CLOSED, L12_2)
 
 
 @rule
@@ -453,7 +454,7 @@ def move_stop_after_target(a, b, m, c, E, s, k):
     if s.protection != NO_STOP and s.side * level <= s.side * s.stop:
         return
     place_stop(s, m, c, level)
-    emit(a, b, E, s, E_STOP_MOVED, level, 0.0, 0.0, 0, 65, R_NONE, 0, 0)
+    emit(a, b, E, s, E_STOP_MOVED, level, 0.0, 0.0, ZERO, L6_5, R_NONE, ZERO, ZERO)
 
 
 @rule
@@ -475,12 +476,12 @@ def act_target(a, S, O, b, m, c, E, T, i, k, price, maker):
     s.t_hits += 1
     if k == 0:
         s.reached_first = 1
-    sell(a, S, b, m, c, E, T, i, part, price, maker, E_TARGET, k + 1, 64 if chosen else 61)
+    sell(a, S, b, m, c, E, T, i, part, price, maker, E_TARGET, k + 1, L6_4 if chosen else L6_1)
     if remaining == 1 or chosen:
-        end_signal(a, O, b, E, S, i, CLOSED, 122)
+        end_signal(a, O, b, E, S, i, CLOSED, L12_2)
         return
     if c.cancel_entries:
-        kill_orders(a, O, b, i, True)
+        kill_orders(a, O, b, i, YES)
     after_partial(a, S, O, b, c, i)
     if s.quantity <= 0.0:
         after_flat(a, S, O, b, E, i)
@@ -507,12 +508,12 @@ def act_take_profit(a, S, O, b, m, c, E, T, o, p, price, maker, path):
     o.kind = O_DEAD
     if indivisible(s, m, part, price):
         return
-    sell(a, S, b, m, c, E, T, i, part, price, maker, E_TAKE_PROFIT, 0, 91)
+    sell(a, S, b, m, c, E, T, i, part, price, maker, E_TAKE_PROFIT, ZERO, L9_1)
     after_partial(a, S, O, b, c, i)
     if s.quantity <= 0.0:
         after_flat(a, S, O, b, E, i)
     elif not math.isnan(o.trail):
-        arm_trailing(a, b, E, s, o.trail, o.trail_limit, price, 92)
+        arm_trailing(a, b, E, s, o.trail, o.trail_limit, price, L9_2)
         ratchet(S, b, m, c, p, path)
 
 
@@ -529,11 +530,11 @@ def act_buy_order(a, S, O, b, m, c, E, o, p, gap, moved, path):
             price = bound
         maker = 0
         quantity = step_down(m, o.notional / price)
-        event, rule = (E_ENTERED, 41) if kind == O_RANGE else (E_REBOUGHT, 102)
+        event, rule = (E_ENTERED, L4_1) if kind == O_RANGE else (E_REBOUGHT, L10_2)
     else:
         price, maker = limit_buy(s, m, o.price, p, gap or moved or (o.fresh == 0 and p == o.price))
         quantity = o.quantity
-        event, rule = (E_ENTERED, 31 if maker else 32) if kind == O_LIMIT else (E_DCA, 101)
+        event, rule = (E_ENTERED, L3_1 if maker else L3_2) if kind == O_LIMIT else (E_DCA, L10_1)
     allocation = o.allocation
     o.kind = O_DEAD
     if quantity <= 0.0:
@@ -545,10 +546,10 @@ def act_buy_order(a, S, O, b, m, c, E, o, p, gap, moved, path):
     first = s.quantity <= 0.0
     buy(a, S, O, b, m, c, E, i, quantity, price, maker, allocation, event, rule)
     if kind == O_REBUY and not math.isnan(o.trail):
-        arm_trailing(a, b, E, s, o.trail, o.trail_limit, price, 102)
+        arm_trailing(a, b, E, s, o.trail, o.trail_limit, price, L10_2)
         ratchet(S, b, m, c, traded, path)
     elif waits and first:
-        arm_trailing(a, b, E, s, s.waiting_trail, s.waiting_limit, price, 85)
+        arm_trailing(a, b, E, s, s.waiting_trail, s.waiting_limit, price, L8_5)
         ratchet(S, b, m, c, traded, path)
 
 
@@ -582,7 +583,7 @@ def act_cross(a, S, O, b, m, c, E, T, price):
     a.cross_liquidated = 1
     for i in range(b.n_signals):
         if S[i].cross and S[i].quantity > 0.0:
-            liquidate(a, S, O, b, m, c, E, T, i, price, False)
+            liquidate(a, S, O, b, m, c, E, T, i, price, NO)
 
 
 # ---------------------------------------------------------------- finding the nearest level
@@ -619,7 +620,7 @@ def nearest(a, S, O, b, m, c, p, e, gap, cross):
     if cross:
         level, direction = cross_level(a, S, b, m)
         if direction != 0:
-            d = reach(-direction * p, -direction * e, -direction * level, True, gap)
+            d = reach(-direction * p, -direction * e, -direction * level, YES, gap)
             if d >= 0.0:
                 what, at, best, rank, who, turn = W_CROSS, level, d, 0, -1, -1
     for i in range(b.n_signals):
@@ -633,7 +634,7 @@ def nearest(a, S, O, b, m, c, p, e, gap, cross):
         if holds and s.account != SPOT and s.cross == 0:
             level = liquidation_price(s, m)
             beyond = gap and end <= side * level
-            d = reach(x, end, side * level, True, gap)
+            d = reach(x, end, side * level, YES, gap)
             if d >= 0.0 and (d < best or (d == best and rank > 0)):
                 what, who, at, best, rank, turn = W_LIQUIDATION, i, level, d, 0, 0
         if s.sale != 0:
@@ -642,27 +643,27 @@ def nearest(a, S, O, b, m, c, p, e, gap, cross):
             continue
         if (s.protection == FIXED and not c.stop_on_close) or s.protection == TRAILING:
             if not beyond and not (gap and s.fresh_stop) and (holds or s.bought or c.invalidate_at_stop):
-                d = 0.0 if s.trigger_now else reach(x, end, side * s.stop, True, gap)
+                d = 0.0 if s.trigger_now else reach(x, end, side * s.stop, YES, gap)
                 if d >= 0.0 and (d < best or (d == best and rank > 1)):
                     what, who, at, best, rank, turn = W_STOP, i, s.stop, d, 1, 0
         elif s.protection == RESTING and holds and not (gap and s.fresh_stop):
-            d = reach(x, end, side * s.stop_limit, False, gap)
+            d = reach(x, end, side * s.stop_limit, NO, gap)
             if d >= 0.0 and (d < best or (d == best and rank > 1)):
                 what, who, at, best, rank, turn = W_RESTING, i, s.stop_limit, d, 1, 0
         if holds:
             if c.exit_percent > 0.0:
                 level = tick_toward(m, s.average * (1.0 + side * c.exit_percent), side)
-                d = reach(x, end, side * level, False, gap)
+                d = reach(x, end, side * level, NO, gap)
                 if d >= 0.0 and (d < best or (d == best and (rank > 2 or (rank == 2 and who == i)))):
                     what, who, at, best, rank, turn = W_EXIT_PERCENT, i, level, d, 2, -1
             for k in range(TARGETS):
                 if s.state[k] != T_LIVE or (gap and (s.fresh[k] or s.market[k])):
                     continue
-                d = 0.0 if s.market[k] else reach(x, end, side * s.target[k], False, gap)
+                d = 0.0 if s.market[k] else reach(x, end, side * s.target[k], NO, gap)
                 if d >= 0.0 and (d < best or (d == best and rank > 2)):
                     what, who, index, at, best, rank, turn = W_TARGET, i, k, s.target[k], d, 2, k
         elif s.bought == 0 and s.missed == 0 and s.state[0] == T_LIVE:
-            d = reach(x, end, side * s.target[0], False, gap)
+            d = reach(x, end, side * s.target[0], NO, gap)
             if d >= 0.0 and (d < best or (d == best and rank > 2)):
                 what, who, at, best, rank, turn = W_MISSED, i, s.target[0], d, 2, 0
     for k in range(b.n_orders):
@@ -675,14 +676,14 @@ def nearest(a, S, O, b, m, c, p, e, gap, cross):
         level, cls = o.price, 3
         if o.kind == O_RANGE or o.kind == O_REBUY:
             level = p if o.low <= p <= o.high else (o.high if p > o.high else o.low)
-            d = 0.0 if level == p else reach(p, e, level, p > level, False)
+            d = 0.0 if level == p else reach(p, e, level, p > level, NO)
         elif o.kind == O_LIMIT or o.kind == O_DCA:
-            d = reach(x, end, side * level, True, gap)
+            d = reach(x, end, side * level, YES, gap)
         else:
             if s.quantity <= 0.0:
                 continue
             cls = 2
-            d = 0.0 if o.kind == O_TP_MARKET else reach(x, end, side * level, False, gap)
+            d = 0.0 if o.kind == O_TP_MARKET else reach(x, end, side * level, NO, gap)
         if d < 0.0 or d > best or (d == best and (cls > rank or (cls == rank and (o.slot > who or (o.slot == who and o.seq + TARGETS >= turn))))):
             continue
         what, who, index, at, best, rank, turn = W_ORDER, o.slot, k, level, d, cls, o.seq + TARGETS
@@ -724,32 +725,32 @@ def travel(a, S, O, b, m, c, E, T, p, e, gap, path, cross):
                 price, maker = limit_sale(S[i], m, o.price, p, gap or moved or (o.fresh == 0 and p == o.price))
                 act_take_profit(a, S, O, b, m, c, E, T, o, p, price, maker, path)
             elif o.kind == O_TP_MARKET:
-                act_take_profit(a, S, O, b, m, c, E, T, o, p, p * (1.0 - S[i].side * m.slippage), 0, path)
+                act_take_profit(a, S, O, b, m, c, E, T, o, p, p * (1.0 - S[i].side * m.slippage), ZERO, path)
             else:
                 act_buy_order(a, S, O, b, m, c, E, o, p, gap, moved, path)
         elif what == W_TARGET:
             s = S[i]
             if s.market[k]:
-                act_target(a, S, O, b, m, c, E, T, i, k, p * (1.0 - s.side * m.slippage), 0)
+                act_target(a, S, O, b, m, c, E, T, i, k, p * (1.0 - s.side * m.slippage), ZERO)
             else:
                 price, maker = limit_sale(s, m, level, p, gap or moved or (s.fresh[k] == 0 and p == level))
                 act_target(a, S, O, b, m, c, E, T, i, k, price, maker)
         elif what == W_SALE:
             act_sale(a, S, O, b, m, c, E, T, i, p)
         elif what == W_RESTING:
-            sell(a, S, b, m, c, E, T, i, S[i].quantity, level, 1, E_TRAILING if S[i].resting_trail else E_STOP, 0, 35)
-            end_signal(a, O, b, E, S, i, CLOSED, 122)
+            sell(a, S, b, m, c, E, T, i, S[i].quantity, level, ONE, E_TRAILING if S[i].resting_trail else E_STOP, ZERO, L3_5)
+            end_signal(a, O, b, E, S, i, CLOSED, L12_2)
         elif what == W_EXIT_PERCENT:
             price, maker = limit_sale(S[i], m, level, p, gap or moved or p == level)
-            sell(a, S, b, m, c, E, T, i, S[i].quantity, price, maker, E_TAKE_PROFIT, 0, 64)
-            end_signal(a, O, b, E, S, i, CLOSED, 122)
+            sell(a, S, b, m, c, E, T, i, S[i].quantity, price, maker, E_TAKE_PROFIT, ZERO, L6_4)
+            end_signal(a, O, b, E, S, i, CLOSED, L12_2)
         elif what == W_MISSED:
             S[i].missed = 1
             if c.cancel_if_target_first:
-                end_signal(a, O, b, E, S, i, INVALIDATED, 45)
-                note(a, b, E, S[i], E_INVALIDATED, 45, R_NONE)
+                end_signal(a, O, b, E, S, i, INVALIDATED, L4_5)
+                note(a, b, E, S[i], E_INVALIDATED, L4_5, R_NONE)
         elif what == W_LIQUIDATION:
-            liquidate(a, S, O, b, m, c, E, T, i, level, True)
+            liquidate(a, S, O, b, m, c, E, T, i, level, YES)
         else:
             act_cross(a, S, O, b, m, c, E, T, level if moved else p)
     if not gap and p != e:
@@ -765,11 +766,11 @@ def walk_legs(a, S, O, b, m, c, E, T, o, h, l, close, up_first, path, kill_expir
         expire(a, S, O, b, E, end)
     ratchet(S, b, m, c, o, path)
     b.leg = LEG_1
-    p = travel(a, S, O, b, m, c, E, T, o, h if up_first else l, False, path, cross)
+    p = travel(a, S, O, b, m, c, E, T, o, h if up_first else l, NO, path, cross)
     b.leg = LEG_1 + 1
-    p = travel(a, S, O, b, m, c, E, T, p, l if up_first else h, False, path, cross)
+    p = travel(a, S, O, b, m, c, E, T, p, l if up_first else h, NO, path, cross)
     b.leg = LEG_1 + 2
-    travel(a, S, O, b, m, c, E, T, p, close, False, path, cross)
+    travel(a, S, O, b, m, c, E, T, p, close, NO, path, cross)
     settle(S, O, b)
 
 
@@ -791,8 +792,8 @@ def expire(a, S, O, b, E, until):
                 alive = True
                 kill_order(a, o)
         if not s.bought:
-            end_signal(a, O, b, E, S, i, EXPIRED, 44)
-            note(a, b, E, s, E_EXPIRED, 44, R_NONE)
+            end_signal(a, O, b, E, S, i, EXPIRED, L4_4)
+            note(a, b, E, s, E_EXPIRED, L4_4, R_NONE)
         elif alive and s.quantity <= 0.0:
             after_flat(a, S, O, b, E, i)
 
@@ -813,21 +814,21 @@ def end_candle(a, S, O, b, m, c, E, close, coarse_end):
                     s.stop_limit = level - s.side * s.offset
             if s.stop != s.reported:
                 s.reported = s.stop
-                emit(a, b, E, s, E_STOP_MOVED, s.stop, 0.0, 0.0, 0, 84, R_NONE, 0, 0)
+                emit(a, b, E, s, E_STOP_MOVED, s.stop, 0.0, 0.0, ZERO, L8_4, R_NONE, ZERO, ZERO)
                 if c.mode == CANDLE and s.side * close <= s.side * s.stop:
-                    kill_orders(a, O, b, i, False)
+                    kill_orders(a, O, b, i, NO)
                     s.sale = E_TRAILING
-                    s.sale_rule = 84
+                    s.sale_rule = L8_4
         if coarse_end and c.stop_on_close and s.protection == FIXED and s.sale == 0 and s.side * close <= s.side * s.stop:
             if s.quantity > 0.0:
-                kill_orders(a, O, b, i, False)
+                kill_orders(a, O, b, i, NO)
                 s.sale = E_STOP
-                s.sale_rule = 72
+                s.sale_rule = L7_2
             elif s.bought:
-                end_signal(a, O, b, E, S, i, CLOSED, 122)
+                end_signal(a, O, b, E, S, i, CLOSED, L12_2)
             elif c.invalidate_at_stop:
-                end_signal(a, O, b, E, S, i, INVALIDATED, 45)
-                note(a, b, E, s, E_INVALIDATED, 45, R_NONE)
+                end_signal(a, O, b, E, S, i, INVALIDATED, L4_5)
+                note(a, b, E, s, E_INVALIDATED, L4_5, R_NONE)
 
 
 @rule
@@ -1069,7 +1070,7 @@ def create_orders(a, O, b, m, i, call, allocation, reserve, notional):
     """Place the entry of a create: one range, or a limit for each share of a split (L4.1, L4.2)."""
     if not call.split:
         low, high = range_of(call.side, call.low, call.high)
-        add_order(a, O, b, i, O_RANGE, np.nan, low, high, 0.0, notional, allocation * reserve, 0)
+        add_order(a, O, b, i, O_RANGE, np.nan, low, high, 0.0, notional, allocation * reserve, ZERO)
         return
     for place in range(3):
         share = call.share_low if place == 0 else (call.share_mid if place == 1 else call.share_high)
@@ -1130,7 +1131,7 @@ def act_create(acct, S2, O2, B, q, m, c, E, call, accepted, out):
     if reason != R_NONE:
         s.status = REFUSED
         write_outcome(out[s.id], s)
-        note(a, b, E, s, E_REFUSED, 36 if reason == R_MINIMUM else (53 if reason <= R_ALLOCATION else 142), reason)
+        note(a, b, E, s, E_REFUSED, L3_6 if reason == R_MINIMUM else (L5_3 if reason <= R_ALLOCATION else L14_2), reason)
         return
     b.n_signals += 1
     a.living += 1
@@ -1140,7 +1141,7 @@ def act_create(acct, S2, O2, B, q, m, c, E, call, accepted, out):
         place_stop(s, m, c, call.stop)
         s.fresh_stop = 1
     create_orders(a, O, b, m, i, call, allocation, reserve, notional)
-    note(a, b, E, s, E_CREATED, 54, R_NONE)
+    note(a, b, E, s, E_CREATED, L5_4, R_NONE)
 
 
 @rule
@@ -1160,12 +1161,12 @@ def act_buy_call(acct, B, q, S, O, m, c, E, call, i):
     quantity = step_down(m, notional / near)
     reason = R_MINIMUM if below_minimum(m, quantity, near) else room_for(a, c, allocation, allocation * reserve, basis)
     if reason != R_NONE:
-        note(a, b, E, s, E_REFUSED, 36 if reason == R_MINIMUM else 53, reason)
+        note(a, b, E, s, E_REFUSED, L3_6 if reason == R_MINIMUM else L5_3, reason)
         return
     if dca:
-        add_order(a, O, b, i, O_DCA, call.price, 0.0, 0.0, quantity, notional, allocation * reserve, 0)
+        add_order(a, O, b, i, O_DCA, call.price, 0.0, 0.0, quantity, notional, allocation * reserve, ZERO)
     else:
-        o = add_order(a, O, b, i, O_REBUY, np.nan, call.low, call.high, 0.0, notional, allocation * reserve, 0)
+        o = add_order(a, O, b, i, O_REBUY, np.nan, call.low, call.high, 0.0, notional, allocation * reserve, ZERO)
         o.trail, o.trail_limit = call.trail, call.trail_limit
 
 
@@ -1175,7 +1176,7 @@ def act_trailing_call(a, b, E, s, call):
     if s.quantity <= 0.0:
         s.waiting_trail, s.waiting_limit = call.trail, call.trail_limit
         return
-    arm_trailing(a, b, E, s, call.trail, call.trail_limit, b.last, 81)
+    arm_trailing(a, b, E, s, call.trail, call.trail_limit, b.last, L8_1)
     s.fresh_stop = 1
     s.trigger_now = 1 if s.side * call.trail >= s.side * b.last else 0
 
@@ -1255,22 +1256,22 @@ def act_update(a, b, O, m, c, E, s, i, call):
     """Update prices arrive: all of them, or none (L11)."""
     reason = update_refusal(s, O, b, i, call)
     if reason != R_NONE:
-        note(a, b, E, s, E_REFUSED, 112 if reason == R_WOULD_TRIGGER else 111, reason)
+        note(a, b, E, s, E_REFUSED, L11_2 if reason == R_WOULD_TRIGGER else L11_1, reason)
         return
     left_alone = update_entries(O, b, m, s, i, call)
     left_alone = update_targets(s, b, c, call) or left_alone
-    note(a, b, E, s, E_UPDATED, 111, R_LEFT_ALONE if left_alone else R_NONE)
+    note(a, b, E, s, E_UPDATED, L11_1, R_LEFT_ALONE if left_alone else R_NONE)
     if math.isnan(call.stop):
         return
     if s.side * call.stop >= s.side * b.last:  # allowed, with a position: sold at the next traded price (L11.2)
-        kill_orders(a, O, b, i, False)
+        kill_orders(a, O, b, i, NO)
         s.sale = E_STOP
-        s.sale_rule = 112
+        s.sale_rule = L11_2
         return
     place_stop(s, m, c, call.stop)
     s.fresh_stop = 1
     if s.quantity > 0.0:
-        emit(a, b, E, s, E_STOP_MOVED, call.stop, 0.0, 0.0, 0, 111, R_NONE, 0, 0)
+        emit(a, b, E, s, E_STOP_MOVED, call.stop, 0.0, 0.0, ZERO, L11_1, R_NONE, ZERO, ZERO)
 
 
 @rule
@@ -1278,12 +1279,12 @@ def act_cancel(a, S, O, b, E, i):
     """A cancel arrives: all orders die and the position is sold at the next traded price (L12.1)."""
     s = S[i]
     if s.quantity > 0.0:
-        kill_orders(a, O, b, i, False)
+        kill_orders(a, O, b, i, NO)
         s.sale = E_CANCELED
-        s.sale_rule = 121
+        s.sale_rule = L12_1
         return
-    end_signal(a, O, b, E, S, i, CANCELED, 121)
-    note(a, b, E, s, E_CANCELED, 121, R_NONE)
+    end_signal(a, O, b, E, S, i, CANCELED, L12_1)
+    note(a, b, E, s, E_CANCELED, L12_1, R_NONE)
 
 
 @rule
@@ -1304,13 +1305,13 @@ def act_call(acct, S2, O2, B, q, m, c, E, call, accepted, out):
     if call.kind == C_CANCEL:
         act_cancel(a, S, O, b, E, i)
     elif s.sale != 0:
-        note(a, b, E, s, E_REFUSED, 72, R_SALE_PENDING)
+        note(a, b, E, s, E_REFUSED, L7_2, R_SALE_PENDING)
     elif call.kind == C_TRAILING:
         act_trailing_call(a, b, E, s, call)
     elif call.kind == C_UPDATE:
         act_update(a, b, O, m, c, E, s, i, call)
     elif call.kind == C_TAKE_PROFIT:
-        o = add_order(a, O, b, i, O_TP_LIMIT if call.limit else O_TP_MARKET, call.price, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+        o = add_order(a, O, b, i, O_TP_LIMIT if call.limit else O_TP_MARKET, call.price, 0.0, 0.0, 0.0, 0.0, 0.0, ZERO)
         o.amount, o.trail, o.trail_limit = call.amount, call.trail, call.trail_limit
     else:
         act_buy_call(acct, B, q, S, O, m, c, E, call, i)
@@ -1323,7 +1324,7 @@ def refuse_ended(a, b, S, E, call, out):
         return
     s = S[b.n_signals]  # the free row behind the living ones lends its shape
     s.id, s.quantity, s.average = call.signal, 0.0, np.nan
-    note(a, b, E, s, E_REFUSED, 113, R_ENDED)
+    note(a, b, E, s, E_REFUSED, L11_3, R_ENDED)
 
 
 @rule
@@ -1438,13 +1439,13 @@ def fork(acct, S2, O2, B, q, books, m, c, E2, T2, o, h, l, close, end, cross, ex
     for w in range(walks):
         r = books + w
         copy_state(acct, S2, O2, B, q, r, books)
-        walk_legs(acct[1 + w], S2[r], O2[r], B[r], m, c, E2[w], T2[w], o, h, l, close, w % 2 == 1, True, w >= 2, end, cross)
+        walk_legs(acct[1 + w], S2[r], O2[r], B[r], m, c, E2[w], T2[w], o, h, l, close, w % 2 == 1, YES, w >= 2, end, cross)
     winner = 0
     if c.mode == CANDLE:
         winner = 4
         r = books + 4
         copy_state(acct, S2, O2, B, q, r, books)
-        walk_legs(acct[5], S2[r], O2[r], B[r], m, c, E2[4], T2[4], o, h, l, close, close < o, False, False, end, cross)
+        walk_legs(acct[5], S2[r], O2[r], B[r], m, c, E2[4], T2[4], o, h, l, close, close < o, NO, NO, end, cross)
     else:
         sign = 1.0 if c.mode == OPTIMISTIC else -1.0
         top = -math.inf
@@ -1562,9 +1563,9 @@ def cross_others(acct, S2, O2, B, M, q, books, c, E, T, out):
         B[k].time, B[k].leg = B[q].time, B[q].leg
         for i in range(B[k].n_signals):
             if S2[k, i].cross and S2[k, i].quantity > 0.0:
-                liquidate(acct[0], S2[k], O2[k], B[k], M[k], c, E, T, i, B[k].last, False)
+                liquidate(acct[0], S2[k], O2[k], B[k], M[k], c, E, T, i, B[k].last, NO)
         compact(acct[0], S2[k], O2[k], B[k], out)
-        measure(S2[k], O2[k], B[k], M[k], c, False)
+        measure(S2[k], O2[k], B[k], M[k], c, NO)
 
 
 @rule
@@ -1596,9 +1597,9 @@ def candle(acct, S2, O2, B, M, q, books, c, E, E2, T, T2, calls, accepted, out, 
         others_of(S2, B, M, q, books)
     path = c.mode != CANDLE
     b.leg = LEG_GAP
-    travel(a, S, O, b, m, c, E, T, b.last, o, True, path, cross)
+    travel(a, S, O, b, m, c, E, T, b.last, o, YES, path, cross)
     b.leg = LEG_OPEN
-    travel(a, S, O, b, m, c, E, T, o, o, False, path, cross)
+    travel(a, S, O, b, m, c, E, T, o, o, NO, path, cross)
     settle(S, O, b)
     b.last = o
     compact(a, S, O, b, out)
@@ -1722,7 +1723,7 @@ def advance_one(acct, S2, O2, B, M, c, E, E2, T, T2, calls, ends, accepted, out,
             return DONE
         if not fits(acct, B, 0, S2, O2, E, E2, T, T2, calls, now):
             return GROW
-        candle(acct, S2, O2, B, M, 0, 1, c, E, E2, T, T2, calls, accepted, out, times, rates, now, now + span, True, o[i], h[i], l[i], close[i])
+        candle(acct, S2, O2, B, M, 0, 1, c, E, E2, T, T2, calls, accepted, out, times, rates, now, now + span, YES, o[i], h[i], l[i], close[i])
         equity[i] = a.cash + a.margin + (b.units * b.last - b.cost)
         b.row = i + 1
         if c.want_events and a.n_events > before:
@@ -1745,7 +1746,7 @@ def scan(acct, S, O, b, m, c, E, time, o, h, l, close, equity, i, stop):
         return i
     while i < stop and not b.slow and not touches(S, b, m, c, h[i], l[i]) and a.n_events + b.ratcheting + 8 < len(E):
         b.time = time[i]
-        quiet_candle(a, S, O, b, m, c, E, h[i], l[i], close[i], True)
+        quiet_candle(a, S, O, b, m, c, E, h[i], l[i], close[i], YES)
         equity[i] = base + units * close[i]
         i += 1
         if c.want_events and a.n_events > before:

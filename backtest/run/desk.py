@@ -1,0 +1,230 @@
+"""Desk: one strategy on one market; it turns a close into calls, the same in a backtest, on paper and live."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backtest.engine.book import call_order
+from backtest.errors import InvalidSettingError, InvalidSignalError
+from backtest.model.calls import Call, CreateSignal, later_side_check
+from backtest.model.events import Event, SignalRef, Status
+from backtest.model.signal import LiveSignal
+from backtest.strategy.moment import Moment
+from backtest.wire.tag import signal_tag, with_tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from backtest.engine.simulator import SimulatedVenue
+    from backtest.model.candles import Candles
+    from backtest.model.market import Market
+    from backtest.strategy import Indicators, SignalTable, Strategy
+
+__all__ = ["Desk", "created_fields", "row_fields", "table_rows"]
+
+
+class Desk:
+    """Asks the strategy at a close and makes its calls final: rounded, named, tagged and in order.
+
+    Everything that could differ between backtest and live happens here, once, before the fork (parity rule 3).
+    """
+
+    def __init__(self, strategy: Strategy, candles: Candles, market: Market, venue: SimulatedVenue) -> None:
+        self.strategy, self.market, self.venue = strategy, market, venue
+        self.symbol, self.timeframe, self.span = candles.symbol, candles.timeframe, candles.milliseconds
+        self.hears_events = strategy.has("on_event")
+        self._returned: list[Call] = []
+        self._close_time = 0
+        self._living: tuple[LiveSignal, ...] | None = None
+        self.bind(candles, {})
+
+    def bind(self, candles: Candles, ind: Indicators) -> None:
+        """Show the desk its candles and indicators, whole in a backtest, the prefix so far in a live session."""
+        self.candles = candles
+        self.time = memoryview(candles.time)
+        self.columns = {name: memoryview(getattr(candles, name)) for name in ("open", "high", "low", "close", "volume")}
+        self.ind: Mapping[str, memoryview] = {name: memoryview(_column(name, column, len(candles))) for name, column in ind.items()}
+
+    def forget(self) -> None:
+        """The venue went on: what was known of living signals is asked anew."""
+        self._living = None
+
+    def living(self) -> tuple[LiveSignal, ...]:
+        """Return the living signals, pending ones and those returned at this close included."""
+        if self._living is None:
+            pending = [self._unborn(self.venue.create_of(ref), 0) for ref in self.venue.pending(self.symbol)]
+            self._living = (*self.venue.living(self.symbol), *pending)
+        if self._returned:
+            return (*self._living, *(self._unborn(call, self._close_time) for call in self._returned if isinstance(call, CreateSignal)))
+        return self._living
+
+    def decide(self, position: int, events: Sequence[Event], *, asked: bool, rows: Iterable[dict[str, Any]] = (), skip: bool = False) -> list[Call]:
+        """Return the final calls of one close: ``on_event`` in event order, then ``on_candle`` or the table's rows.
+
+        ``skip`` leaves a row of a table out where a signal of the market lives.
+
+        Raises
+        ------
+        InvalidSignalError
+            Naming the candle, the field and the value.
+        """
+        now = Moment(self, position)
+        self._start(position)
+        try:
+            if self.hears_events:
+                for event in events:
+                    self._take(self.strategy.on_event(now, event))
+            for fields in rows:
+                if not (skip and self.living()):
+                    self._add(self.create(self._close_time, fields))
+            if asked:
+                self._take(self.strategy.on_candle(now))
+            return self._finish()
+        except InvalidSignalError as error:
+            raise self._named(error) from None
+        finally:
+            self._returned = []
+
+    def collect(self, position: int, returned: Iterable[Call] | None) -> list[Call]:
+        """Make final what ``on_candle`` returned; for the hot loop, which has called it already."""
+        if returned is None:
+            return []
+        self._start(position)
+        try:
+            self._take(returned)
+            return self._finish()
+        except InvalidSignalError as error:
+            raise self._named(error) from None
+        finally:
+            self._returned = []
+
+    def create(self, close_time: int, fields: dict[str, Any]) -> CreateSignal:
+        """Return a create of this market with its prices on the tick, its ref and its tag."""
+        number = sum(isinstance(call, CreateSignal) for call in self._returned)
+        market = self.market
+        final = CreateSignal(
+            coin=market.coin,
+            trade_market=market.trade_market,
+            exchange=market.exchange,
+            ref=SignalRef(f"{self.symbol}-{close_time}-{number}"),
+            **created_fields(fields, market),
+        )
+        return with_tag(final, self._tag(close_time, number))
+
+    def _start(self, position: int) -> None:
+        self._returned = []
+        self._close_time = self.time[position] + self.span
+
+    def _finish(self) -> list[Call]:
+        """Order the calls of this close; one about a signal created at this close follows its create."""
+        if len(self._returned) < 2:  # noqa: PLR2004
+            return self._returned
+        born = {call.ref for call in self._returned if isinstance(call, CreateSignal)}
+        last = call_order(CreateSignal)
+        return sorted(self._returned, key=lambda call: last if not isinstance(call, CreateSignal) and call.signal in born else call_order(type(call)))
+
+    def _take(self, returned: Iterable[Call] | None) -> None:
+        if returned is None:
+            return
+        if isinstance(returned, Call):
+            self._add(returned)
+            return
+        for call in returned:
+            self._add(call)
+
+    def _add(self, call: Call) -> None:
+        if isinstance(call, CreateSignal):
+            self._returned.append(self._numbered(call))
+            return
+        if not isinstance(call, Call):
+            raise InvalidSettingError(f"{type(self.strategy).__name__} returned {call!r}; a strategy returns calls such as now.create(...) or UpdatePrices(...)")
+        create = self._create_of(call.signal)
+        later_side_check(call, create.side)
+        if hasattr(call, "allow_marketable"):
+            call = call.rounded(self.market, create.side, split=create.is_split, lone=create.entry_price_min is None)
+        elif hasattr(call, "rounded"):
+            call = call.rounded(self.market, create.side)
+        self._returned.append(call)
+
+    def _create_of(self, ref: SignalRef) -> CreateSignal:
+        for call in self._returned:
+            if isinstance(call, CreateSignal) and call.ref == ref:
+                return call
+        return self.venue.create_of(ref)
+
+    def _numbered(self, call: CreateSignal) -> CreateSignal:
+        """Give a create its place among those of this close; one made by hand is rounded and addressed here."""
+        number = sum(isinstance(other, CreateSignal) for other in self._returned)
+        ref = SignalRef(f"{self.symbol}-{self._close_time}-{number}")
+        if call.ref == ref:
+            return call
+        if (call.coin, call.trade_market) != (self.market.coin, self.market.trade_market):
+            raise InvalidSignalError(f"coin and trade_market were {call.symbol}; this strategy runs on {self.market.coin}/{self.market.trade_market}", "coin")
+        text = (call.attachment_description or "").rpartition("ref:")[0].rstrip() if call.ref else call.attachment_description
+        return with_tag(replace(call.rounded(self.market), ref=ref, attachment_description=text or None), self._tag(self._close_time, number))
+
+    def _tag(self, close_time: int, number: int) -> str:
+        return signal_tag(self.strategy.identity, self.symbol, self.timeframe, close_time, number)
+
+    def _unborn(self, call: CreateSignal, created: int) -> LiveSignal:
+        targets = (*call.targets, *([None] * (6 - len(call.targets))))
+        return LiveSignal(call.ref, self.symbol, call.side, Status.PENDING, call.stop_loss, trailing=False, targets=targets, average_entry=None, open_quantity=0.0, created=created)
+
+    def _named(self, error: InvalidSignalError) -> InvalidSignalError:
+        when = np.datetime64(int(self._close_time), "ms")
+        return InvalidSignalError(f"{type(self.strategy).__name__} on {self.symbol} at the close of {when}Z: {error}", error.field)
+
+
+def created_fields(fields: dict[str, Any], market: Market) -> dict[str, Any]:
+    """Return the fields of a create with prices on the tick (L3.6); ``side`` +1 or -1 becomes ``type``."""
+    fields = {name: value for name, value in fields.items() if value is not None}
+    side = fields.pop("side", 1)
+    if side not in (1, -1):
+        raise InvalidSignalError(f'side is "long" or "short", was {side!r}', "type")
+    grid = market.price_grid
+    split = any(name.startswith("invest_entry_") for name in fields)
+    buy, gain = (grid.down, grid.up) if side > 0 else (grid.up, grid.down)
+    top = buy if split else (grid.up if side < 0 and "entry_price_min" not in fields else grid.down)
+    ways = {"entry_price_max": top, "entry_price_min": buy if split else grid.up, "entry_price_mid": buy, "stop_loss": buy}
+    for name, way in ways.items():
+        if name in fields:
+            fields[name] = way(_price(name, fields[name]))
+    fields["targets"] = tuple(None if price is None else gain(_price(f"exit_price_{k}", price)) for k, price in enumerate(fields.get("targets", ()), 1))
+    fields["invest"] = float(fields["invest"]) if "invest" in fields else None
+    if "ttl_buy_order" in fields:
+        fields["ttl_buy_order"] = int(fields["ttl_buy_order"])
+    return {**fields, "type": "long" if side > 0 else "short"}
+
+
+def _price(name: str, value: Any) -> float:
+    """Return a price as a float; refuse what cannot be rounded, NaN and infinity included."""
+    try:
+        price = float(value)
+    except (TypeError, ValueError):
+        price = float("nan")
+    if not 0.0 < price < float("inf"):
+        raise InvalidSignalError(f"{name} is a finite number above 0, was {value!r}", name)
+    return price
+
+
+def _column(name: str, column: Any, n: int) -> NDArray[np.float64]:
+    values = np.ascontiguousarray(column, np.float64)
+    if values.shape != (n,):
+        raise InvalidSettingError(f"indicator {name!r} has shape {values.shape}; it needs one value for each of the {n} candles")
+    return values
+
+
+def table_rows(table: SignalTable, position: int) -> list[dict[str, Any]]:
+    """Return the fields of a table's rows that decide at one candle."""
+    first, last = np.searchsorted(table.rows, [position, position + 1])
+    return [row_fields(table, k) for k in range(int(first), int(last))]
+
+
+def row_fields(table: SignalTable, k: int) -> dict[str, Any]:
+    """Return the fields of one row of a table, as :meth:`Moment.create` gives them."""
+    return {**table.row(k), "account": table.account, "margin_type": table.margin_type, "version": table.version, "allow_no_stop": table.allow_no_stop}

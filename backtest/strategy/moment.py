@@ -1,0 +1,191 @@
+"""Moment: all that a strategy knows at a close."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from backtest.errors import InvalidSettingError, InvalidSignalError, did_you_mean
+from backtest.model.timeframe import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from backtest.model.calls import CreateSignal
+    from backtest.model.candles import Candles
+    from backtest.model.market import Market
+    from backtest.model.signal import LiveSignal
+
+__all__ = ["Desk", "Moment"]
+
+
+class Desk(Protocol):
+    """What a moment asks of whoever runs the strategy."""
+
+    symbol: str
+    market: Market
+    candles: Candles
+    time: memoryview
+    span: int
+    columns: Mapping[str, memoryview]
+    ind: Mapping[str, memoryview]
+
+    def living(self) -> tuple[LiveSignal, ...]:
+        """Return the living signals, those returned at this close included."""
+        ...
+
+    def create(self, close_time: int, fields: dict[str, Any]) -> CreateSignal:
+        """Return a create, rounded, with its ref and tag."""
+        ...
+
+
+class Moment:
+    """One close, as a strategy sees it: candle *t* and everything before it, nothing after (L1.2).
+
+    ``now.close`` and its like are the numbers of the candle that has just closed; ``now["atr"]`` is an indicator's value
+    at it.
+    """
+
+    __slots__ = ("_desk", "position")
+
+    def __init__(self, desk: Desk, position: int) -> None:
+        self._desk = desk
+        self.position = position
+
+    def __getitem__(self, name: str) -> float:
+        """Return an indicator's value at this candle; NaN until it is warm."""
+        try:
+            return self._desk.ind[name][self.position]  # type: ignore[no-any-return]
+        except KeyError:
+            raise InvalidSettingError(f"there is no indicator {name!r}; there are {', '.join(self._desk.ind)}.{did_you_mean(name, self._desk.ind)}") from None
+
+    def previous(self, name: str, k: int = 1) -> float:
+        """Return an indicator's value, or a candle's column (``"close"``), ``k`` candles before; NaN before the first."""
+        if k < 0:
+            raise InvalidSettingError(f"previous looks back by at least 0 candles, was {k}; the future is not known")
+        column = self._desk.ind.get(name) or self._desk.columns.get(name)
+        if column is None:
+            known = [*self._desk.ind, *self._desk.columns]
+            raise InvalidSettingError(f"there is no column {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}")
+        return column[self.position - k] if self.position >= k else float("nan")  # type: ignore[no-any-return]
+
+    @property
+    def symbol(self) -> str:
+        """Symbol of the candles."""
+        return self._desk.symbol
+
+    @property
+    def market(self) -> Market:
+        """Tick, step and limits."""
+        return self._desk.market
+
+    @property
+    def time(self) -> int:
+        """Open time of the candle, UTC ms."""
+        return self._desk.time[self.position]  # type: ignore[no-any-return]
+
+    @property
+    def close_time(self) -> int:
+        """The instant of this moment, UTC ms."""
+        return self._desk.time[self.position] + self._desk.span  # type: ignore[no-any-return]
+
+    @property
+    def open(self) -> float:
+        """Open of the candle, quote currency."""
+        return self._desk.columns["open"][self.position]  # type: ignore[no-any-return]
+
+    @property
+    def high(self) -> float:
+        """High of the candle."""
+        return self._desk.columns["high"][self.position]  # type: ignore[no-any-return]
+
+    @property
+    def low(self) -> float:
+        """Low of the candle."""
+        return self._desk.columns["low"][self.position]  # type: ignore[no-any-return]
+
+    @property
+    def close(self) -> float:
+        """Close of the candle."""
+        return self._desk.columns["close"][self.position]  # type: ignore[no-any-return]
+
+    @property
+    def volume(self) -> float:
+        """Volume of the candle, base currency."""
+        return self._desk.columns["volume"][self.position]  # type: ignore[no-any-return]
+
+    @property
+    def candles(self) -> Candles:
+        """All closed candles, this one the last."""
+        return self._desk.candles.slice(0, self.position + 1)
+
+    @property
+    def signals(self) -> tuple[LiveSignal, ...]:
+        """The living signals of this symbol, pending ones included, those returned at this close too."""
+        return self._desk.living()
+
+    def create(
+        self,
+        *,
+        entry: float | tuple[float, float] | Mapping[float, float],
+        targets: Sequence[float],
+        invest: float,
+        stop_loss: float | None = None,
+        side: Literal["long", "short"] = "long",
+        ttl: int | str | None = None,
+        account: Literal["SPOT", "MARGIN", "FUTURES"] | None = None,
+        leverage: float | None = None,
+        margin_type: Literal["ISOLATED", "CROSS"] | None = None,
+        description: str | None = None,
+        version: Literal[1, 2] = 2,
+        allow_no_stop: bool = False,
+    ) -> CreateSignal:
+        """Return a create for this market, its prices on the tick, with its ref and tag.
+
+        Parameters
+        ----------
+        entry
+            One price (the near bound), a range ``(low, high)``, or a split ``{price: percent}`` of up to three prices.
+        targets, stop_loss
+            Prices in quote currency.
+        invest
+            Percent of each subscriber's portfolio.
+        ttl
+            Life of the entry orders, in ms or as a timeframe (``"4h"``).
+
+        Raises
+        ------
+        InvalidSignalError
+            Naming candle, field and value.
+        """
+        fields = {
+            **entry_fields(entry),
+            "targets": tuple(targets),
+            "invest": invest,
+            "stop_loss": stop_loss,
+            "side": 1 if side == "long" else -1 if side == "short" else side,
+            "ttl_buy_order": milliseconds(ttl) if isinstance(ttl, str) else ttl,
+            "account": account,
+            "leverage": leverage,
+            "margin_type": margin_type,
+            "attachment_description": description,
+            "version": version,
+            "allow_no_stop": allow_no_stop,
+        }
+        return self._desk.create(self.close_time, fields)
+
+
+def entry_fields(entry: float | tuple[float, float] | Mapping[float, float]) -> dict[str, float]:
+    """Return the API's entry fields of one price, a range or a split."""
+    if isinstance(entry, int | float):
+        return {"entry_price_max": entry}
+    if isinstance(entry, tuple):
+        if len(entry) != 2:  # noqa: PLR2004
+            raise InvalidSignalError(f"entry is a price, (low, high) or {{price: percent}}, was {entry!r}", "entry_price_max")
+        return {"entry_price_min": entry[0], "entry_price_max": entry[1]}
+    prices = sorted(entry)
+    places = {1: ("max",), 2: ("min", "max"), 3: ("min", "mid", "max")}.get(len(prices))
+    if places is None:
+        raise InvalidSignalError(f"a split entry has one to three prices, had {len(prices)}", "entry_price_max")
+    fields = {f"entry_price_{place}": price for place, price in zip(places, prices, strict=True)}
+    fields |= {f"invest_entry_{place}": entry[price] for place, price in zip(places, prices, strict=True)}
+    return fields
