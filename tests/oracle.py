@@ -6,12 +6,56 @@ it or worse for that side.
 
 Readings
 --------
-See below; to be completed.
+Given for the project:
+
+- L3.6: trailing levels, break-even and other derived stops are rounded to the tick; liquidation levels are not.
+- L3.6: quantities snap to the step within 1e-6 of a step; here they are whole numbers of steps throughout.
+- L1.3, L2.1: calls act before the gap; gap and open are walked once, before the journeys fork.
+- L4.4: an order that expires inside a candle lives in its gap and open; "unfilled" lets it die right after the open.
+- L2.3: mode `candle` compares the ratcheting walks with each other; the one it keeps is walked beside them; fills
+  are equal within 1e-9 relative.
+- L13.2: cross level = equity equals maintenance of all cross positions; all of them close, no fee.
+- L13.3: funding on FUTURES, at the last price, before expiries and calls of the first candle at or after its time.
+- L14.2: frequency is a rolling 24 hours; risk is the loss at the present stop of position and living buys.
+- L11.2: an allowed target sells its part at the open, an allowed stop everything.
+
+Chosen here:
+
+- L1.3, L14.1, an instant of several symbols: funding, expiries and calls of all of them, then candles by name.
+- L2.1, is the open part of the gap? No: the gap lies strictly between; a level at the open acts with the open.
+- L2.1, a stop placed by a fill in the gap acts on the rest of the gap; targets placed by it arrive at the open.
+- L2.1, rank: pending stop sales and the sell after `stop_unfilled` with the stops, cancel and market sales with exits.
+- L3.5, after `stop_unfilled` entry orders and targets live on too; going flat by another exit then ends the signal.
+- L3.6, a buy that rounds down to nothing fails the minimum.
+- L4.1, the far bound (for the stop) includes a middle that has a share; a lone bound is near and far at once.
+- L4.2, split orders count nearest first.
+- L4.4, an expiry inside forks whenever the entry order is still alive after the open, so that a DCA before the entry
+  is decided by it too; where nothing differs the fork changes nothing.
+- L4.5, `cancel_if_target_first` ends the signal `canceled`; a target jumped in the gap counts as reached.
+- L4.5, L12.2, flat at its stop: `invalidated` if nothing was ever bought, else `closed`.
+- L6.1, shares belong to target numbers; all shares given must not exceed 100; plans start from 0 after going flat.
+- L6.3, cost is taken at the price of the sale; a skipped target moves no stop (L6.5) and is not moved (L11.1).
+- L6.4, a target number gives `target_hit`, a percent `take_profit_filled`; the percent limit arrives with each buy.
+- L6.5, the distance counts from the target's price, the previous target is the next lower number, whatever came of it;
+  where there is no stop, one is placed.
+- L8.1, `relative` keeps trigger over price; the offset of the limit stays constant in quote there too.
+- L8.3, a high made while flat does not count.
+- L8.5, a call's trigger at or beyond the last price acts at the open whatever the open is; it is no pending sale.
+- L10.2, a rebuy's own trailing stop takes the place of a waiting one.
+- L11.1, no order is required of updated targets; a hole may be filled; minimum against maximum as sent, else as known.
+- L11.1, `stop_moved` only where a protective order was active; none for an allowed stop, which is sold.
+- L11.3, a refused signal counts as ended.
+- L13.1, in a gap whose open is at or beyond the liquidation level, a jumped stop waits, so DCAs nearer than that level
+  fill; where they move the level beyond the open, the stop acts after all.
+- L14.2, DCA and rebuy are held against balance and allocation limit; risk, frequency and count against creates only.
+- Format: no maintenance rate means 0.5 %, no maximum leverage no cap, no allocation limit 100 (null: none); `invest`
+  is at most 100, leverage at least 1, null counts as absent, half a trailing pair is an error in every call.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
 import re
@@ -113,7 +157,7 @@ class Profile:
         """Return the given slippage, else 0.1 % for the vendor's majors and 0.3 % for the rest (L3.7)."""
         if self.slippage is not None:
             return self.slippage
-        return 0.001 if symbol.split("/")[0] in MAJORS else 0.003
+        return 0.001 if symbol.partition("/")[0] in MAJORS else 0.003
 
     def fee_factor(self) -> float:
         """Return the fee rate that an allocation sets aside (L5.2)."""
@@ -179,11 +223,21 @@ def timeframe_ms(text: Any) -> int:
 def parse_rows(block: dict[str, Any], symbol: str) -> list[Candle]:
     """Read `{"timeframe": ..., "rows": [[time, open, high, low, close, volume], ...]}`."""
     duration = timeframe_ms(block.get("timeframe"))
-    candles = [Candle(int(r[0]), *(float(x) for x in r[1:5]), duration, symbol) for r in block.get("rows", [])]
+    candles = []
+    for row in block.get("rows", []):
+        prices = [float(x) for x in row[1:5]]
+        candles.append(Candle(int(row[0]), prices[0], prices[1], prices[2], prices[3], duration, symbol))
     for candle in candles:
-        if not 0 < candle.low <= min(candle.open, candle.close) <= max(candle.open, candle.close) <= candle.high < math.inf:
+        if (
+            not 0
+            < candle.low
+            <= min(candle.open, candle.close)
+            <= max(candle.open, candle.close)
+            <= candle.high
+            < math.inf
+        ):
             raise ScenarioError(f"candles of {symbol}: the row of {candle.time} contradicts itself")
-    if any(b.time <= a.time for a, b in zip(candles, candles[1:], strict=False)):
+    if any(b.time <= a.time for a, b in itertools.pairwise(candles)):
         raise ScenarioError(f"candles of {symbol}: rows are not in time order")
     return candles
 
@@ -244,7 +298,17 @@ def parse_profile(raw: dict[str, Any]) -> Profile:
     unknown = sorted(set(raw) - set(Profile.__dataclass_fields__))
     if unknown:
         raise ScenarioError(f"profile: unknown field {unknown[0]}")
-    optional = ("slippage", "target_shares", "take_profit_at", "trailing_take_profit", "stop_order", "allocation_limit", "risk_limit", "frequency_limit", "max_open")
+    optional = (
+        "slippage",
+        "target_shares",
+        "take_profit_at",
+        "trailing_take_profit",
+        "stop_order",
+        "allocation_limit",
+        "risk_limit",
+        "frequency_limit",
+        "max_open",
+    )
     profile = Profile(**{k: v for k, v in raw.items() if v is not None or k in optional})
     allowed = {
         "basis": ("initial", "equity"),
@@ -289,7 +353,15 @@ def is_number(value: Any) -> bool:
 # ------------------------------------------------------------------------------------------------------------------
 
 ATTACHMENTS = {"attachment_image1_url": "text", "attachment_image2_url": "text", "attachment_description": "text"}
-CREATE = {"coin": "text!", "trade_market": "text!", "exchange": "text!", "stop_loss": "price", "type": "text", "ttl_buy_order": "number", **ATTACHMENTS}
+CREATE = {
+    "coin": "text!",
+    "trade_market": "text!",
+    "exchange": "text!",
+    "stop_loss": "price",
+    "type": "text",
+    "ttl_buy_order": "number",
+    **ATTACHMENTS,
+}
 BODIES: dict[str, dict[str, str]] = {
     "create_v1": {
         **CREATE,
@@ -324,9 +396,20 @@ BODIES: dict[str, dict[str, str]] = {
         "trailing_stop_limit_price": "price",
     },
     "trailingstop": {"trailing_stop_price": "price!", "trailing_stop_limit_price": "price!"},
-    "rebuy": {"buy_price_min": "price!", "buy_price_max": "price!", "invest": "number", "trailing_stop_price": "price", "trailing_stop_limit_price": "price"},
+    "rebuy": {
+        "buy_price_min": "price!",
+        "buy_price_max": "price!",
+        "invest": "number",
+        "trailing_stop_price": "price",
+        "trailing_stop_limit_price": "price",
+    },
     "dca": {"buy_price": "price!", "multiplier": "number!"},
-    "updateprice": {"entry_price_min": "price", "entry_price_max": "price", **{f"exit_price_{k}": "price" for k in range(1, 7)}, "stop_loss": "price"},
+    "updateprice": {
+        "entry_price_min": "price",
+        "entry_price_max": "price",
+        **{f"exit_price_{k}": "price" for k in range(1, 7)},
+        "stop_loss": "price",
+    },
     "cancel": {},
 }
 CHOICES = {
@@ -426,7 +509,9 @@ def check_levels(where: str, form: dict[str, Any]) -> None:
     before = max(side * p for p in bounds)
     for number, price in form["targets"].items():
         if side * price <= before:
-            raise ScenarioError(f"{where}: target {number} at {price} is not beyond the near entry bound or its predecessor")
+            raise ScenarioError(
+                f"{where}: target {number} at {price} is not beyond the near entry bound or its predecessor"
+            )
         before = side * price
 
 
@@ -463,7 +548,9 @@ def parse_calls(raw: list[Any], symbols: list[str]) -> list[Call]:
                 raise ScenarioError(f'{where}: ref "{call.ref}" is a duplicate')
             call.symbol = f"{call.body['coin']}/{call.body['trade_market']}"
             if call.symbol not in symbols:
-                raise ScenarioError(f"{where}: coin and trade_market name {call.symbol}, which is no market of this scenario")
+                raise ScenarioError(
+                    f"{where}: coin and trade_market name {call.symbol}, which is no market of this scenario"
+                )
             call.body = create_form(call.kind, call.body)
             check_create(where, call.body)
             creates[call.ref] = (call.body["side"], call.symbol)
@@ -490,7 +577,15 @@ def parse_call(entry: Any, seq: int) -> Call:
         raise ScenarioError(f"{where}: at is missing")
     if not isinstance(entry.get("ref"), str):
         raise ScenarioError(f"{where}: ref is missing")
-    return Call(int(entry["at"]), seq, entry["ref"], kind, check_body(where, kind, entry.get("body")), bool(entry.get("allow_marketable")), "")
+    return Call(
+        int(entry["at"]),
+        seq,
+        entry["ref"],
+        kind,
+        check_body(where, kind, entry.get("body")),
+        bool(entry.get("allow_marketable")),
+        "",
+    )
 
 
 def parse_scenario(raw: dict[str, Any]) -> Scenario:
@@ -514,7 +609,15 @@ def parse_scenario(raw: dict[str, Any]) -> Scenario:
     unknown = sorted(set(assumed) - set(Assumptions.__dataclass_fields__))
     if unknown:
         raise ScenarioError(f"assumptions: unknown field {unknown[0]}")
-    return Scenario(profile, Assumptions(**assumed), markets, walked, sorted(closes), funding, parse_calls(raw.get("calls") or [], sorted(markets)))
+    return Scenario(
+        profile,
+        Assumptions(**assumed),
+        markets,
+        walked,
+        sorted(closes),
+        funding,
+        parse_calls(raw.get("calls") or [], sorted(markets)),
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -619,6 +722,7 @@ class Signal:
     profit_price: float | None = None
     profit_arriving: bool = False
     units: int = 0
+    entry: float = 0.0
     cost: float = 0.0
     used: float = 0.0
     realised: float = 0.0
@@ -721,7 +825,7 @@ class World:
 
     def average(self, signal: Signal) -> float:
         """Return the average entry of an open position."""
-        return signal.cost / self.quantity(signal)
+        return signal.entry
 
     def equity(self) -> float:
         """Return cash + margins + unrealised PnL at the last prices (L14.3)."""
@@ -757,10 +861,29 @@ def reached(price: float, level: float, side: int) -> bool:
     return side * (price - level) <= 0
 
 
-def emit(world: World, signal: Signal, kind: str, rule: str, price: float | None = None, units: int = 0, fee: float = 0.0, target: int | None = None) -> None:
+def emit(
+    world: World,
+    signal: Signal,
+    kind: str,
+    rule: str,
+    price: float | None = None,
+    units: int = 0,
+    fee: float = 0.0,
+    target: int | None = None,
+) -> None:
     """Write one event of a signal; one that traded is a fill as well (L2.3)."""
     quantity = world.market(signal).quantity(units) if units else 0.0
-    signal.events.append({"time": world.time, "kind": kind, "price": price, "quantity": quantity, "fee": fee, "rule": rule, "target": target})
+    signal.events.append(
+        {
+            "time": world.time,
+            "kind": kind,
+            "price": price,
+            "quantity": quantity,
+            "fee": fee,
+            "rule": rule,
+            "target": target,
+        }
+    )
     if units:
         world.fills.append((signal.ref, kind, price or 0.0, quantity, fee))
 
@@ -867,23 +990,31 @@ def buy(world: World, signal: Signal, order: Buy, units: int, price: float, fee_
     cost = market.quantity(units) * price
     fee = fee_rate * cost
     signal.units += units
+    signal.entry = price if first else (signal.cost + cost) / world.quantity(signal)
     signal.cost += cost
     signal.used += order.allocation
     signal.fees += fee
     signal.bought = True
     world.fees += fee
     world.cash -= cost / signal.leverage + fee
-    kind, rule = {"entry": ("entered", "L4"), "dca": ("dca_filled", "L10.1"), "rebuy": ("rebought", "L10.2")}[order.kind]
+    kind, rule = {"entry": ("entered", "L4"), "dca": ("dca_filled", "L10.1"), "rebuy": ("rebought", "L10.2")}[
+        order.kind
+    ]
     emit(world, signal, kind, rule, price, units, fee)
     spread(world, signal, units)
     set_profit_price(world, signal)
     if first:
-        for exit_order in [*signal.targets, *signal.take_profits]:
-            exit_order.arriving = True
+        arrive([*signal.targets, *signal.take_profits], arriving=True)
     if order.trailing is not None:
         arm_trailing(world, signal, order.trailing, price, fresh=False)
     elif signal.waiting_trailing is not None:
         arm_trailing(world, signal, signal.waiting_trailing, price, fresh=signal.waiting_is_fresh)
+
+
+def arrive(orders: list[Any], *, arriving: bool) -> None:
+    """Mark orders as arriving (judged at the next traded price) or as resting (L3.2)."""
+    for order in orders:
+        order.arriving = arriving
 
 
 def set_profit_price(world: World, signal: Signal) -> None:
@@ -895,10 +1026,23 @@ def set_profit_price(world: World, signal: Signal) -> None:
         signal.profit_arriving = True
 
 
-def sell(world: World, signal: Signal, units: int, price: float, fee_rate: float, kind: str, rule: str, target: int | None = None) -> None:
+def sell(
+    world: World,
+    signal: Signal,
+    units: int,
+    price: float,
+    fee_rate: float,
+    kind: str,
+    rule: str,
+    target: int | None = None,
+) -> None:
     """Sell part of a position at average cost (L14.1); realised PnL is before fees (L14.3)."""
     quantity = world.market(signal).quantity(units)
-    part = signal.cost if units == signal.units else signal.cost * units / signal.units
+    part = (
+        signal.cost
+        if units == signal.units
+        else signal.cost - signal.entry * world.market(signal).quantity(signal.units - units)
+    )
     realised = signal.side * (quantity * price - part)
     fee = fee_rate * price * quantity
     book_exit(world, signal, units, part, realised, fee)
@@ -1028,7 +1172,7 @@ def pending_sale(world: World, signal: Signal, price: float) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------------
-# Liquidation (L13)
+# Liquidation, see L13
 # ------------------------------------------------------------------------------------------------------------------
 
 
@@ -1142,7 +1286,11 @@ def watches(world: World) -> list[Watch]:
     cross = cross_level(world)
     if cross is not None:
         level, direction = cross
-        found.append(Watch(level, direction, 0, -1, 0, lambda p: liquidate_cross(world, level), lambda o: liquidate_cross(world, level)))
+
+        def liquidate(_: float) -> None:
+            liquidate_cross(world, level)
+
+        found.append(Watch(level, direction, 0, -1, 0, liquidate, liquidate))
     for signal in world.here():
         if signal.units and signal.leveraged and not signal.cross:
             found.append(watch_liquidation(world, signal))
@@ -1196,7 +1344,9 @@ def watch_exits(world: World, signal: Signal) -> list[Watch]:
         return watch_missed_target(world, signal)
     found: list[Watch] = []
     if signal.profit_price is not None:
-        found.append(watch_sale(world, signal, signal.profit_price, -1, signal.profit_arriving, take_percent(world, signal)))
+        found.append(
+            watch_sale(world, signal, signal.profit_price, -1, signal.profit_arriving, take_percent(world, signal))
+        )
     for target in signal.open_targets():
 
         def hit(price: float, fee_rate: float, t: Target = target) -> None:
@@ -1290,6 +1440,9 @@ def fill_buy(world: World, signal: Signal, order: Buy, price: float) -> None:
     units = order.units
     if order.limit is None:
         units = world.market(signal).units(notional(world, signal, order.allocation) / slipped)
+    if units == 0:
+        signal.buys.remove(order)
+        return
     buy(world, signal, order, units, slipped, world.profile.taker_fee)
 
 
@@ -1312,8 +1465,7 @@ def rest(world: World) -> None:
     """Let what has met a traded price without acting rest from now on (L3.2)."""
     for signal in world.here():
         signal.profit_arriving = False
-        for order in [*signal.buys, *signal.targets, *signal.take_profits]:
-            order.arriving = False
+        arrive([*signal.buys, *signal.targets, *signal.take_profits], arriving=False)
 
 
 def walk_gap(world: World, start: float, end: float) -> None:
@@ -1326,7 +1478,16 @@ def walk_gap(world: World, start: float, end: float) -> None:
     while direction:
         ready = [w for w in watches(world) if w.in_gap and w.direction == direction and direction * (end - w.level) > 0]
         by_seq = {s.seq: s for s in world.here()}
-        ready = [w for w in ready if not (w.rank == 0 and w.order == 0 and w.signal_seq in by_seq and liquidated_at(world, by_seq[w.signal_seq], end))]
+        ready = [
+            w
+            for w in ready
+            if not (
+                w.rank == 0
+                and w.order == 0
+                and w.signal_seq in by_seq
+                and liquidated_at(world, by_seq[w.signal_seq], end)
+            )
+        ]
         if not ready:
             return
         nearest = min(ready, key=lambda w: (max(0.0, direction * (w.level - cursor)), *w.rank_key()))
@@ -1376,7 +1537,7 @@ def walk_legs(world: World, candle: Candle, down_first: bool, filled: bool, ratc
         for signal in expiring(twin, candle.time + candle.duration):
             kill_entries(twin, signal)
     path = journey(candle, down_first)
-    for start, end in zip(path, path[1:], strict=False):
+    for start, end in itertools.pairwise(path):
         walk_leg(twin, start, end)
     twin.last[candle.symbol] = candle.close
     return twin
@@ -1387,7 +1548,10 @@ def same_fills(a: World, b: World) -> bool:
     left, right = sorted(a.fills), sorted(b.fills)
     if len(left) != len(right):
         return False
-    return all(x[:2] == y[:2] and all(math.isclose(p, q, rel_tol=1e-9) for p, q in zip(x[2:], y[2:], strict=True)) for x, y in zip(left, right, strict=True))
+    return all(
+        x[:2] == y[:2] and all(math.isclose(p, q, rel_tol=1e-9) for p, q in zip(x[2:], y[2:], strict=True))
+        for x, y in zip(left, right, strict=True)
+    )
 
 
 def choose(walks: list[World], mode: str, tolerance: float) -> World:
@@ -1408,7 +1572,11 @@ def walk_candle(world: World, candle: Candle) -> World:
     settle(world, candle.open)
     rest(world)
     inside = expiring(world, candle.time + candle.duration)
-    walks = [walk_legs(world, candle, down, filled, ratcheting=True) for filled in ((True, False) if inside else (True,)) for down in (True, False)]
+    walks = [
+        walk_legs(world, candle, down, filled, ratcheting=True)
+        for filled in ((True, False) if inside else (True,))
+        for down in (True, False)
+    ]
     if world.mode == "candle":
         kept = walk_legs(world, candle, candle.close >= candle.open, filled=True, ratcheting=False)
     else:
@@ -1472,11 +1640,20 @@ def act_on_call(world: World, call: Call) -> None:
     if not signal.alive or (signal.pending is not None and call.kind != "cancel"):
         emit(world, signal, "refused", "L11.3")
         return
-    actions = {"takeprofit": take_profit, "trailingstop": trailing_stop, "rebuy": rebuy, "dca": dca, "updateprice": update_prices, "cancel": cancel}
+    actions = {
+        "takeprofit": take_profit,
+        "trailingstop": trailing_stop,
+        "rebuy": rebuy,
+        "dca": dca,
+        "updateprice": update_prices,
+        "cancel": cancel,
+    }
     actions[call.kind](world, signal, call)
 
 
-def range_order(market: Market, side: int, kind: str, seq: int, allocation: float, low: float | None, high: float) -> Buy:
+def range_order(
+    market: Market, side: int, kind: str, seq: int, allocation: float, low: float | None, high: float
+) -> Buy:
     """Make a range order, its bounds rounded inwards; a lone bound is the near one on both sides (L3.6, L4.1)."""
     if low is not None:
         return Buy(kind, seq, allocation, low=market.up(low), high=market.down(high))
@@ -1485,11 +1662,15 @@ def range_order(market: Market, side: int, kind: str, seq: int, allocation: floa
     return Buy(kind, seq, allocation, low=market.up(high))
 
 
-def limit_order(world: World, signal: Signal, kind: str, allocation: float, price: float, slot: str | None = None) -> Buy:
+def limit_order(
+    world: World, signal: Signal, kind: str, allocation: float, price: float, slot: str | None = None
+) -> Buy:
     """Make a limit order, its quantity fixed at its limit (L5.2)."""
     market = world.market(signal)
     limit = market.as_stop(price, signal.side)
-    return Buy(kind, world.next_seq(), allocation, limit, market.units(notional(world, signal, allocation) / limit), slot=slot)
+    return Buy(
+        kind, world.next_seq(), allocation, limit, market.units(notional(world, signal, allocation) / limit), slot=slot
+    )
 
 
 def create(world: World, call: Call) -> None:
@@ -1500,13 +1681,31 @@ def create(world: World, call: Call) -> None:
     leverage = 1.0 if account == "SPOT" else min(float(form["leverage"]), market.max_leverage)
     allocation = form["invest"] / 100 * world.basis()
     low, high, split = form["min"], form["max"], bool(form["shares"])
-    signal = Signal(call.ref, call.symbol, side, account, form["cross"], leverage, form["invest"], allocation, world.next_seq(), low, high, split)
+    signal = Signal(
+        call.ref,
+        call.symbol,
+        side,
+        account,
+        form["cross"],
+        leverage,
+        form["invest"],
+        allocation,
+        world.next_seq(),
+        low,
+        high,
+        split,
+    )
     signal.targets = [Target(n, market.as_target(p, side)) for n, p in form["targets"].items()]
     if form["stop"] is not None:
         signal.stop = fixed_stop(world, signal, form["stop"], fresh=True)
     orders = entry_orders(world, signal, form)
     world.signals.append(signal)
-    if not carries(world, signal, orders) or not frequency_allows(world) or not open_allows(world) or not risk_allows(world, signal, orders):
+    if (
+        not carries(world, signal, orders)
+        or not frequency_allows(world)
+        or not open_allows(world)
+        or not risk_allows(world, signal, orders)
+    ):
         signal.status = "refused"
         emit(world, signal, "refused", "L5.3")
         return
@@ -1521,10 +1720,18 @@ def create(world: World, call: Call) -> None:
 def entry_orders(world: World, signal: Signal, form: dict[str, Any]) -> list[Buy]:
     """Make the range order, or one limit order for each share, the nearest first (L4.1, L4.2)."""
     if not signal.split:
-        return [range_order(world.market(signal), signal.side, "entry", world.next_seq(), signal.allocation, signal.low, signal.high)]
+        return [
+            range_order(
+                world.market(signal), signal.side, "entry", world.next_seq(), signal.allocation, signal.low, signal.high
+            )
+        ]
     slots = ("max", "mid", "min") if signal.side > 0 else ("min", "mid", "max")
     shares = form["shares"]
-    return [limit_order(world, signal, "entry", signal.allocation * shares[s] / 100, form[s], s) for s in slots if shares.get(s)]
+    return [
+        limit_order(world, signal, "entry", signal.allocation * shares[s] / 100, form[s], s)
+        for s in slots
+        if shares.get(s)
+    ]
 
 
 def carries(world: World, signal: Signal, orders: list[Buy]) -> bool:
@@ -1543,7 +1750,11 @@ def carries(world: World, signal: Signal, orders: list[Buy]) -> bool:
 def buy_too_small(world: World, signal: Signal, order: Buy) -> bool:
     """Test the minimums of a buy at its limit or near bound (L3.6)."""
     near = order.near(signal.side)
-    units = order.units if order.limit is not None else world.market(signal).units(notional(world, signal, order.allocation) / near)
+    units = (
+        order.units
+        if order.limit is not None
+        else world.market(signal).units(notional(world, signal, order.allocation) / near)
+    )
     return world.market(signal).too_small(units, near)
 
 
@@ -1553,7 +1764,7 @@ def frequency_allows(world: World) -> bool:
     if limit is None:
         return True
     count, period = (limit["signals"], limit["period_ms"]) if isinstance(limit, dict) else (limit, DAY_MS)
-    return sum(1 for t in world.accepted if world.time - t < period) < count
+    return sum(1 for t in world.accepted if world.time - t < period) < int(count)
 
 
 def open_allows(world: World) -> bool:
@@ -1583,7 +1794,11 @@ def loss_at_stop(world: World, signal: Signal, orders: list[Buy]) -> float:
     loss = signal.side * (signal.cost - market.quantity(signal.units) * level)
     for order in orders:
         near = order.near(signal.side)
-        quantity = market.quantity(order.units) if order.limit is not None else notional(world, signal, order.allocation) / near
+        quantity = (
+            market.quantity(order.units)
+            if order.limit is not None
+            else notional(world, signal, order.allocation) / near
+        )
         loss += signal.side * (near - level) * quantity
     return max(0.0, loss)
 
@@ -1597,8 +1812,14 @@ def trailing_pair(body: dict[str, Any]) -> tuple[float, float] | None:
 
 def take_profit(world: World, signal: Signal, call: Call) -> None:
     """Add one more sell: at a limit, or at the next traded price (L9)."""
-    price = world.market(signal).as_target(call.body["sell_price"], signal.side) if call.body["order_type"] == "limit" else None
-    signal.take_profits.append(TakeProfit(world.next_seq(), call.body["sell_amount_relative"], price, trailing_pair(call.body)))
+    price = (
+        world.market(signal).as_target(call.body["sell_price"], signal.side)
+        if call.body["order_type"] == "limit"
+        else None
+    )
+    signal.take_profits.append(
+        TakeProfit(world.next_seq(), call.body["sell_amount_relative"], price, trailing_pair(call.body))
+    )
 
 
 def trailing_stop(world: World, signal: Signal, call: Call) -> None:
@@ -1615,7 +1836,15 @@ def rebuy(world: World, signal: Signal, call: Call) -> None:
     """Add a range entry for `invest` percent of the basis now (L10.2)."""
     body = call.body
     allocation = body.get("invest", signal.percent) / 100 * world.basis()
-    order = range_order(world.market(signal), signal.side, "rebuy", world.next_seq(), allocation, body["buy_price_min"], body["buy_price_max"])
+    order = range_order(
+        world.market(signal),
+        signal.side,
+        "rebuy",
+        world.next_seq(),
+        allocation,
+        body["buy_price_min"],
+        body["buy_price_max"],
+    )
     order.trailing = trailing_pair(body)
     add_buy(world, signal, order)
 
@@ -1634,7 +1863,7 @@ def add_buy(world: World, signal: Signal, order: Buy) -> None:
         emit(world, signal, "refused", "L5.3")
 
 
-def cancel(world: World, signal: Signal, call: Call) -> None:
+def cancel(world: World, signal: Signal, _: Call) -> None:
     """Kill all orders and sell the position at market (L12.1)."""
     if signal.units:
         make_pending(signal, "canceled")
@@ -1758,7 +1987,9 @@ def idle(world: World, symbol: str) -> bool:
 def run(scenario: Scenario, mode: str) -> tuple[World, list[list[float]]]:
     """Replay the calls over the candles in one mode from the start (L2.2, L2.3)."""
     world = World(scenario, mode, scenario.profile.balance)
-    waiting, before, equity, closes = list(scenario.calls), {}, [], list(scenario.close_times)
+    waiting, closes = list(scenario.calls), list(scenario.close_times)
+    before: dict[str, int] = {}
+    equity: list[list[float]] = []
     for time, candles in instants(scenario):
         while closes and closes[0] <= time:
             equity.append([closes.pop(0), world.equity()])
@@ -1787,7 +2018,15 @@ def signal_row(world: World, signal: Signal) -> dict[str, Any]:
 
 def pending_row(ref: str) -> dict[str, Any]:
     """Return a signal whose create found no candle (L1.2)."""
-    return {"ref": ref, "status": "pending", "realised_pnl": 0.0, "fees": 0.0, "open_quantity": 0.0, "average_entry": None, "events": []}
+    return {
+        "ref": ref,
+        "status": "pending",
+        "realised_pnl": 0.0,
+        "fees": 0.0,
+        "open_quantity": 0.0,
+        "average_entry": None,
+        "events": [],
+    }
 
 
 def replay(scenario: dict[str, Any]) -> dict[str, Any]:
@@ -1818,10 +2057,13 @@ def main(arguments: list[str]) -> int:
     """Print what `backtest replay DIR_OR_FILE --json` prints."""
     path = Path(next(a for a in arguments if not a.startswith("--")))
     if path.is_dir():
-        print(json.dumps([answer(p) for p in sorted(path.glob("*.json"))]))
+        sys.stdout.write(json.dumps([answer(p) for p in sorted(path.glob("*.json"))]) + "\n")
         return 0
     row = answer(path)
-    print(json.dumps(row["result"]) if row["exit"] == 0 else row["error"], file=sys.stdout if row["exit"] == 0 else sys.stderr)
+    if row["exit"]:
+        sys.stderr.write(row["error"] + "\n")
+    else:
+        sys.stdout.write(json.dumps(row["result"]) + "\n")
     return int(row["exit"])
 
 
