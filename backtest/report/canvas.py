@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from contextlib import contextmanager
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-__all__ = ["INK", "Chart", "canvas", "days", "neutral", "number_axis", "png", "svg", "thin", "time_axis"]
+__all__ = ["INK", "Chart", "canvas", "days", "neutral", "number_axis", "plain", "png", "svg", "thin", "time_axis"]
 
 INK = "#767676"
 """Grey that reads on white and on black (contrast 4.5 both ways)."""
@@ -69,7 +70,9 @@ def neutral() -> Iterator[None]:
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a symbol in a script that the font has not is drawn as boxes
+            yield
 
 
 def canvas(width: float, height: float) -> Chart:
@@ -84,7 +87,9 @@ def svg(figure: Figure) -> str:
     buffer = io.StringIO()
     with neutral():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
+    whole = buffer.getvalue()
+    # a hundredth of a point is finer than a screen: half of the bytes were digits behind it
+    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), whole[whole.index("<svg") :])
 
 
 def png(figure: Figure, dpi: int = 100) -> bytes:
@@ -107,6 +112,11 @@ def time_axis(axes: Axes, window: tuple[int, int]) -> None:
     locator = AutoDateLocator(tz=UTC, minticks=4, maxticks=10)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
+
+
+def plain(name: str) -> str:
+    """Return a name that matplotlib does not read as mathematics, without what cannot be printed."""
+    return "".join(one if one.isprintable() else "?" for one in name).replace("$", r"\$")
 
 
 def number_axis(axes: Axes) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from backtest.errors import InvalidSettingError, did_you_mean
 from backtest.report import text
-from backtest.report.canvas import Chart, canvas, neutral
+from backtest.report.canvas import Chart, canvas, neutral, plain
 from backtest.report.panels import beside_panel, drawdown_panel, equity_panel, price_panel
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def signal_chart(tables: ResultTables, signal: str) -> Chart:
 
 
 def _headline(tables: ResultTables) -> str:
-    name = tables.name.replace("$", r"\$")
+    name = plain(tables.name)
     if tables.interval is None:
         return f"{name}: one reading of the candles only ({tables.mode})"
     low, high = min(tables.interval), max(tables.interval)

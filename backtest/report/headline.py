@@ -9,18 +9,23 @@ from backtest.report import text
 if TYPE_CHECKING:
     from backtest.report.tables import ResultTables
 
-__all__ = ["ambiguity", "assumed", "data_line", "interval_line", "subject"]
+__all__ = ["ambiguity", "assumed", "data_line", "interval_line", "scope", "subject"]
 
 
 def subject(tables: ResultTables) -> str:
     """Return what was run on what: strategy, symbols, timeframe, span."""
+    return f"{tables.name} on {scope(tables)}"
+
+
+def scope(tables: ResultTables) -> str:
+    """Return what it was run on: symbols, timeframe, span."""
     named = tables.manifest.get("candles") or {}
     frames = sorted({str(named.get(symbol, {}).get("timeframe", "")) for symbol in tables.symbols} - {""})
+    names = ", ".join(tables.symbols[:4]) or "no candles"
+    more = f" and {len(tables.symbols) - 4} more" if len(tables.symbols) > 4 else ""
     first, last = tables.span
-    span = f", {text.day(first)} to {text.day(last)}" if last else ""
-    return (
-        f"{tables.name} on {', '.join(tables.symbols) or 'no candles'}{' ' if frames else ''}{' '.join(frames)}{span}"
-    )
+    span = f", {text.day(first)} to {text.day(last - 1)}" if last else ""
+    return f"{names}{more}{''.join(f' {frame}' for frame in frames)}{span}"
 
 
 def interval_line(tables: ResultTables) -> str:

@@ -16,7 +16,7 @@ __all__ = ["marketplace_rows"]
 
 _FIGURES = {
     "cumulative": ("Cumulative", "return", "sum over closed signals of PnL x invested fraction, not compounded"),
-    "monthly_return": ("Monthly return", "return", "cumulative over the months in scope, 12 to 365 days"),
+    "monthly_return": ("Monthly return", "return", "cumulative over the months in scope, a month being 365/12 days"),
     "win_ratio": ("Win ratio", "fraction", "closed signals with PnL above 0 over closed signals"),
     "daily_drawdown": ("Drawdown", "return", "largest loss over capital of the signals closed on one UTC day"),
     "signals": ("Signals", "count", "number of signals closed"),

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from backtest.report.canvas import INK, days, number_axis, thin, time_axis
+from backtest.report.canvas import INK, days, number_axis, plain, thin, time_axis
 from backtest.report.daily import drawdowns, hold_curve
 from backtest.report.levels import Levels, Step, signal_levels
 
@@ -34,7 +34,7 @@ _MARKS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "canceled": (("canceled",), "s", PURPLE),
 }
 _CANDLES_DRAWN = 400
-_LEVELS_DRAWN = 40
+_LEVELS_DRAWN = 20
 
 
 def price_panel(
@@ -42,7 +42,7 @@ def price_panel(
 ) -> None:
     """Draw the price of a symbol from ``window[0]`` to ``window[1]`` with the fills of its signals.
 
-    Up to 40 trades show their targets (dotted) and stop (stepped); up to 400 candles are drawn as candles, filled where
+    Up to 20 trades show their targets (dotted) and stop (stepped); up to 400 candles are drawn as candles, filled where
     they fell. ``only`` names signals and their lives: then they alone are shown, their entry zones too.
     """
     time = tables.column(symbol, "time")
@@ -61,7 +61,7 @@ def price_panel(
     shorts = set(tables.trades.loc[tables.trades["side"] < 0, "signal"])
     if _marks(axes, fills, middle, shorts):
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=5, borderaxespad=0.2, handletextpad=0.2)
-    axes.set_title(f"{_plain(symbol)} price")
+    axes.set_title(f"{plain(symbol)} price")
     number_axis(axes)
     time_axis(axes, window)
 
@@ -72,7 +72,7 @@ def equity_panel(axes: Axes, tables: ResultTables, window: Window) -> None:
     rows = thin(values)
     axes.axhline(tables.balance, color=INK, linewidth=0.8)
     axes.plot(days(time[rows]), values[rows], color=BLUE)
-    axes.set_title(f"Equity{f' ({_plain(tables.quote)})' if tables.quote else ''}")
+    axes.set_title(f"Equity{f' ({plain(tables.quote)})' if tables.quote else ''}")
     number_axis(axes)
     time_axis(axes, window)
 
@@ -185,8 +185,3 @@ def _curve(tables: ResultTables, window: Window) -> tuple[NDArray[np.int64], NDA
     time = tables.equity["time"].to_numpy(np.int64)
     rows = slice(*np.searchsorted(time, (window[0], window[1] + 1)))
     return time[rows], tables.equity["equity"].to_numpy(np.float64)[rows]
-
-
-def _plain(name: str) -> str:
-    """Return a name that matplotlib does not read as mathematics."""
-    return name.replace("$", r"\$")

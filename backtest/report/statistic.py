@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from backtest.report import text
-from backtest.report.tables import Interval
+
+if TYPE_CHECKING:
+    from backtest.report.tables import Interval
 
 __all__ = ["Statistic", "Statistics", "undefined"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +13,9 @@ from backtest.errors import InvalidSettingError, did_you_mean
 from backtest.model.timeframe import milliseconds
 
 if TYPE_CHECKING:
-    import pandas as pd  # noqa: TC004 - only named: importing this module must not load it
+    from collections.abc import Mapping
+
+    import pandas as pd
     from numpy.typing import NDArray
 
 __all__ = ["MODES", "Interval", "ResultTables", "body_of"]
@@ -152,4 +153,4 @@ class ResultTables:
 def body_of(call: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of a recorded call, which may be kept as the JSON text that is sent."""
     body = call.get("body") or {}
-    return dict(json.loads(body)) if isinstance(body, str) else dict(body)
+    return dict(json.loads(body)) if isinstance(body, str | bytes) else dict(body)
