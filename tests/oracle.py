@@ -997,9 +997,11 @@ def buy(world: World, signal: Signal, order: Buy, units: int, price: float, fee_
     signal.bought = True
     world.fees += fee
     world.cash -= cost / signal.leverage + fee
-    kind, rule = {"entry": ("entered", "L4"), "dca": ("dca_filled", "L10.1"), "rebuy": ("rebought", "L10.2")}[
-        order.kind
-    ]
+    kind, rule = {
+        "entry": ("entered", "L4.1" if order.limit is None else "L4.2"),
+        "dca": ("dca_filled", "L10.1"),
+        "rebuy": ("rebought", "L10.2"),
+    }[order.kind]
     emit(world, signal, kind, rule, price, units, fee)
     spread(world, signal, units)
     set_profit_price(world, signal)
