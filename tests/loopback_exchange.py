@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
@@ -41,6 +41,7 @@ class Fault:
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     times: int = 1
+    skip: int = 0  # requests that match and are still answered well
     cut: bool = False  # close the connection in the middle of the body
 
 
@@ -57,9 +58,8 @@ class Loopback:
     faults: list[Fault] = field(default_factory=list)
     log: list[tuple[str, Query]] = field(default_factory=list)
 
-    def __enter__(self) -> Loopback:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+    def __enter__(self) -> Self:
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._lock = threading.Lock()
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
@@ -82,7 +82,8 @@ class Loopback:
         for start, end in self.gaps:
             t = t[(t + length <= start) | (t >= end)] if length > HOUR else t[(t < start) | (t >= end)]
         o, c = _price(t), _price(t + length)
-        h, l = np.maximum(o, c) + t // length % 7, np.minimum(o, c) - t // length % 5  # noqa: E741
+        h = np.round(np.maximum(o, c) + t // length % 7, 2)
+        l = np.round(np.minimum(o, c) - t // length % 5, 2)  # noqa: E741
         table = np.column_stack([t, o, h, l, c, t // 60_000 % 1000 / 8])
         for moment, values in self.wrong.items():
             table[t == moment, 1:] = values
@@ -100,6 +101,10 @@ class Loopback:
         picked = table[-size:] if newest else table[:size]
         return [[int(row[0]), *(f"{value:.10g}" for value in row[1:])] for row in picked.tolist()]
 
+    def candles(self, timeframe: str = "1h", low: int = 0) -> NDArray[np.float64]:
+        """Every candle that has closed since `low`: what a fetch must bring, no more and no less."""
+        return self.rows(timeframe, low, self.clock() - LENGTHS[timeframe])
+
     def rates(self, low: int, high: int) -> NDArray[np.float64]:
         t = np.arange(-(-max(low, self.listed) // FUNDING) * FUNDING, min(high, self.clock()) + 1, FUNDING)
         return np.column_stack([t, (t // FUNDING % 21 - 10) / 1e5])
@@ -110,8 +115,10 @@ class Loopback:
             self.log.append((path, query))
             for fault in self.faults:
                 if fault.times > 0 and re.search(fault.pattern, whole):
-                    fault.times -= 1
-                    return fault
+                    fault.skip -= 1
+                    if fault.skip < 0:
+                        fault.times -= 1
+                        return fault
         return None
 
     def answer(self, path: str, query: Query) -> Reply:
@@ -122,6 +129,13 @@ class Loopback:
 
 def _price(t: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.round(1000 + 50 * np.sin(t / 1e9) + (t // 60_000 * 7919 % 1000) / 100, 2)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that was killed is no news."""
 
 
 def _handler(server: Loopback) -> type[BaseHTTPRequestHandler]:
@@ -192,7 +206,12 @@ def _bybit(x: Loopback, path: str, q: Query) -> Reply:
         return ok({"timeSecond": str(x.clock() // 1000), "timeNano": str(x.clock() * 1_000_000)})
     if path == "/v5/market/instruments-info":
         lots = {"basePrecision": "0.000001", "minOrderQty": "0.000048", "minOrderAmt": "1", "qtyStep": "0.001"}
-        common = {"status": "Trading", "quoteCoin": "USDT", "lotSizeFilter": lots, "priceFilter": {"tickSize": "0.01"}}
+        common: dict[str, Any] = {
+            "status": "Trading",
+            "quoteCoin": "USDT",
+            "lotSizeFilter": lots,
+            "priceFilter": {"tickSize": "0.01"},
+        }
         listed = [{**common, "symbol": f"{base}USDT", "baseCoin": base} for base in ("BTC", "ETH")]
         if q["category"] == "linear":
             leverage = {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"}
@@ -327,6 +346,7 @@ def _mexc(x: Loopback, path: str, q: Query) -> Reply:
         size = {
             "baseSizePrecision": "0.000001",
             "quotePrecision": 2,
+            "quoteAssetPrecision": 2,
             "baseAssetPrecision": 6,
             "quoteAmountPrecision": "1",
         }

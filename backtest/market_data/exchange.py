@@ -249,9 +249,10 @@ def _client(name: str, symbols: Sequence[str], access: Access) -> Any:
             f"there is no exchange {name!r}; {', '.join(TESTED)} are tested, ccxt knows {len(ccxt.exchanges)}."
             + did_you_mean(name, ccxt.exchanges)
         )
-    client = getattr(ccxt, name)(
-        {"timeout": 20_000, "aiohttp_trust_env": access.url is None, "enableRateLimit": access.limited}
-    )
+    client = getattr(ccxt, name)({"timeout": 20_000, "enableRateLimit": access.limited})
+    client.aiohttp_trust_env = access.url is None  # a proxy of the environment is for the internet
+    if (access.url or "").startswith("http://"):
+        client.timeout_on_exit = 0  # ms that a secure connection needs to close
     types = _market_types(name, symbols)
     if types:
         asked = client.options.get("fetchMarkets")

@@ -28,7 +28,6 @@ __all__ = ["Outcome", "Progress", "Wish", "fetch"]
 
 T = TypeVar("T")
 _PARALLEL = 8
-_FLUSH_ROWS = 50_000
 _FLUSH_SECONDS = 10.0
 
 
@@ -49,11 +48,17 @@ def fetch(
     store: Store,
     progress: Progress | None = None,
     access: Access | None = None,
+    batch: int = 50_000,
 ) -> list[Outcome]:
     """Fetch what the store lacks of a wish.
 
     All series share the exchange's rate limit. Rows are written while they come; a Ctrl-C, a crash or a failure keeps
     what is complete, and the next run goes on from there. One series that fails does not stop the others.
+
+    Parameters
+    ----------
+    batch
+        Rows of a series that are collected before they are written; ten seconds are waited at most.
 
     Returns
     -------
@@ -70,11 +75,11 @@ def fetch(
     StorageError
         Where the disk refuses.
     """
-    return _run(_fetch(wish, exchange, store, progress, access))
+    return _run(_fetch(wish, exchange, store, progress, access, batch))
 
 
 async def _fetch(
-    wish: Wish, name: str, store: Store, progress: Progress | None, access: Access | None
+    wish: Wish, name: str, store: Store, progress: Progress | None, access: Access | None, batch: int
 ) -> list[Outcome]:
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     async with connect(name, wish.symbols, access) as exchange:
@@ -86,7 +91,7 @@ async def _fetch(
             for job in planned:
                 progress.begin(job.outcome.series, sum(end - start for start, end in job.ranges))
         limit = asyncio.Semaphore(_PARALLEL)
-        work = [_fetch_one(job, limit, _Buffer(store, job, exchange.name, moment), progress) for job in planned]
+        work = [_fetch_one(job, limit, _Buffer(store, job, exchange.name, moment, batch), progress) for job in planned]
         for failure in await asyncio.gather(*work, return_exceptions=True):
             if failure is not None:
                 raise failure
@@ -103,8 +108,9 @@ async def _fetch(
 class _Buffer:
     """Pages that are on their way to the store; emptied by a thread, and at the end of a run by whoever ends it."""
 
-    def __init__(self, store: Store, job: Job, source: str, moment: str) -> None:
+    def __init__(self, store: Store, job: Job, source: str, moment: str, batch: int) -> None:
         self._store, self._job, self._source, self._moment = store, job, source, moment
+        self._batch = batch
         self._lock = threading.Lock()
         self._pages: list[Page] = []
         self._rows = 0
@@ -112,7 +118,7 @@ class _Buffer:
 
     @property
     def full(self) -> bool:
-        return self._rows >= _FLUSH_ROWS or (bool(self._pages) and time.monotonic() - self._since > _FLUSH_SECONDS)
+        return self._rows >= self._batch or (bool(self._pages) and time.monotonic() - self._since > _FLUSH_SECONDS)
 
     def put(self, page: Page) -> None:
         self._pages.append(page)

@@ -13,7 +13,7 @@ from backtest.model.market import Market
 if TYPE_CHECKING:
     from backtest.model.candles import Candles
 
-__all__ = ["sample_candles", "sample_market"]
+__all__ = ["is_sample", "sample_candles", "sample_market"]
 
 
 def sample_candles(symbol: str, timeframe: str) -> Candles:
@@ -46,6 +46,12 @@ def sample_market(symbol: str) -> Market:
     """
     entry = _entry(symbol)
     return Market(symbol=symbol, tick=entry["tick"], step=entry["step"], **entry["emit"])
+
+
+def is_sample(candles: Candles) -> bool:
+    """Whether candles come from the sample, told by their symbol and source."""
+    files = _markets().get(candles.symbol, {}).get("files", {})
+    return any(str(file.get("source", "")).lower() == candles.exchange for file in files.values())
 
 
 def _entry(symbol: str) -> dict[str, Any]:
