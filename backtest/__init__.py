@@ -1,0 +1,129 @@
+"""Backtest a trading signal strategy on candles, then send the very same calls to a Signal API.
+
+The public names are imported lazily: ``import backtest`` loads none of numba, talib, pandas, pyarrow, ccxt, httpx and
+matplotlib.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import Field
+
+    from backtest import indicators
+    from backtest.errors import (
+        BacktestError,
+        DataUnavailableError,
+        InvalidCandlesError,
+        InvalidSettingError,
+        InvalidSignalError,
+        OutcomeUnknownError,
+        RateLimitedError,
+        RequestRejectedError,
+        StorageError,
+        UnauthorizedError,
+        VenueError,
+        VenueUnavailableError,
+    )
+    from backtest.model.assumptions import VenueAssumptions
+    from backtest.model.calls import Call, Cancel, CreateSignal, Dca, Rebuy, TakeProfit, TrailingStop, UpdatePrices
+    from backtest.model.candles import Candles
+    from backtest.model.events import Event, EventKind, SignalRef, Status
+    from backtest.model.market import Market
+    from backtest.model.profile import FrequencyLimit, SubscriberProfile, TrailingTakeProfit
+    from backtest.model.signal import LiveSignal
+    from backtest.runner.result import Result
+    from backtest.runner.run import run
+    from backtest.runner.session import Decision, Session
+    from backtest.strategy import Indicators, Moment, SignalTable, Strategy
+
+_HOMES = {
+    "pydantic": ("Field",),
+    "backtest.errors": (
+        "BacktestError",
+        "DataUnavailableError",
+        "InvalidCandlesError",
+        "InvalidSettingError",
+        "InvalidSignalError",
+        "OutcomeUnknownError",
+        "RateLimitedError",
+        "RequestRejectedError",
+        "StorageError",
+        "UnauthorizedError",
+        "VenueError",
+        "VenueUnavailableError",
+    ),
+    "backtest.model.assumptions": ("VenueAssumptions",),
+    "backtest.model.calls": ("Call", "Cancel", "CreateSignal", "Dca", "Rebuy", "TakeProfit", "TrailingStop", "UpdatePrices"),
+    "backtest.model.candles": ("Candles",),
+    "backtest.model.events": ("Event", "EventKind", "SignalRef", "Status"),
+    "backtest.model.market": ("Market",),
+    "backtest.model.profile": ("FrequencyLimit", "SubscriberProfile", "TrailingTakeProfit"),
+    "backtest.model.signal": ("LiveSignal",),
+    "backtest.runner.result": ("Result",),
+    "backtest.runner.run": ("run",),
+    "backtest.runner.session": ("Decision", "Session"),
+    "backtest.strategy": ("Indicators", "Moment", "SignalTable", "Strategy"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BacktestError",
+    "Call",
+    "Cancel",
+    "Candles",
+    "CreateSignal",
+    "DataUnavailableError",
+    "Dca",
+    "Decision",
+    "Event",
+    "EventKind",
+    "Field",
+    "FrequencyLimit",
+    "Indicators",
+    "InvalidCandlesError",
+    "InvalidSettingError",
+    "InvalidSignalError",
+    "LiveSignal",
+    "Market",
+    "Moment",
+    "OutcomeUnknownError",
+    "RateLimitedError",
+    "Rebuy",
+    "RequestRejectedError",
+    "Result",
+    "Session",
+    "SignalRef",
+    "SignalTable",
+    "Status",
+    "StorageError",
+    "Strategy",
+    "SubscriberProfile",
+    "TakeProfit",
+    "TrailingStop",
+    "TrailingTakeProfit",
+    "UnauthorizedError",
+    "UpdatePrices",
+    "VenueAssumptions",
+    "VenueError",
+    "VenueUnavailableError",
+    "indicators",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "indicators":
+        return import_module("backtest.indicators")
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'backtest' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

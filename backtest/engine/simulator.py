@@ -203,6 +203,11 @@ class SimulatedVenue:
         """
         return self._created(ref)[1]
 
+    def creates_of(self, symbol: str) -> list[CreateSignal]:
+        """Return the creates of a market that have been named so far."""
+        q = self._index[symbol]
+        return [create for create, market in zip(self._creates, self.markets_of, strict=True) if create is not None and market == q]
+
     def _created(self, ref: SignalRef) -> tuple[int, CreateSignal]:
         signal = self._ids.get(ref)
         create = None if signal is None else self._creates[signal]

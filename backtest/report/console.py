@@ -75,8 +75,7 @@ def _group(name: str, rows: list[Statistic], quote: str) -> Table:
     if held:
         table.add_column("buy and hold", justify="right", no_wrap=True)
     for row in rows:
-        shown = row.shown if not row.reason else f"{row.shown} ({row.reason})"
-        table.add_row(row.label, shown, *([row.hold_shown] if held else []))
+        table.add_row(row.label, row.shown + row.aside, *([row.hold_shown] if held else []))
     return table
 
 

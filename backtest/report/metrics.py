@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backtest.report import text
 from backtest.report.daily import DAY, daily_equity, drawdowns, hold_curve, longest_drawdown, simple_returns
 from backtest.report.marketplace import marketplace_rows
 from backtest.report.statistic import Statistic, Statistics, undefined
@@ -24,6 +25,9 @@ __all__ = ["YEAR", "account_figures", "exposure", "statistics"]
 
 YEAR = 365
 """Days of a year: these markets never close."""
+
+_SHORT = 90
+"""Below so many days a yearly return says more about the year than about the run."""
 
 _ACCOUNT = {
     "initial_equity": ("Initial equity", "money", "balance of the profile before the first candle"),
@@ -52,9 +56,10 @@ def statistics(tables: ResultTables) -> Statistics:
     hold, _ = account_figures(tables.balance, hold_curve(tables, ends))
     ours["exposure"], hold["exposure"] = exposure(tables), (1.0 if len(ends) else None)
     reasons["exposure"] = "" if len(ends) else "no candles"
+    notes = dict.fromkeys(("cagr", "calmar"), f"from {text.plural(len(ends), 'day')}") if len(ends) < _SHORT else {}
     rows = [
-        Statistic(key, label, ours[key], unit, definition, "Account", hold[key], reasons.get(key, ""))
-        for key, (label, unit, definition) in _ACCOUNT.items()
+        Statistic(key, label, ours[key], unit, what, "Account", hold[key], reasons.get(key, ""), notes.get(key, ""))
+        for key, (label, unit, what) in _ACCOUNT.items()
     ]
     scope = max((tables.span[1] - tables.span[0]) / DAY, 0.0)
     rows += trade_rows(tables.trades)
@@ -90,7 +95,7 @@ def account_figures(initial: float, values: Floats) -> tuple[dict[str, float | N
 def exposure(tables: ResultTables) -> float | None:
     """Return the share of candles (of all symbols' times together) in which a position was held, None without any."""
     times = [tables.column(symbol, "time") for symbol in tables.symbols]
-    line = np.unique(np.concatenate(times)) if times else np.empty(0, np.int64)
+    line = times[0] if len(times) == 1 else np.unique(np.concatenate([*times, np.empty(0, np.int64)]))
     if len(line) == 0:
         return None
     first = np.searchsorted(line, tables.trades["entry_time"].to_numpy(np.int64), "right") - 1

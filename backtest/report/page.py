@@ -129,18 +129,13 @@ def _figures(stats: Statistics, quote: str) -> Html:
         held = any(row.hold is not None for row in rows)
         head = ["", "strategy", *(["buy and hold"] if held else []), ""]
         lines = [
-            [row.label, row.shown, *([row.hold_shown] if held else []), row.definition + _because(row.reason)]
-            for row in rows
+            [row.label, row.shown, *([row.hold_shown] if held else []), row.definition + row.aside] for row in rows
         ]
         parts += [
             tag("h3", titles.get(group, group)),
             tag("div", table(head, lines, right=range(1, 2 + held)), class_="figures"),
         ]
     return join(parts)
-
-
-def _because(reason: str) -> str:
-    return f" (none here: {reason})" if reason else ""
 
 
 def _charts(tables: ResultTables) -> Html:

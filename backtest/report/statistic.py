@@ -34,6 +34,8 @@ class Statistic:
         The same number of buy and hold, where it makes sense.
     reason
         Why there is no value.
+    note
+        What to keep in mind when reading the value; empty mostly.
     """
 
     key: str
@@ -44,6 +46,12 @@ class Statistic:
     group: str
     hold: float | None = None
     reason: str = ""
+    note: str = ""
+
+    @property
+    def aside(self) -> str:
+        """The reason or the note in brackets, with a space before them; empty mostly."""
+        return f" ({self.reason or self.note})" if self.reason or self.note else ""
 
     @property
     def shown(self) -> str:

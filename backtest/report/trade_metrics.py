@@ -30,7 +30,7 @@ _TRADES = {
     "expectancy": ("Expectancy", "gain", "mean PnL of a closed trade, after fees and funding"),
     "average_holding": ("Average holding time", "ms", "mean time from entry to exit of closed trades, by candle"),
     "fees": ("Fees", "money", "paid at all fills, those of open trades included"),
-    "funding": ("Funding", "gain", "paid (above 0) or received (below 0) on all positions"),
+    "funding": ("Funding", "money", "paid (above 0) or received (below 0) on all positions"),
     "ambiguous_trades": ("Ambiguous trades", "count", "trades with a fill that another reading of its candle changes"),
 }
 

@@ -11,7 +11,7 @@ from backtest.engine.feed import Feed
 from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import InvalidCandlesError
 from backtest.model.candles import Candles
-from backtest.run.desk import Desk, table_rows
+from backtest.runner.desk import Desk, table_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,9 @@ import numpy as np
 
 from backtest.engine.book import write_create
 from backtest.engine.records import CALL
+from backtest.errors import InvalidSignalError
 from backtest.model.calls import CreateSignal
-from backtest.run.desk import created_fields, row_fields
+from backtest.runner.desk import created_fields, row_fields
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,7 @@ def table_records(table: SignalTable, candles: Candles, market: Market) -> tuple
         return records, None
     try:
         write_create(records[0], _create(table, 0, market), market)
-    except ValueError:
+    except InvalidSignalError:
         return records, 0
     records[1:] = records[0]
     rows = table.rows

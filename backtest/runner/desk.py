@@ -41,6 +41,8 @@ class Desk:
         self._returned: list[Call] = []
         self._close_time = 0
         self._living: tuple[LiveSignal, ...] | None = None
+        self.number: int | None = None
+        """Set while the rows of a table are made into calls after the run: the number of the next create."""
         self.bind(candles, {})
 
     def bind(self, candles: Candles, ind: Indicators) -> None:
@@ -105,7 +107,7 @@ class Desk:
 
     def create(self, close_time: int, fields: dict[str, Any]) -> CreateSignal:
         """Return a create of this market with its prices on the tick, its ref and its tag."""
-        number = sum(isinstance(call, CreateSignal) for call in self._returned)
+        number = sum(isinstance(call, CreateSignal) for call in self._returned) if self.number is None else self.number
         market = self.market
         final = CreateSignal(
             coin=market.coin,

@@ -1,0 +1,278 @@
+"""Execute: walk the candles once in one mode, asking the strategy where it wants to be asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backtest.engine.simulator import SimulatedVenue
+from backtest.errors import InvalidSettingError
+from backtest.runner.desk import Desk, row_fields
+from backtest.runner.session import Decision
+from backtest.runner.table_lane import table_records
+from backtest.strategy.moment import Moment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from backtest.engine.feed import Feed
+    from backtest.model.assumptions import VenueAssumptions
+    from backtest.model.calls import Call
+    from backtest.model.profile import SubscriberProfile
+    from backtest.strategy import Indicators, SignalTable, Strategy
+
+__all__ = ["Execution", "Prepared", "execute", "prepare"]
+
+_NO_POSITIONS: NDArray[np.int64] = np.empty(0, np.int64)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What a strategy computes once over the candles of one market, whatever the mode."""
+
+    feed: Feed
+    ind: Indicators
+    table: SignalTable | None
+    records: Any
+    asked: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Execution:
+    """One run in one mode: the venue as it stands at the end, and the calls as they were decided."""
+
+    venue: SimulatedVenue
+    prepared: Sequence[Prepared]
+    desks: Sequence[Desk]
+    decided: list[Decision] = field(default_factory=list)
+    _named: bool = False
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """The calls in order of time; those of a pure table are made into objects when first asked for."""
+        self.name_signals()
+        return self.decided
+
+    def name_signals(self) -> None:
+        """Give the signals of tables their refs, tags and calls."""
+        if self._named:
+            return
+        self._named = True
+        made: list[Decision] = []
+        for q, part in enumerate(self.prepared):
+            if part.table is None or self.desks[q].hears_events:
+                continue
+            first = int(np.searchsorted(self.venue.markets_of, q))  # tables are sent market by market
+            for k in self.venue.table_creates(q):
+                create, at = self._create(q, int(k))
+                self.venue.name_signal(first + int(k), create.ref, create)
+                made.append(Decision(at, create))
+        made.sort(key=lambda decision: decision.at)
+        self.decided.extend(made)
+
+    def _create(self, q: int, k: int) -> tuple[Any, int]:
+        part, desk = self.prepared[q], self.desks[q]
+        assert part.table is not None  # noqa: S101
+        candles = part.feed.candles
+        at = int(candles.time[part.table.rows[k]]) + candles.milliseconds
+        desk.number = _number_in_close(part.table.rows, k) if part.table.while_open == "stack" else 0
+        try:
+            return desk.create(at, row_fields(part.table, k)), at
+        finally:
+            desk.number = None
+
+
+def _number_in_close(rows: NDArray[np.int64], k: int) -> int:
+    return k - int(np.searchsorted(rows, rows[k]))
+
+
+def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
+    """Compute indicators, and the table or the triggers, over all candles of one market.
+
+    Raises
+    ------
+    InvalidSignalError
+        For the first row of a table that breaks a rule of the API, naming its candle.
+    """
+    candles = feed.candles
+    ind = strategy.indicators(candles)
+    if lane == "table":
+        table = strategy.signals(candles, ind)
+        if len(table) and not 0 <= int(table.rows[0]) <= int(table.rows[-1]) < len(candles):
+            raise InvalidSettingError(f"SignalTable.at lies within the {len(candles)} candles, was {int(table.rows[0])} to {int(table.rows[-1])}")
+        records, bad = table_records(table, candles, feed.market)
+        if bad is not None:
+            _refuse(strategy, feed, ind, table, bad)
+        return Prepared(feed, ind, table, records, _NO_POSITIONS)
+    if not strategy.has("on_candle"):
+        return Prepared(feed, ind, None, None, _NO_POSITIONS)
+    triggers = strategy.triggers(candles, ind)
+    if triggers is None:
+        return Prepared(feed, ind, None, None, np.arange(len(candles)))
+    if triggers.shape != (len(candles),) or triggers.dtype != np.bool_:
+        raise InvalidSettingError(f"triggers are {len(candles)} of true and false, one a candle, had shape {triggers.shape} of {triggers.dtype}")
+    return Prepared(feed, ind, None, None, np.flatnonzero(triggers))
+
+
+def _refuse(strategy: Strategy, feed: Feed, ind: Indicators, table: SignalTable, k: int) -> None:
+    """Let the call itself word why a row is refused."""
+    from backtest.model.profile import SubscriberProfile
+
+    desk = Desk(strategy, feed.candles, feed.market, SimulatedVenue([feed], SubscriberProfile.anny()))
+    desk.bind(feed.candles, ind)
+    desk.hears_events = False
+    desk.decide(int(table.rows[k]), (), asked=False, rows=[row_fields(table, k)])
+    raise InvalidSettingError(f"row {k} of the signal table was refused as a column but not as a call; please report this")
+
+
+def execute(strategy: Strategy, prepared: Sequence[Prepared], profile: SubscriberProfile, assumptions: VenueAssumptions) -> Execution:
+    """Run one strategy over one account to the end of the candles."""
+    hears = strategy.has("on_event")
+    venue = SimulatedVenue([part.feed for part in prepared], profile, assumptions, want_events=hears)
+    desks = [Desk(strategy, part.feed.candles, part.feed.market, venue) for part in prepared]
+    run = Execution(venue, prepared, desks)
+    tables = [part for part in prepared if part.table is not None]
+    if tables and not hears:
+        for q, part in enumerate(prepared):
+            assert part.table is not None  # noqa: S101
+            venue.send_table(q, part.records, conditional=part.table.while_open == "skip")
+        venue.advance()
+        if len(venue.equity_time):
+            venue.settle_tables(int(venue.equity_time[-1]))
+        return run
+    run._named = True  # noqa: SLF001 - every signal gets its ref when it is decided
+    for desk, part in zip(desks, prepared, strict=True):
+        desk.bind(part.feed.candles, part.ind)
+    if len(prepared) == 1 and prepared[0].feed.detail is None:
+        _walk_one(run, desks[0], prepared[0])
+    else:
+        _walk_many(run)
+    return run
+
+
+def _asked_at(part: Prepared) -> NDArray[np.int64]:
+    """Return the positions at which the strategy is asked besides events: triggers, or the rows of its table."""
+    return np.unique(part.table.rows) if part.table is not None else part.asked
+
+
+def _decide(run: Execution, desk: Desk, part: Prepared, position: int, events: Sequence[Any], *, asked: bool) -> bool:
+    """Ask at one close and send what comes back; return whether anything did."""
+    table = part.table
+    if table is None:
+        calls = desk.decide(position, events, asked=asked)
+    else:
+        rows = range(*(int(edge) for edge in np.searchsorted(table.rows, [position, position + 1]))) if asked else range(0)
+        calls = desk.decide(position, events, asked=False, rows=[row_fields(table, k) for k in rows], skip=table.while_open == "skip")
+    if calls:
+        _send(run, desk, position, calls)
+    return bool(calls)
+
+
+def _walk_one(run: Execution, desk: Desk, part: Prepared) -> None:
+    """Walk one market: compiled code between two closes at which Python has something to decide."""
+    venue, hears = run.venue, desk.hears_events
+    asked = _asked_at(part).tolist()
+    last, due, k = len(part.feed.candles) - 1, 0, 0
+    while due <= last:
+        k = _ask_ahead(run, desk, part, asked, k, due, last)
+        stop = asked[k] if k < len(asked) else last
+        venue.advance(desk.time[stop] + desk.span)
+        desk.forget()
+        position = venue.row - 1
+        events = venue.new_events() if hears else ()
+        is_asked = k < len(asked) and asked[k] == position
+        k += is_asked
+        if is_asked or events:
+            _decide(run, desk, part, position, events, asked=is_asked)
+        due = position + 1
+
+
+def _ask_ahead(run: Execution, desk: Desk, part: Prepared, asked: list[int], k: int, due: int, last: int) -> int:
+    """Ask at closes that are known to change nothing, without entering the engine; return the next place in ``asked``.
+
+    Nothing happens while nothing lives, nor on the quiet candles that a peek passes; a peek is taken back to the first
+    close that returned a call. A ratcheting stop changes at every candle, so nothing is quiet then.
+    """
+    venue = run.venue
+    if not venue.has_living(desk.symbol):
+        return _ask(run, desk, part, asked, k, last)[0]
+    if venue.is_ratcheting or k >= len(asked) or asked[k] != due:
+        return k
+    venue.advance(peek=True)
+    desk.forget()
+    reached = venue.row
+    k, returned = _ask(run, desk, part, asked, k, reached - 1)
+    if returned and asked[k - 1] < reached - 1:
+        venue.rewind(asked[k - 1] + 1)
+    return k
+
+
+def _ask(run: Execution, desk: Desk, part: Prepared, asked: list[int], k: int, until: int) -> tuple[int, bool]:
+    """Ask at the closes up to ``until``, or to the first that returns a call."""
+    n = len(asked)
+    if part.table is not None:
+        while k < n and asked[k] <= until:
+            k += 1
+            if _decide(run, desk, part, asked[k - 1], (), asked=True):
+                return k, True
+        return k, False
+    on_candle, collect = desk.strategy.on_candle, desk.collect
+    while k < n:
+        position = asked[k]
+        if position > until:
+            break
+        k += 1
+        calls = collect(position, on_candle(Moment(desk, position)))
+        if calls:
+            _send(run, desk, position, calls)
+            return k, True
+    return k, False
+
+
+def _send(run: Execution, desk: Desk, position: int, calls: Sequence[Call]) -> None:
+    at = desk.time[position] + desk.span
+    for call in calls:
+        run.venue.send(call, at)
+        run.decided.append(Decision(at, call))
+    desk.forget()
+
+
+def _walk_many(run: Execution) -> None:
+    """Walk several markets, or one with detail candles, close by close where there is something to decide (L14.1)."""
+    venue = run.venue
+    asked = [_asked_at(part) for part in run.prepared]
+    closes = [part.feed.candles.close_time for part in run.prepared]
+    due = np.unique(np.concatenate([close[positions] for close, positions in zip(closes, asked, strict=True)])) if asked else _NO_POSITIONS
+    k = 0
+    while True:
+        target = int(due[k]) if k < len(due) else None
+        reached = venue.advance(target)
+        events = _by_symbol(venue.new_events()) if run.desks and run.desks[0].hears_events else {}
+        is_due = target is not None and reached >= target
+        for q, desk in enumerate(run.desks):
+            desk.forget()
+            position = int(np.searchsorted(closes[q], reached))
+            closes_now = position < len(closes[q]) and closes[q][position] == reached
+            is_asked = is_due and closes_now and bool(_contains(asked[q], position))
+            mine = events.get(desk.symbol, ())
+            if is_asked or mine:
+                _decide(run, desk, run.prepared[q], position if closes_now else position - 1, mine, asked=is_asked)
+        k += is_due
+        if target is None and not events:
+            return
+
+
+def _contains(positions: NDArray[np.int64], position: int) -> bool:
+    k = int(np.searchsorted(positions, position))
+    return k < len(positions) and positions[k] == position
+
+
+def _by_symbol(events: Sequence[Any]) -> Mapping[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for event in events:
+        found.setdefault(event.symbol, []).append(event)
+    return found

@@ -1,0 +1,150 @@
+"""Run: one strategy over candles, on one subscriber's account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backtest.engine.feed import Feed
+from backtest.errors import InvalidSettingError
+from backtest.model.assumptions import VenueAssumptions
+from backtest.model.candles import Candles
+from backtest.model.market import Market
+from backtest.model.profile import SubscriberProfile
+from backtest.runner.execute import Prepared, execute, prepare
+from backtest.runner.result import Result
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from backtest.strategy import Strategy
+
+__all__ = ["feeds_of", "lane_of", "market_of", "run"]
+
+
+def run(
+    strategy: Strategy,
+    candles: Candles | Mapping[str, Candles],
+    *,
+    market: Market | Mapping[str, Market] | None = None,
+    profile: SubscriberProfile | None = None,
+    assumptions: VenueAssumptions | None = None,
+    detail: Candles | Mapping[str, Candles] | None = None,
+    funding: ArrayLike | Mapping[str, ArrayLike] | None = None,
+    lane: str | None = None,
+) -> Result:
+    """Run a strategy over candles and return what a subscriber would have got.
+
+    Parameters
+    ----------
+    strategy
+        The object that is switched to live emission unchanged.
+    candles
+        Of one symbol, or by symbol, all in one timeframe: several share one account (L14.1).
+    market
+        Tick, step, minimums and address of the signals, or those by symbol. None: of the sample for sample candles, else
+        nothing is rounded but quantities (1e-8), and the result says so.
+    profile, assumptions
+        On which signals are executed; None: :meth:`SubscriberProfile.anny` and the defaults.
+    detail
+        Finer candles, walked in place of coarse ones where complete (L2.4).
+    funding
+        (k, 2): time in UTC ms and rate as a fraction (L13.3).
+    lane
+        ``"table"`` or ``"candle"`` where the strategy has both; None takes the table.
+
+    Returns
+    -------
+    Result
+        The run in the profile's intrabar mode; the other two modes are run when statistics, display or save first ask.
+
+    Raises
+    ------
+    InvalidSignalError
+        A call that the API would refuse for its own content, naming candle, field and value.
+    InvalidSettingError
+        Arguments that do not fit each other.
+    """
+    profile, assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
+    feeds = feeds_of(candles, market, detail, funding)
+    chosen = lane_of(strategy, lane)
+    prepared: list[Prepared] = [prepare(strategy, feed, lane=chosen) for feed in feeds]
+    return Result(strategy, prepared, profile, assumptions, execute(strategy, prepared, profile, assumptions))
+
+
+def lane_of(strategy: Strategy, lane: str | None = None) -> str:
+    """Return which lane runs: ``"table"`` or ``"candle"``.
+
+    Raises
+    ------
+    InvalidSettingError
+        If the strategy has not written it, or none at all.
+    """
+    lanes = [name for name, method in (("table", "signals"), ("candle", "on_candle")) if strategy.has(method)]
+    if not lanes and strategy.has("on_event"):
+        lanes = ["candle"]
+    if not lanes:
+        raise InvalidSettingError(f"{type(strategy).__name__} has neither on_candle nor signals; write one of them")
+    if lane is not None and lane not in lanes:
+        raise InvalidSettingError(f"lane was {lane!r}; {type(strategy).__name__} has {' and '.join(lanes)}")
+    return lane or lanes[0]
+
+
+def feeds_of(
+    candles: Candles | Mapping[str, Candles],
+    market: Market | Mapping[str, Market] | None = None,
+    detail: Candles | Mapping[str, Candles] | None = None,
+    funding: ArrayLike | Mapping[str, ArrayLike] | None = None,
+) -> list[Feed]:
+    """Return one feed a symbol, by name of the symbol."""
+    series = {candles.symbol: candles} if isinstance(candles, Candles) else dict(candles)
+    if not series:
+        raise InvalidSettingError("there are no candles to run over")
+    for symbol, one in series.items():
+        if symbol != one.symbol:
+            raise InvalidSettingError(f"candles of {one.symbol} were given under the name {symbol}")
+        if len(one) == 0:
+            raise InvalidSettingError(f"there is no candle of {symbol} to run over")
+    if len({one.timeframe for one in series.values()}) > 1:
+        raise InvalidSettingError(f"all symbols need one timeframe, had {', '.join(sorted({one.timeframe for one in series.values()}))}: resample them")
+    markets, fine, rates = _by_symbol(market, Market, series, "market"), _by_symbol(detail, Candles, series, "detail"), _rates(funding, series)
+    return [Feed(markets.get(symbol) or market_of(one), one, fine.get(symbol), rates.get(symbol, np.empty((0, 2)))) for symbol, one in sorted(series.items())]
+
+
+def market_of(candles: Candles) -> Market:
+    """Return the market of the sample for sample candles, else one that rounds quantities only."""
+    from backtest.market_data.sample import is_sample, sample_market
+
+    if is_sample(candles):
+        return sample_market(candles.symbol)
+    return Market(candles.symbol, exchange=(candles.exchange or "binance").upper())
+
+
+def _by_symbol(given: Any, kind: type, series: Mapping[str, Candles], name: str) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if isinstance(given, kind):
+        if len(series) > 1:
+            raise InvalidSettingError(f"{name} is given by symbol where there are {len(series)} symbols")
+        return {next(iter(series)): given}
+    if not isinstance(given, Mapping):
+        raise InvalidSettingError(f"{name} is a {kind.__name__} or those by symbol, was {type(given).__name__}")
+    for symbol in given:
+        if symbol not in series:
+            raise InvalidSettingError(f"{name} was given for {symbol}, of which there are no candles")
+    return dict(given)
+
+
+def _rates(funding: Any, series: Mapping[str, Candles]) -> dict[str, Any]:
+    if funding is None:
+        return {}
+    given = funding if isinstance(funding, Mapping) else {next(iter(series)): funding}
+    rates = {}
+    for symbol, rows in given.items():
+        table = np.asarray(rows, np.float64)
+        if symbol not in series or table.ndim != 2 or table.shape[1] != 2 or not np.isfinite(table).all() or (np.diff(table[:, 0]) <= 0).any():  # noqa: PLR2004
+            raise InvalidSettingError(f"funding of {symbol} is a column of times (UTC ms, ascending) and one of rates, for a symbol with candles")
+        rates[symbol] = table
+    return rates

@@ -1,0 +1,92 @@
+"""Control: the paper venue's own paths from the other side; plain HTTP on this machine, no secret."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote, urlsplit
+
+from backtest.errors import InvalidSettingError, VenueUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["PaperControl"]
+
+
+class PaperControl:
+    """Feeds candles to a paper venue and reads what came of the calls.
+
+    Parameters
+    ----------
+    base_url
+        ``http://127.0.0.1:8787``.
+    token
+        What the venue asks for outside the vendor's namespace, if anything.
+
+    Every method raises :class:`VenueUnavailableError` where nobody answers, :class:`InvalidSettingError` where the
+    venue refuses.
+    """
+
+    def __init__(self, base_url: str, token: str | None = None) -> None:
+        parts = urlsplit(base_url)
+        self.base_url = base_url
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120.0)
+        self._headers = {"content-type": "application/json"} | ({"paper-token": token} if token else {})
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def clock(self) -> dict[str, int]:
+        """Return the close time of the last candle by symbol, UTC ms."""
+        return cast("dict[str, int]", self._ask("GET", "/clock")["clock"])
+
+    def feed(self, market: dict[str, Any], timeframe: str, rows: Sequence[Sequence[float]]) -> int:
+        """Post closed candles; return how many were new."""
+        body = {"market": market, "timeframe": timeframe, "rows": rows}
+        return cast("int", self._ask("POST", "/candles", body)["walked"])
+
+    def subscribe(self, name: str, profile: dict[str, Any], assumptions: dict[str, Any]) -> None:
+        """Add a simulated account."""
+        body = {"profile": profile, "assumptions": assumptions}
+        self._ask("PUT", f"/subscribers/{quote(name, safe='')}", body)
+
+    def effects(self, after: int = 0) -> list[dict[str, Any]]:
+        """Return the calls that took effect."""
+        return cast("list[dict[str, Any]]", self._ask("GET", f"/ledger?after={after}")["effects"])
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the events of an account."""
+        return cast("list[dict[str, Any]]", self._ask("GET", f"/subscribers/{quote(name, safe='')}/events")["events"])
+
+    def plan_faults(self, *faults: str) -> None:
+        """Let the next calls meet faults."""
+        self._ask("PUT", "/faults", {"plan": list(faults)})
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        raw = None if body is None else json.dumps(body)
+        for last in (False, True):  # everything here may be repeated, and a kept connection may have ended
+            try:
+                self._connection.request(method, f"/paper{path}", raw, self._headers)
+                answer = self._connection.getresponse()
+                text = answer.read()
+                break
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                if last:
+                    why = f"{self.base_url} ({type(error).__name__})"
+                    raise VenueUnavailableError(f"no paper venue at {why}; start one: backtest venue") from None
+        return _read(answer.status, text)
+
+
+def _read(status: int, text: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with suppress(ValueError):
+        found = json.loads(text)
+    if status != 200:
+        reason = found.get("payload", {}).get("message", f"status {status}")
+        raise InvalidSettingError(f"the paper venue refused: {reason}")
+    return found

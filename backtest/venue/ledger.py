@@ -1,0 +1,141 @@
+"""Ledger: what the paper venue has accepted, kept in one SQLite file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from backtest.errors import InvalidSettingError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["Effect", "Ledger"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS effect (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, received_ns INTEGER NOT NULL, kind TEXT NOT NULL,
+    parent_signal_id TEXT NOT NULL, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS effect_of_signal ON effect (parent_signal_id);
+CREATE TABLE IF NOT EXISTS market (symbol TEXT PRIMARY KEY, timeframe TEXT NOT NULL, fields TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS candle (
+    symbol TEXT NOT NULL REFERENCES market, time INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL,
+    low REAL NOT NULL, close REAL NOT NULL, volume REAL NOT NULL, PRIMARY KEY (symbol, time)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS subscriber (name TEXT PRIMARY KEY, profile TEXT NOT NULL, assumptions TEXT NOT NULL);
+CREATE TRIGGER IF NOT EXISTS effect_is_kept BEFORE DELETE ON effect BEGIN SELECT RAISE(ABORT, 'append only'); END;
+CREATE TRIGGER IF NOT EXISTS effect_is_final BEFORE UPDATE ON effect BEGIN SELECT RAISE(ABORT, 'append only'); END;
+"""
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A call that took effect.
+
+    Attributes
+    ----------
+    seq
+        Order of acceptance, from 1.
+    at
+        The venue's clock for the market of the call (close of its last candle, UTC ms); 0 before the first candle.
+    received_ns
+        The machine's clock, ns since 1970.
+    kind, parent_signal_id, body
+        Which door, which signal, and the bytes that came in.
+    """
+
+    seq: int
+    at: int
+    received_ns: int
+    kind: str
+    parent_signal_id: str
+    body: str
+
+
+class Ledger:
+    """Effects, candles, markets and subscribers; every method is one transaction.
+
+    A killed process loses nothing that was answered; a power cut may lose the last moments (``synchronous=NORMAL``),
+    which for a venue of paper is enough.
+
+    Raises
+    ------
+    StorageError
+        Where the file cannot be opened or written.
+    InvalidSettingError
+        Where the file is another database.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+        try:
+            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            self._open()
+        except sqlite3.DatabaseError as error:
+            raise StorageError(f"the paper venue cannot use {self.path}: {error}") from None
+
+    def _open(self) -> None:
+        db = self._db
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        known = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if version != _VERSION and known:
+            db.close()
+            raise InvalidSettingError(f"{self.path} is no ledger of a paper venue of this version; name another file")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("PRAGMA foreign_keys=ON")
+        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def add_effect(self, at: int, received_ns: int, kind: str, parent_signal_id: str, body: str) -> Effect:
+        """Keep a call that takes effect."""
+        row = (at, received_ns, kind, parent_signal_id, body)
+        found = self._db.execute("INSERT INTO effect VALUES (NULL, ?, ?, ?, ?, ?)", row).lastrowid
+        return Effect(int(found or 0), *row)
+
+    def effects(self, after: int = 0) -> list[Effect]:
+        """Return the effects in order."""
+        return [Effect(*row) for row in self._db.execute("SELECT * FROM effect WHERE seq > ? ORDER BY seq", (after,))]
+
+    def add_market(self, symbol: str, timeframe: str, fields: dict[str, Any]) -> None:
+        """Keep a market."""
+        self._db.execute("INSERT INTO market VALUES (?, ?, ?)", (symbol, timeframe, json.dumps(fields)))
+
+    def markets(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Return symbol, timeframe and fields of every market."""
+        rows = self._db.execute("SELECT symbol, timeframe, fields FROM market ORDER BY rowid")
+        return [(symbol, timeframe, json.loads(fields)) for symbol, timeframe, fields in rows]
+
+    def add_candles(self, symbol: str, rows: Iterable[tuple[float, ...]]) -> None:
+        """Keep candles, all or none."""
+        with self._db:
+            self._db.execute("BEGIN")
+            self._db.executemany("INSERT INTO candle VALUES (?, ?, ?, ?, ?, ?, ?)", ((symbol, *row) for row in rows))
+
+    def candles(self, symbol: str) -> list[tuple[float, ...]]:
+        """Return time, open, high, low, close and volume of every candle, oldest first."""
+        columns = "time, open, high, low, close, volume"
+        return self._db.execute(f"SELECT {columns} FROM candle WHERE symbol = ? ORDER BY time", (symbol,)).fetchall()  # noqa: S608
+
+    def candle(self, symbol: str, time: int) -> tuple[float, ...] | None:
+        """Return one candle, None where it was never fed."""
+        columns = "time, open, high, low, close, volume"
+        found = self._db.execute(f"SELECT {columns} FROM candle WHERE symbol = ? AND time = ?", (symbol, time))  # noqa: S608
+        row: tuple[float, ...] | None = found.fetchone()
+        return row
+
+    def add_subscriber(self, name: str, profile: dict[str, Any], assumptions: dict[str, Any]) -> None:
+        """Keep a subscriber."""
+        row = (name, json.dumps(profile, sort_keys=True), json.dumps(assumptions, sort_keys=True))
+        self._db.execute("INSERT INTO subscriber VALUES (?, ?, ?)", row)
+
+    def subscribers(self) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+        """Return name, profile and assumptions of every subscriber."""
+        rows = self._db.execute("SELECT name, profile, assumptions FROM subscriber ORDER BY rowid")
+        return [(name, json.loads(profile), json.loads(assumptions)) for name, profile, assumptions in rows]

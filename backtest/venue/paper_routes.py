@@ -1,0 +1,220 @@
+"""The venue's own paths: candles in, effects and fills out; outside the vendor's namespace."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from backtest.errors import BacktestError, InvalidSettingError
+from backtest.model.market import Market
+from backtest.venue.documents import ERRORS, json_body
+from backtest.venue.subscribers import event_row
+from backtest.wire import read_object
+from backtest.wire.answer import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from backtest.venue.faults import FaultPlan
+    from backtest.venue.guard import Guard
+    from backtest.venue.paper import PaperVenue
+
+    Work = Callable[[Request, dict[str, Any]], dict[str, Any]]
+
+__all__ = ["paper_router"]
+
+_MOST_BYTES = 16_777_216
+_ROW = {"type": "array", "items": {"type": "number"}, "minItems": 6, "maxItems": 6}
+_CANDLES = {
+    "type": "object",
+    "required": ["market", "timeframe", "rows"],
+    "additionalProperties": False,
+    "properties": {
+        "market": {"type": "object", "required": ["symbol"], "properties": {"symbol": {"type": "string"}}},
+        "timeframe": {"type": "string", "pattern": "^[1-9][0-9]{0,5}[smhdw]$"},
+        "rows": {"type": "array", "items": _ROW, "description": "time in UTC ms, open, high, low, close, volume"},
+    },
+}
+_SUBSCRIBER = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"profile": {"type": "object"}, "assumptions": {"type": "object"}},
+}
+_PLAN = {
+    "type": "object",
+    "required": ["plan"],
+    "additionalProperties": False,
+    "properties": {"plan": {"type": "array", "items": {"type": "string"}}},
+}
+_AFTER = {"name": "after", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 0}}
+_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+class Clock(BaseModel):
+    """Close time of the last candle by symbol, UTC ms."""
+
+    clock: dict[str, int]
+
+
+class Fed(Clock):
+    """Candles were taken."""
+
+    walked: int
+
+
+class EffectRow(BaseModel):
+    """A call that took effect."""
+
+    seq: int
+    at: int
+    received_ns: int
+    kind: str
+    parent_signal_id: str
+    body: str
+
+
+class Effects(BaseModel):
+    """The ledger."""
+
+    effects: list[EffectRow]
+
+
+class Subscribers(BaseModel):
+    """Every simulated account."""
+
+    subscribers: list[dict[str, Any]]
+
+
+class Events(BaseModel):
+    """What happened in one account, in order."""
+
+    events: list[dict[str, Any]]
+
+
+class Named(BaseModel):
+    """The subscriber is there."""
+
+    name: str
+
+
+class Planned(BaseModel):
+    """How many calls will meet a fault."""
+
+    planned: int
+
+
+class _Routes:
+    """What the paths do."""
+
+    def __init__(self, venue: PaperVenue, faults: FaultPlan) -> None:
+        self.venue, self.faults = venue, faults
+
+    def clock(self, _: Request, __: dict[str, Any]) -> dict[str, Any]:
+        """Say how far the candles went."""
+        return {"clock": self.venue.clock}
+
+    def candles(self, _: Request, body: dict[str, Any]) -> dict[str, Any]:
+        """Take closed candles of one market; those that were fed before are passed over."""
+        market, timeframe, rows = _fields(body, market=dict, timeframe=str, rows=list)
+        if not all(isinstance(row, list) for row in rows):
+            raise InvalidSettingError("rows is a list of [time in ms, open, high, low, close, volume]")
+        walked = self.venue.feed(_market(market), timeframe, rows)
+        return {"clock": self.venue.clock, "walked": walked}
+
+    def ledger(self, request: Request, _: dict[str, Any]) -> dict[str, Any]:
+        """List the calls that took effect, in order."""
+        return {"effects": [asdict(effect) for effect in self.venue.ledger.effects(_after(request))]}
+
+    def subscribers(self, _: Request, __: dict[str, Any]) -> dict[str, Any]:
+        """List the simulated accounts with their signals."""
+        return {"subscribers": [subscriber.summary() for subscriber in self.venue.subscribers.values()]}
+
+    def subscribe(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        """Add a simulated account; doing it twice changes nothing."""
+        profile, assumptions = _fields({"profile": {}, "assumptions": {}, **body}, profile=dict, assumptions=dict)
+        self.venue.subscribe(request.path_params["name"], profile, assumptions)
+        return {"name": request.path_params["name"]}
+
+    def events(self, request: Request, _: dict[str, Any]) -> dict[str, Any]:
+        """List the events of an account, market by market."""
+        name = request.path_params["name"]
+        subscriber = self.venue.subscribers.get(name)
+        if subscriber is None:
+            raise InvalidSettingError(f"there is no subscriber {name!r}")
+        events = [event for book in subscriber.books.values() for event in book.events]
+        return {"events": [{"symbol": event.symbol, **event_row(event)} for event in events[_after(request) :]]}
+
+    def plan(self, _: Request, body: dict[str, Any]) -> dict[str, Any]:
+        """Plan faults for the next calls, in this order."""
+        (plan,) = _fields(body, plan=list)
+        if not all(isinstance(text, str) for text in plan):
+            raise InvalidSettingError("plan is a list of faults such as 500-after")
+        return {"planned": self.faults.plan(plan)}
+
+
+def paper_router(venue: PaperVenue, guard: Guard, faults: FaultPlan) -> APIRouter:
+    """Return the paths under ``/paper``."""
+    routes, router = _Routes(venue, faults), APIRouter(prefix="/paper", tags=["Paper"])
+    doors: list[tuple[str, str, Work, type[BaseModel], dict[str, Any]]] = [
+        ("GET", "/clock", routes.clock, Clock, {}),
+        ("POST", "/candles", routes.candles, Fed, json_body(_CANDLES)),
+        ("GET", "/ledger", routes.ledger, Effects, {"parameters": [_AFTER]}),
+        ("GET", "/subscribers", routes.subscribers, Subscribers, {}),
+        ("PUT", "/subscribers/{name}", routes.subscribe, Named, json_body(_SUBSCRIBER, parameters=[_NAME])),
+        ("GET", "/subscribers/{name}/events", routes.events, Events, {"parameters": [_NAME, _AFTER]}),
+        ("PUT", "/faults", routes.plan, Planned, json_body(_PLAN)),
+    ]
+    for method, path, work, answer, extra in doors:
+        router.add_api_route(
+            path,
+            _handler(work, guard, reads=method != "GET"),
+            methods=[method],
+            operation_id=f"paper_{work.__name__}",
+            summary=(work.__doc__ or "").partition(".")[0],
+            responses={200: {"model": answer}, **ERRORS},
+            openapi_extra=extra,
+        )
+    return router
+
+
+def _handler(work: Work, guard: Guard, *, reads: bool) -> Callable[..., Awaitable[JSONResponse]]:
+    async def handle(request: Request) -> JSONResponse:
+        if not guard.admits(request):
+            return JSONResponse(refused("UNAUTHORIZED", "the header paper-token is wrong or missing"), 403)
+        raw = await request.body() if reads else b"{}"
+        try:
+            if len(raw) > _MOST_BYTES:
+                raise InvalidSettingError(f"the body has at most {_MOST_BYTES} bytes, had {len(raw)}")
+            return JSONResponse(work(request, read_object(raw)))
+        except BacktestError as error:
+            return JSONResponse(refused("INVALID_INPUT_CONTENT", str(error)), 400)
+
+    return handle
+
+
+def _fields(body: dict[str, Any], **kinds: type) -> list[Any]:
+    for name in body:
+        if name not in kinds:
+            raise InvalidSettingError(f"{name} is no field of this path; it knows {', '.join(kinds)}")
+    for name, kind in kinds.items():
+        if not isinstance(body.get(name), kind):
+            raise InvalidSettingError(f"{name} is a JSON {kind.__name__}, was {str(body.get(name))[:60]}")
+    return [body[name] for name in kinds]
+
+
+def _market(fields: dict[str, Any]) -> Market:
+    for name in ("symbol", "exchange", "coin", "trade_market"):
+        if not isinstance(fields.get(name, ""), str):
+            raise InvalidSettingError(f"market {name} is a text, was {fields[name]!r}")
+    return Market.from_dict(fields)
+
+
+def _after(request: Request) -> int:
+    text = request.query_params.get("after", "0")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise InvalidSettingError(f"after is a whole number of at least 0, was {text[:40]!r}")
+    return int(text)
