@@ -35,12 +35,11 @@ def overview_chart(tables: ResultTables, symbol: str | None = None, *, last: int
     symbol = _known(tables, symbol)
     window = _window(tables, symbol, last)
     with neutral():
-        figure = canvas(11.0, 8.0)
-        top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[3, 2, 1])
+        figure, (top, middle, bottom) = canvas(11.0, 8.0, (3, 2, 1), titled=True)
         price_panel(top, tables, symbol, window)
         equity_panel(middle, tables, window)
         drawdown_panel(bottom, tables, window)
-        figure.suptitle(_headline(tables), x=0.01, ha="left", fontsize=11)
+        figure.suptitle(_headline(tables), x=0.95 / 11.0, y=0.985, ha="left", fontsize=11)
     return figure
 
 
@@ -48,16 +47,15 @@ def price_chart(tables: ResultTables, symbol: str | None = None, *, last: int | 
     """Return the price of one symbol with what the signals did there; see :func:`overview_chart`."""
     symbol = _known(tables, symbol)
     with neutral():
-        figure = canvas(11.0, 4.2)
-        price_panel(figure.subplots(), tables, symbol, _window(tables, symbol, last))
+        figure, (axes,) = canvas(11.0, 4.2)
+        price_panel(axes, tables, symbol, _window(tables, symbol, last))
     return figure
 
 
 def account_chart(tables: ResultTables) -> Chart:
     """Return equity, its growth beside that of buy and hold, and its drawdown."""
     with neutral():
-        figure = canvas(11.0, 6.4)
-        top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[2, 2, 1])
+        figure, (top, middle, bottom) = canvas(11.0, 6.8, (2, 2, 1))
         equity_panel(top, tables, tables.span)
         beside_panel(middle, tables)
         drawdown_panel(bottom, tables, tables.span)
@@ -73,9 +71,9 @@ def signal_chart(tables: ResultTables, signal: str) -> Chart:
     end = int(life["time"].iloc[-1]) if ended else tables.span[1]
     margin = max(10 * tables.step(symbol), (end - first) // 5)
     with neutral():
-        figure = canvas(9.0, 3.8)
+        figure, (axes,) = canvas(9.0, 3.8)
         own = {name: (first, end + tables.step(symbol))}
-        price_panel(figure.subplots(), tables, symbol, (first - margin, end + margin), own)
+        price_panel(axes, tables, symbol, (first - margin, end + margin), own)
     return figure
 
 

@@ -109,6 +109,12 @@ def test_every_statistic_is_finite_or_has_a_reason(values: tuple[float, ...]) ->
         assert row.unit
 
 
+def test_a_year_told_from_a_few_days_says_so() -> None:
+    week, year = (statistics(curve(*np.linspace(10_000.0, 10_100.0, n))).row("cagr") for n in (7, 90))
+    assert week.aside == " (from 7 days)"
+    assert year.aside == ""
+
+
 def test_a_drawdown_from_the_start_counts() -> None:
     figures, _ = account_figures(10_000.0, np.array([9_000.0, 9_500.0, 10_000.0, 9_999.0, 11_000.0]))
     assert figures["max_drawdown"] == pytest.approx(-0.1)

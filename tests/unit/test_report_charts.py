@@ -122,6 +122,13 @@ def test_a_signal_is_drawn_by_itself() -> None:
     assert signal_chart(bare(TABLES), "5").axes  # levels unknown, still drawn
 
 
+def test_without_trades_the_last_ones_are_the_whole_run() -> None:
+    quiet = replace(TABLES, trades=TABLES.trades.iloc[:0], fills=TABLES.fills.iloc[:0])
+    axes = price_chart(quiet, last=3).axes[0]
+    assert axes.get_xlim() == price_chart(quiet).axes[0].get_xlim()
+    assert axes.get_legend() is None
+
+
 def test_refuses_what_is_not_there() -> None:
     with pytest.raises(
         InvalidSettingError, match=r'symbol was .BTC/USD.; this result has BTC/USDT. Did you mean "BTC/'
@@ -145,8 +152,10 @@ def test_levels_follow_performed_updates_and_moved_stops() -> None:
         ("/v2/signal", create, 0),
         ("/v1/signal/x/updateprice", {"exit_price_1": "106", "exit_price_2": "110"}, 1),
         ("/v1/signal/x/updateprice", {"stop_loss": "120"}, 2),
+        ("/v1/signal/x/call/dca", {"buy_price": "90", "multiplier": 1.5}, 2),
+        ("/v1/signal/x/updateprice", {"stop_loss": "97"}, 9),  # no candle saw it
     ]
-    events = [(1, "updated", np.nan), (2, "refused", np.nan), (3, "stop_moved", 99.5)]
+    events = [(0, "refused", np.nan), (1, "updated", np.nan), (2, "refused", np.nan), (3, "stop_moved", 99.5)]
     rows = [{"time": START + t * HOUR, "signal": "s", "kind": kind, "price": price} for t, kind, price in events]
     tables = replace(
         TABLES,

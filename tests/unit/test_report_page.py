@@ -13,7 +13,7 @@ from backtest.errors import StorageError
 from backtest.report.html import Html, details, join, table, tag
 from backtest.report.notebook import repr_html
 from backtest.report.page import page_html, write_page
-from tests.unit.test_report_tables import changed, sample_tables
+from tests.unit.test_report_tables import START, changed, sample_tables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,10 +140,30 @@ def test_one_reading_only_is_said() -> None:
     assert "Total return: one reading of the candles only (pessimistic)" in page.text
 
 
-@pytest.mark.parametrize("tables", [sample_tables(0), replace(sample_tables(60), manifest={})], ids=["empty", "bare"])
+LITTLE = {
+    "no rows": sample_tables(0),
+    "a bare manifest": replace(sample_tables(60), manifest={}),
+    "no symbols": replace(sample_tables(0), candles={}),
+    "no calls": replace(sample_tables(60), calls=[]),
+}
+
+
+@pytest.mark.parametrize("tables", LITTLE.values(), ids=LITTLE)
 def test_little_to_show_is_shown(tables: ResultTables) -> None:
     assert Reader(page_html(tables)).text
     assert Reader(repr_html(tables)).text
+
+
+@pytest.mark.parametrize("body", ['{"invest":10}', b'{"invest":10}', {"invest": 10}], ids=["text", "bytes", "plain"])
+def test_a_call_is_shown_as_the_bytes_that_are_sent(body: object) -> None:
+    tables = sample_tables(60)
+    call = {"method": "POST", "path": "/v2/signal", "body": body, "at": START, "ref": "s"}
+    assert 'POST /v2/signal\n{"invest":10}' in Reader(page_html(replace(tables, calls=[call]))).text
+
+
+def test_a_single_market_needs_no_file_of_markets() -> None:
+    page = Reader(page_html(changed(sample_tables(60), market={"symbol": "BTC/USDT", "tick": "0.01"})))
+    assert "Market BTC/USDT" in page.text
 
 
 def test_symbols_in_any_script_are_drawn() -> None:
