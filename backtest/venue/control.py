@@ -12,6 +12,8 @@ from backtest.errors import InvalidSettingError, VenueUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
 
 __all__ = ["PaperControl"]
 
@@ -39,6 +41,14 @@ class PaperControl:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def clock(self) -> dict[str, int]:
         """Return the close time of the last candle by symbol, UTC ms."""

@@ -72,7 +72,6 @@ class PaperServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.should_exit = True
-        self._server.force_exit = True
         self._thread.join(10.0)
         with suppress(OSError):
             self._listener.close()
@@ -89,4 +88,5 @@ def _options() -> dict[str, Any]:
         "proxy_headers": False,
         "server_header": False,
         "timeout_keep_alive": 30,
+        "timeout_graceful_shutdown": 1,
     }

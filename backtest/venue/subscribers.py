@@ -104,7 +104,7 @@ class Subscriber:
 
 def empty_candles(symbol: str, timeframe: str) -> Candles:
     """Return a series without candles, which names symbol and timeframe."""
-    columns = {name: np.empty(0) for name in ("open", "high", "low", "close", "volume")}
+    columns: dict[str, Any] = {name: np.empty(0) for name in ("open", "high", "low", "close", "volume")}
     return Candles(symbol, timeframe, np.empty(0, np.int64), **columns)
 
 
