@@ -22,6 +22,7 @@ __all__ = ["from_pandas", "milliseconds_of", "timeframe_text"]
 _TIMES = ("opentime", "timestamp", "unix", "unixtimestamp", "time", "datetime", "date", "ts", "gmttime", "index")
 _PRICES = {"open": ("open", "o"), "high": ("high", "h"), "low": ("low", "l"), "close": ("close", "c", "last")}
 _VOLUMES = ("basevolume", "volumebase", "volumefrom", "volume", "vol", "v")
+_YEAR_1973 = 1e8
 _UNITS = ((604_800_000, "w"), (86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"))
 
 
@@ -126,7 +127,8 @@ def _time_column(frame: pd.DataFrame, names: dict[str, int]) -> pd.Series:
     for name in _TIMES:
         if name in names:
             return frame.iloc[:, names[name]]
-    if _plain(frame.index.name) in _TIMES or not isinstance(frame.index, pd.RangeIndex):
+    numbers = pd.api.types.is_numeric_dtype(frame.index)
+    if len(frame) and (float(frame.index.min()) > _YEAR_1973 if numbers else True):  # no mere row numbers
         return frame.index.to_series()
     return frame.iloc[:, _find(names, (), "time")]
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backtest.errors import InvalidSettingError
-from backtest.market_data.ranges import Range
 from backtest.market_data.series import FUNDING, Series
 from backtest.market_data.source import CandleSource, RateSource
 from backtest.market_data.traits import Traits, traits_of
 from backtest.model.timeframe import week_offset
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from backtest.market_data.exchange import Exchange
+    from backtest.market_data.ranges import Range
     from backtest.market_data.store import Store
 
 __all__ = ["Job", "Outcome", "Wish", "jobs"]

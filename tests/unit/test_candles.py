@@ -1,0 +1,137 @@
+"""Candles: what they refuse, and how they are cut, put together and handed on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backtest.errors import InvalidCandlesError, InvalidSettingError
+from backtest.model.candles import Candles
+
+HOUR = 3_600_000
+MIDNIGHT = 1_704_067_200_000  # 2024-01-01, a Monday
+
+
+def made(n: int = 48, timeframe: str = "1h", start: int = MIDNIGHT, **columns: Any) -> Candles:
+    step = {"1h": HOUR, "1d": 24 * HOUR, "1m": 60_000}[timeframe]
+    close = np.asarray(100.0 + np.arange(n) % 7, np.float64)
+    usual = {
+        "time": start + step * np.arange(n),
+        "open": close - 1,
+        "high": close + 2,
+        "low": close - 3,
+        "close": close,
+    }
+    return Candles("BTC/USDT", timeframe, **{**usual, "volume": np.ones(n), **columns})
+
+
+def with_value(name: str, row: int, value: float) -> Candles:
+    column = getattr(made(), name).copy()
+    column[row] = value
+    return made(**{name: column})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("high", 50.0, "row 5 .*high 50.0"),
+        ("low", 200.0, "row 5 .*low 200.0"),
+        ("open", 500.0, "row 5 .*open 500.0"),
+        ("close", float("nan"), "row 5 .*close nan"),
+        ("volume", -1.0, "row 5 .*volume -1.0"),
+        ("volume", float("inf"), "row 5 .*volume inf"),
+        ("high", float("inf"), "row 5 .*high inf"),
+        ("low", 0.0, "row 5 .*low 0.0.*candles need finite numbers with 0 < low"),
+    ],
+)
+def test_a_row_that_contradicts_itself_is_named(name: str, value: float, sentence: str) -> None:
+    with pytest.raises(InvalidCandlesError, match=sentence):
+        with_value(name, 5, value)
+
+
+@pytest.mark.parametrize(
+    ("order", "sentence"),
+    [([0, 2, 1], "row 2 .*is older than the row before"), ([0, 1, 1], "row 2 .*has the time of the row before")],
+)
+def test_times_must_be_unique_and_ascend(order: list[int], sentence: str) -> None:
+    with pytest.raises(InvalidCandlesError, match=sentence):
+        made(3, time=MIDNIGHT + HOUR * np.array(order))
+
+
+def test_columns_of_other_lengths_or_kinds_are_refused() -> None:
+    with pytest.raises(InvalidCandlesError, match="column volume has 3 rows, time has 48"):
+        made(volume=np.ones(3))
+    with pytest.raises(InvalidCandlesError, match="column close holds something that is no number"):
+        made(3, close=["1", "x", "3"])
+    with pytest.raises(InvalidCandlesError, match="needs one dimension"):
+        made(close=np.ones((2, 2)))
+    with pytest.raises(InvalidSettingError, match="timeframe was '1x'"):
+        Candles("BTC/USDT", "1x", *[np.empty(0)] * 6)  # type: ignore[arg-type]
+
+
+def test_columns_cannot_be_written() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        made().close[0] = 1.0
+
+
+def test_no_candles_are_candles() -> None:
+    empty = made(0)
+    assert (len(empty), empty.gaps, len(empty.resample("4h"))) == (0, 0, 0)
+
+
+def test_resampling_shows_only_complete_candles() -> None:
+    coarse = made(47).resample("4h")
+    assert len(coarse) == 11  # the last three hours are no four
+    fine = made(47)
+    np.testing.assert_array_equal(coarse.time, fine.time[:44:4])
+    np.testing.assert_array_equal(coarse.open, fine.open[:44:4])
+    np.testing.assert_array_equal(coarse.close, fine.close[3:44:4])
+    np.testing.assert_array_equal(coarse.high, fine.high[:44].reshape(-1, 4).max(axis=1))
+    np.testing.assert_array_equal(coarse.low, fine.low[:44].reshape(-1, 4).min(axis=1))
+    np.testing.assert_array_equal(coarse.volume, np.full(11, 4.0))
+
+
+def test_resampling_a_prefix_gives_a_prefix() -> None:
+    whole = made(100, time=MIDNIGHT + HOUR * np.delete(np.arange(103), [30, 31, 47]))
+    for length in range(1, 100):
+        part, all_of_it = whole.slice(0, length).resample("4h"), whole.resample("4h")
+        assert part.hash == all_of_it.slice(0, len(part)).hash
+        assert len(part) == 0 or part.close_time[-1] <= whole.close_time[length - 1]
+
+
+def test_weeks_begin_on_monday() -> None:
+    weeks = made(21, "1d", MIDNIGHT - 24 * HOUR).resample("1w")
+    assert weeks.time.tolist() == [MIDNIGHT - 7 * 24 * HOUR, MIDNIGHT, MIDNIGHT + 7 * 24 * HOUR]
+
+
+def test_resampling_to_no_multiple_is_refused() -> None:
+    with pytest.raises(InvalidSettingError, match="1h candles cannot be resampled to 90m"):
+        made().resample("90m")
+
+
+@pytest.mark.parametrize("start", [MIDNIGHT + 5 * HOUR, "2024-01-01T05:00", datetime(2024, 1, 1, 5, tzinfo=UTC)])
+def test_a_range_is_named_by_number_text_or_datetime(start: Any) -> None:
+    part = made().between(start, "2024-01-01 09:00")
+    assert part.time.tolist() == [MIDNIGHT + n * HOUR for n in (5, 6, 7, 8)]
+    assert np.shares_memory(part.close, made().close) is False
+    with pytest.raises(InvalidSettingError, match="a date is written 2024-01-31"):
+        made().between("first of May")
+
+
+def test_gaps_are_counted() -> None:
+    assert made(10, time=MIDNIGHT + HOUR * np.r_[0:5, 8:13]).gaps == 3
+
+
+def test_pandas_and_back() -> None:
+    candles = made()
+    again = Candles.from_pandas(candles.to_pandas(), symbol="BTC/USDT")
+    assert (again.hash, again.timeframe) == (candles.hash, "1h")
+
+
+def test_equal_data_has_an_equal_hash() -> None:
+    assert made().hash == made().hash
+    assert made().hash != with_value("volume", 3, 2.0).hash
+    assert made(10).hash != made(11).hash
