@@ -30,7 +30,7 @@ from backtest.engine.codes import (
     R_RISK, R_SALE_PENDING, R_WOULD_TRIGGER, SPOT, STATIC, TO_BREAK_EVEN, TO_PREVIOUS, TRAILING, T_ABSENT, T_HIT, T_LIVE, T_SKIPPED, WAITING, W_CROSS,
     W_EXIT_PERCENT, W_LIQUIDATION, W_MISSED, W_NONE, W_ORDER, W_RESTING, W_SALE, W_STOP, W_TARGET, YES, ZERO,
 )  # fmt: skip
-from backtest.engine.records import TARGETS
+from backtest.engine.records import SCRATCH, TARGETS
 
 __all__ = ["advance_many", "advance_one", "equity_of", "examine", "push"]
 
@@ -40,6 +40,7 @@ rule = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 NEVER = np.iinfo(np.int64).max
 ON_GRID = 1e-6
 TIE = 1e-9
+NOISE = 1e-15  # of a large number of steps, whose float error alone exceeds ON_GRID
 
 
 # ---------------------------------------------------------------- grids and prices
@@ -60,7 +61,8 @@ def step_down(m, quantity):
     """Round a quantity down to the step (L3.6)."""
     if m.step == 0.0:
         return quantity
-    return math.floor(quantity * m.step_scale / m.step + ON_GRID) * m.step / m.step_scale
+    n = quantity * m.step_scale / m.step
+    return math.floor(n + max(ON_GRID, n * NOISE)) * m.step / m.step_scale
 
 
 @rule
@@ -958,7 +960,7 @@ def basis_of(acct, B, c):
 def equity_of(acct, B):
     """Return cash, margins and unrealised PnL at the last prices (L14.3)."""
     total = acct[0].cash + acct[0].margin
-    for k in range(len(B)):
+    for k in range(len(B) - SCRATCH):
         if B[k].units != 0.0 or B[k].cost != 0.0:
             total += B[k].units * B[k].last - B[k].cost
     return total
@@ -1028,7 +1030,7 @@ def refuse_limits(acct, S2, O2, B, c, call, basis, now, accepted, risk):
     if c.risk_limit > 0.0:
         if math.isnan(call.stop):
             return R_NO_STOP
-        for q in range(len(B)):
+        for q in range(len(B) - SCRATCH):
             for i in range(B[q].n_signals):
                 if S2[q, i].status <= OPEN and S2[q, i].reached_first == 0:
                     risk += risk_at_stop(S2[q, i], O2[q], B[q], i)
@@ -1072,7 +1074,8 @@ def create_orders(a, O, b, m, i, call, allocation, reserve, notional):
         low, high = range_of(call.side, call.low, call.high)
         add_order(a, O, b, i, O_RANGE, np.nan, low, high, 0.0, notional, allocation * reserve, ZERO)
         return
-    for place in range(3):
+    for turn in range(3):
+        place = 2 - turn if call.side > 0 else turn  # the nearest first
         share = call.share_low if place == 0 else (call.share_mid if place == 1 else call.share_high)
         price = call.low if place == 0 else (call.mid if place == 1 else call.high)
         if share > 0.0:
@@ -1296,12 +1299,15 @@ def act_call(acct, S2, O2, B, q, m, c, E, call, accepted, out):
         return
     i = -1
     for k in range(b.n_signals):
-        if S[k].id == call.signal and S[k].status <= OPEN:
+        if S[k].id == call.signal:
             i = k
     if i < 0:
         refuse_ended(a, b, S, E, call, out)
         return
     s = S[i]
+    if s.status > OPEN:  # it ended at this very instant
+        note(a, b, E, s, E_REFUSED, L11_3, R_ENDED)
+        return
     if call.kind == C_CANCEL:
         act_cancel(a, S, O, b, E, i)
     elif s.sale != 0:

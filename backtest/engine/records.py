@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["ACCOUNT", "BOOK", "CALL", "CONFIG", "EVENT", "MARKET", "ORDER", "OUTCOME", "SIGNAL", "TRADE", "TARGETS"]
+__all__ = ["ACCOUNT", "BOOK", "CALL", "CONFIG", "EVENT", "MARKET", "ORDER", "OUTCOME", "SCRATCH", "SIGNAL", "TRADE", "TARGETS"]
 
 TARGETS = 6
+SCRATCH = 5
+"""Books behind the real ones, in which journeys are tried."""
 
 _F, _I = "f8", "i8"
 

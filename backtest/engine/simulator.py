@@ -10,7 +10,7 @@ from backtest.engine.book import event_of, live_signal, write_call, write_create
 from backtest.engine.codes import C_CREATE, GROW, STATUSES
 from backtest.engine.feed import COARSE, Feed, Rows
 from backtest.engine.kernel import advance_many, advance_one, equity_of, examine, push
-from backtest.engine.records import ACCOUNT, BOOK, CALL, EVENT, ORDER, OUTCOME, SIGNAL, TRADE
+from backtest.engine.records import ACCOUNT, BOOK, CALL, EVENT, ORDER, OUTCOME, SCRATCH, SIGNAL, TRADE
 from backtest.engine.settings import config_record, market_records
 from backtest.errors import InvalidSignalError
 from backtest.model.assumptions import VenueAssumptions
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SimulatedVenue"]
 
-_SCRATCH = 5
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -62,15 +61,15 @@ class SimulatedVenue:
         self._told = 0
         self._one = len(self.feeds) == 1 and self.feeds[0].detail is None
         self._config = config_record(profile, self.assumptions, want_events=want_events)
-        self._markets = market_records(self.feeds, profile, _SCRATCH)
+        self._markets = market_records(self.feeds, profile, SCRATCH)
         self._allocate()
         self._lay_out_candles()
 
     # ------------------------------------------------------------ state
 
     def _allocate(self) -> None:
-        books = len(self.feeds) + _SCRATCH
-        self._account = np.zeros(1 + _SCRATCH, ACCOUNT)
+        books = len(self.feeds) + SCRATCH
+        self._account = np.zeros(1 + SCRATCH, ACCOUNT)
         self._account["cash"] = self.profile.balance
         self._books = np.zeros(books, BOOK)
         for name in ("call", "last_call"):
@@ -80,9 +79,9 @@ class SimulatedVenue:
         self._signals = np.zeros((books, 8), SIGNAL)
         self._orders = np.zeros((books, 24), ORDER)
         self._events = np.zeros(1024, EVENT)
-        self._scratch_events = np.zeros((_SCRATCH, 512), EVENT)
+        self._scratch_events = np.zeros((SCRATCH, 512), EVENT)
         self._trades = np.zeros(256, TRADE)
-        self._scratch_trades = np.zeros((_SCRATCH, 128), TRADE)
+        self._scratch_trades = np.zeros((SCRATCH, 128), TRADE)
         self._calls = np.zeros(64, CALL)
         self._outcomes = np.zeros(64, OUTCOME)
         self._accepted = np.zeros(64, np.int64)
