@@ -80,11 +80,11 @@ class Loopback:
         low, high = max(low, self.listed - self.listed % length), min(high, self.clock())
         t = np.arange(-(-low // length) * length, high + 1, length, dtype=np.int64)
         for start, end in self.gaps:
-            t = t[(t + length <= start) | (t >= end)] if length > HOUR else t[(t < start) | (t >= end)]
+            t = t[(t < start) | (t + length > end)] if length > HOUR else t[(t < start) | (t >= end)]
         o, c = _price(t), _price(t + length)
         h = np.round(np.maximum(o, c) + t // length % 7, 2)
         l = np.round(np.minimum(o, c) - t // length % 5, 2)  # noqa: E741
-        table = np.column_stack([t, o, h, l, c, t // 60_000 % 1000 / 8])
+        table = np.column_stack([t, o, h, l, c, (t // 60_000 % 1000 + 1) / 8])
         for moment, values in self.wrong.items():
             table[t == moment, 1:] = values
         return table
