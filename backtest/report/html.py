@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Html", "details", "join", "table", "tag"]
 
-_VOID = {"img", "meta", "link"}
+_VOID = {"img", "link", "meta", "wbr"}
 
 
 class Html(str):
@@ -43,14 +43,14 @@ def tag(name: str, /, *children: Html | str, **attributes: str | None) -> Html:
 
 
 def table(head: Iterable[Html | str], rows: Iterable[Iterable[Html | str]], *, right: Iterable[int] = ()) -> Html:
-    """Return a table that scrolls in its own box; the columns numbered in ``right`` hold figures."""
-    figures = set(right)
+    """Return a table that scrolls in its own box; the columns numbered in ``right`` hold figures, no head is none."""
+    figures, head = set(right), list(head)
 
     def cells(kind: str, row: Iterable[Html | str]) -> Html:
         return join(tag(kind, cell, class_="n" if i in figures else None) for i, cell in enumerate(row))
 
     body = (tag("tr", cells("td", row)) for row in rows)
-    top = tag("thead", tag("tr", cells("th", head)))
+    top = tag("thead", tag("tr", cells("th", head))) if head else Html("")
     return tag("div", tag("table", top, tag("tbody", *body)), class_="scroll")
 
 

@@ -108,7 +108,8 @@ def calls_part(tables: ResultTables) -> Html:
     parts.append(tag("p", f"{text.plural(len(tables.calls), 'call')}. {note}", class_="soft"))
     for call in reversed(tables.calls[-_CALLS:]):
         parts.append(tag("p", f"{text.when(int(call['at']))}  {call.get('ref') or ''}", class_="soft"))
-        parts.append(tag("pre", f"{call['method']} {call['path']}\n{_body(call.get('body'))}"))
+        fields = (part for field in _body(call.get("body")).split(",") for part in (",", tag("wbr"), field))
+        parts.append(tag("pre", f"{call['method']} {call['path']}\n", *list(fields)[2:]))
     return join([*parts, _rest(len(tables.calls), _CALLS, "call", "calls.jsonl")])
 
 

@@ -75,7 +75,7 @@ def _markets(manifest: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
 def _pairs(values: Mapping[str, Any]) -> Html:
     if not values:
         return tag("p", "Nothing was recorded.", class_="soft")
-    return table(["", ""], [[str(key), _plain(value)] for key, value in values.items()])
+    return table([], [[str(key), _plain(value)] for key, value in values.items()])
 
 
 def _plain(value: Any) -> str:

@@ -67,10 +67,11 @@ def price_panel(
 
 
 def equity_panel(axes: Axes, tables: ResultTables, window: Window) -> None:
-    """Draw equity on its own scale, with the initial balance as a thin line."""
+    """Draw equity on its own scale, over the whole run with the initial balance as a thin line."""
     time, values = _curve(tables, window)
     rows = thin(values)
-    axes.axhline(tables.balance, color=INK, linewidth=0.8)
+    if window == tables.span:
+        axes.axhline(tables.balance, color=INK, linewidth=0.8)
     axes.plot(days(time[rows]), values[rows], color=BLUE)
     axes.set_title(f"Equity{f' ({plain(tables.quote)})' if tables.quote else ''}")
     number_axis(axes)

@@ -30,7 +30,7 @@ nav { margin: 1rem 0 0; display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; font-
   margin: .5rem 0; max-width: none; overflow-wrap: anywhere; }
 .scroll { overflow: auto; max-height: 32rem; border: 1px solid var(--line); border-radius: .4rem; margin: .5rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .86rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .28rem .7rem; vertical-align: top; border-bottom: 1px solid var(--line); }
+th, td { text-align: left; padding: .28rem .5rem; vertical-align: top; border-bottom: 1px solid var(--line); }
 tbody tr:last-child td { border-bottom: 0; }
 th { position: sticky; top: 0; background: var(--panel); font-weight: 600; white-space: nowrap; }
 .n { text-align: right; white-space: nowrap; }
@@ -41,7 +41,7 @@ th { position: sticky; top: 0; background: var(--panel); font-weight: 600; white
 img { display: block; width: 100%; height: auto; margin: .5rem 0 1rem; }
 pre, code { font: .82rem/1.5 ui-monospace, "SFMono-Regular", Menlo, Consolas, "Liberation Mono", monospace; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: .4rem; padding: .6rem .9rem;
-  margin: .3rem 0;  white-space: pre-wrap; overflow-wrap: anywhere; }
+  margin: .3rem 0;  white-space: pre-wrap; overflow-wrap: break-word; }
 td { overflow-wrap: break-word; }
 td:last-child { overflow-wrap: anywhere; }
 .list { overflow: auto; max-height: 40rem; }

@@ -38,7 +38,7 @@ class Reader(HTMLParser):
     def handle_starttag(self, name: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(name)
         self.attributes += [(name, key, value or "") for key, value in attrs]
-        if name not in {"img", "meta", "link"}:
+        if name not in {"img", "link", "meta", "wbr"}:
             self.open.append(name)
 
     def handle_endtag(self, name: str) -> None:
