@@ -202,10 +202,10 @@ def end_signal(a, O, b, E, S, i, status, rule):
 @rule
 def after_flat(a, S, O, b, E, i):
     """A position is back to zero: the signal waits again while a buy of its own lives, else it is closed (L12.2)."""
-    if not has_buy_order(O, b, i):
+    s = S[i]
+    if s.protection == RESTING or not has_buy_order(O, b, i):  # a stop that was reached ends it, even one left unfilled
         end_signal(a, O, b, E, S, i, CLOSED, L12_2)
         return
-    s = S[i]
     s.status = WAITING
     for k in range(TARGETS):
         s.plan[k] = 0.0
@@ -277,7 +277,7 @@ def ratchet(S, b, m, c, price, path):
     """Let every trailing stop see a traded price (L8.3); on the path it moves at once, else at the end (L8.4)."""
     for i in range(b.n_signals):
         s = S[i]
-        if s.protection != TRAILING or s.quantity <= 0.0 or s.side * price <= s.side * s.best:
+        if s.protection != TRAILING or s.quantity <= 0.0 or s.trigger_now or s.side * price <= s.side * s.best:
             continue
         s.best = price
         if path:
@@ -285,6 +285,14 @@ def ratchet(S, b, m, c, price, path):
             if s.side * level > s.side * s.stop:
                 s.stop = level
                 s.stop_limit = level - s.side * s.offset
+
+
+@rule
+def arm_at_fill(a, S, b, m, c, E, s, trigger, limit, price, traded, path, rule):
+    """Arm a trailing stop by a fill (L8.5): ``price`` is its first high, the price traded there ratchets it."""
+    arm_trailing(a, b, E, s, trigger, limit, price, rule)
+    s.trigger_now = 1 if s.side * trigger >= s.side * traded else 0
+    ratchet(S, b, m, c, traded, path)
 
 
 # ---------------------------------------------------------------- fills
@@ -515,8 +523,7 @@ def act_take_profit(a, S, O, b, m, c, E, T, o, p, price, maker, path):
     if s.quantity <= 0.0:
         after_flat(a, S, O, b, E, i)
     elif not math.isnan(o.trail):
-        arm_trailing(a, b, E, s, o.trail, o.trail_limit, price, L9_2)
-        ratchet(S, b, m, c, p, path)
+        arm_at_fill(a, S, b, m, c, E, s, o.trail, o.trail_limit, price, p, path, L9_2)
 
 
 @rule
@@ -548,11 +555,9 @@ def act_buy_order(a, S, O, b, m, c, E, o, p, gap, moved, path):
     first = s.quantity <= 0.0
     buy(a, S, O, b, m, c, E, i, quantity, price, maker, allocation, event, rule)
     if kind == O_REBUY and not math.isnan(o.trail):
-        arm_trailing(a, b, E, s, o.trail, o.trail_limit, price, L10_2)
-        ratchet(S, b, m, c, traded, path)
+        arm_at_fill(a, S, b, m, c, E, s, o.trail, o.trail_limit, price, traded, path, L10_2)
     elif waits and first:
-        arm_trailing(a, b, E, s, s.waiting_trail, s.waiting_limit, price, L8_5)
-        ratchet(S, b, m, c, traded, path)
+        arm_at_fill(a, S, b, m, c, E, s, s.waiting_trail, s.waiting_limit, price, traded, path, L8_5)
 
 
 @rule
@@ -644,7 +649,7 @@ def nearest(a, S, O, b, m, c, p, e, gap, cross):
                 what, who, at, best, rank, turn = W_SALE, i, p, 0.0, 1, 0
             continue
         if (s.protection == FIXED and not c.stop_on_close) or s.protection == TRAILING:
-            if not beyond and not (gap and s.fresh_stop) and (holds or s.bought or c.invalidate_at_stop):
+            if not beyond and not (gap and (s.fresh_stop or s.trigger_now)) and (holds or s.bought or c.invalidate_at_stop):
                 d = 0.0 if s.trigger_now else reach(x, end, side * s.stop, YES, gap)
                 if d >= 0.0 and (d < best or (d == best and rank > 1)):
                     what, who, at, best, rank, turn = W_STOP, i, s.stop, d, 1, 0
@@ -1271,9 +1276,10 @@ def act_update(a, b, O, m, c, E, s, i, call):
         s.sale = E_STOP
         s.sale_rule = L11_2
         return
+    active = s.quantity > 0.0 and s.protection != NO_STOP
     place_stop(s, m, c, call.stop)
     s.fresh_stop = 1
-    if s.quantity > 0.0:
+    if active:
         emit(a, b, E, s, E_STOP_MOVED, call.stop, 0.0, 0.0, ZERO, L11_1, R_NONE, ZERO, ZERO)
 
 

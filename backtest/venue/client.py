@@ -21,9 +21,10 @@ import httpcore
 import httpx
 
 from backtest.errors import RateLimitedError
-from backtest.venue.deadline import DEADLINE, DeadlineBackend
+from backtest.venue.deadline import DEADLINE
 from backtest.venue.endpoints import Endpoints, Sent
 from backtest.venue.evidence import Evidence, with_evidence
+from backtest.venue.failpoint import network_backend
 from backtest.venue.outcome import Answer, Failure, Reply, failed, judged
 from backtest.venue.rate import RateLimit
 from backtest.venue.timeouts import Timeouts
@@ -247,7 +248,7 @@ class _Transport(httpx.HTTPTransport):
 
     def __init__(self, context: ssl.SSLContext, keep_alive: int) -> None:
         self._pool = httpcore.ConnectionPool(
-            ssl_context=context, max_keepalive_connections=keep_alive, network_backend=DeadlineBackend()
+            ssl_context=context, max_keepalive_connections=keep_alive, network_backend=network_backend()
         )
 
 
