@@ -624,9 +624,11 @@ def nearest(a, S, O, b, m, c, p, e, gap, cross):
     """
     what, who, index, at = W_NONE, -1, -1, 0.0
     best, rank, turn = math.inf, 9, 0
+    carried = False
     if cross:
         level, direction = cross_level(a, S, b, m)
         if direction != 0:
+            carried = gap and reach(-direction * p, -direction * e, -direction * level, YES, NO) >= 0.0
             d = reach(-direction * p, -direction * e, -direction * level, YES, gap)
             if d >= 0.0:
                 what, at, best, rank, who, turn = W_CROSS, level, d, 0, -1, -1
@@ -637,7 +639,7 @@ def nearest(a, S, O, b, m, c, p, e, gap, cross):
         side = s.side
         x, end = side * p, side * e
         holds = s.quantity > 0.0
-        beyond = False
+        beyond = carried and s.cross == 1
         if holds and s.account != SPOT and s.cross == 0:
             level = liquidation_price(s, m)
             beyond = gap and end <= side * level

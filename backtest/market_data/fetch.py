@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from backtest.market_data.exchange import Access
+    from backtest.market_data.manifest import Refused
     from backtest.market_data.ranges import Range
     from backtest.market_data.series import Series
     from backtest.market_data.store import Store
@@ -106,33 +107,38 @@ async def _fetch(
 
 
 class _Buffer:
-    """Pages that are on their way to the store; emptied by a thread, and at the end of a run by whoever ends it."""
+    """Pages on their way to the store: taken out on the event loop, written by a thread or at the end of a run."""
 
     def __init__(self, store: Store, job: Job, source: str, moment: str, batch: int) -> None:
         self._store, self._job, self._source, self._moment = store, job, source, moment
         self._batch = batch
-        self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._pages: list[Page] = []
-        self._rows = 0
         self._since = time.monotonic()
 
     @property
     def full(self) -> bool:
-        return self._rows >= self._batch or (bool(self._pages) and time.monotonic() - self._since > _FLUSH_SECONDS)
+        rows = sum(len(page.rows) for page in self._pages)
+        return rows >= self._batch or (bool(self._pages) and time.monotonic() - self._since > _FLUSH_SECONDS)
 
     def put(self, page: Page) -> None:
         self._pages.append(page)
-        self._rows += len(page.rows)
 
-    def write(self) -> None:
-        with self._lock:
-            taken, self._pages, self._rows, self._since = self._pages, [], 0, time.monotonic()
-            if not taken:
-                return
-            source, outcome = self._job.source, self._job.outcome
-            columns = source.columns(np.concatenate([page.rows for page in taken]))
-            asked = [_proved(page, self._job.settled) for page in taken]
-            refused, source.refused = source.refused, []
+    def take(self) -> tuple[list[Page], list[Refused]]:
+        source = self._job.source
+        taken = self._pages, source.refused
+        self._pages, source.refused, self._since = [], [], time.monotonic()
+        return taken
+
+    def write(self, taken: list[Page], refused: list[Refused]) -> None:
+        if not taken:
+            return
+        outcome = self._job.outcome
+        columns = self._job.source.columns(
+            np.concatenate([page.rows for page in sorted(taken, key=lambda page: page.answered)])
+        )
+        asked = [_proved(page, self._job.settled) for page in taken]
+        with self._writing:
             added = self._store.add(
                 outcome.series, columns, asked=asked, source=self._source, at=self._moment, refused=refused
             )
@@ -142,18 +148,24 @@ class _Buffer:
 
 
 async def _fetch_one(job: Job, limit: asyncio.Semaphore, buffer: _Buffer, progress: Progress | None) -> None:
-    series = job.outcome.series
-    async with limit:
-        try:
-            for start, end in job.ranges:
-                async for page in pages(job.source, start, end):
-                    buffer.put(page)
-                    if progress is not None:
-                        progress.advance(series, page.answered[1] - page.answered[0], len(page.rows))
-                    if buffer.full:
-                        await asyncio.to_thread(buffer.write)
-        finally:  # also when cancelled: what is complete is kept
-            buffer.write()
+    """Fetch the pieces of a job side by side, so that the rate limit, not the way to the server, sets the pace."""
+
+    async def piece(start: int, end: int) -> None:
+        async with limit:
+            async for page in pages(job.source, start, end):
+                buffer.put(page)
+                if progress is not None:
+                    progress.advance(job.outcome.series, page.answered[1] - page.answered[0], len(page.rows))
+                if buffer.full:
+                    await asyncio.to_thread(buffer.write, *buffer.take())
+
+    try:
+        work = [piece(start, end) for start, end in job.pieces(_PARALLEL)]
+        for failure in await asyncio.gather(*work, return_exceptions=True):
+            if failure is not None:
+                raise failure
+    finally:  # also when cancelled: what is complete is kept
+        buffer.write(*buffer.take())
 
 
 def _proved(page: Page, settled: int) -> Range:

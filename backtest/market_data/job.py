@@ -79,6 +79,15 @@ class Job:
     source: CandleSource | RateSource
     settled: int
 
+    def pieces(self, count: int) -> list[Range]:
+        """Return the ranges, cut into at most so many pieces each; a piece is worth at least two full answers."""
+        window, cut = self.source.window, []
+        for start, end in self.ranges:
+            answers = -(-(end - start) // window)
+            length = max(2, -(-answers // count)) * window
+            cut += [(low, min(end, low + length)) for low in range(start, end, length)]
+        return cut
+
 
 def jobs(wish: Wish, exchange: Exchange, store: Store) -> list[Job]:
     """Return one job for each series of a wish.

@@ -13,7 +13,7 @@ from backtest.model.market import Market
 if TYPE_CHECKING:
     from backtest.model.candles import Candles
 
-__all__ = ["is_sample", "sample_candles", "sample_market"]
+__all__ = ["is_sample", "sample_candles", "sample_market", "sample_strategy"]
 
 
 def sample_candles(symbol: str, timeframe: str) -> Candles:
@@ -46,6 +46,21 @@ def sample_market(symbol: str) -> Market:
     """
     entry = _entry(symbol)
     return Market(symbol=symbol, tick=entry["tick"], step=entry["step"], **entry["emit"])
+
+
+def sample_strategy() -> Path:
+    """Return the file of the strategy that the demo runs over the sample.
+
+    Raises
+    ------
+    DataUnavailableError
+        Where neither the package nor the checkout has it.
+    """
+    package = Path(__file__).parents[1]
+    for file in (package / "_sample" / "breakout.py", package.parent / "strategies" / "breakout.py"):
+        if file.is_file():
+            return file
+    raise DataUnavailableError("the demo's strategy is missing: neither the package nor the checkout has breakout.py")
 
 
 def is_sample(candles: Candles) -> bool:

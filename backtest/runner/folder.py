@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from backtest.runner.execute import Prepared
     from backtest.runner.result import Result
 
-__all__ = ["FORMAT", "calls_of", "load_tables", "save_tables", "sent", "tables_of"]
+__all__ = ["FORMAT", "calls_of", "load_tables", "save_tables", "sent", "tables_of", "write_figure"]
 
 FORMAT = 1
 _TABLES = ("trades", "fills", "equity", "events")
@@ -225,3 +225,25 @@ def _has_futures(venue: SimulatedVenue, symbol: str) -> bool:
 
 def _lint(result: Result) -> list[str]:
     return []
+
+
+def write_figure(figure: Any, path: Path) -> None:
+    """Write a figure as PNG or SVG, by the ending of its name.
+
+    Raises
+    ------
+    InvalidSettingError
+        For another ending.
+    StorageError
+        Where the disk refuses.
+    """
+    from backtest.report.canvas import png, svg
+
+    writers = {".png": lambda: png(figure), ".svg": lambda: svg(figure)}
+    if path.suffix not in writers:
+        raise InvalidSettingError(f"a chart is written as .png or .svg, was {path.name!r}")
+    made = writers[path.suffix]()
+    try:
+        path.write_bytes(made if isinstance(made, bytes) else made.encode())
+    except OSError as error:
+        raise StorageError(f"the chart could not be written to {path}: {error.strerror}") from None

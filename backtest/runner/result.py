@@ -151,7 +151,7 @@ class Result:
         """
         from backtest.report.charts import overview_chart
 
-        return overview_chart(self.tables, symbol, last=last).figure
+        return overview_chart(self.tables, symbol, last=last)
 
     def report(self, path: str | os.PathLike[str]) -> Path:
         """Write one self-contained HTML page that makes no network request; return its path."""

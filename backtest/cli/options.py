@@ -1,0 +1,113 @@
+"""Options that several verbs share: strategy, parameters, candles, market and profile."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backtest.errors import InvalidSettingError
+
+if TYPE_CHECKING:
+    from backtest.model.candles import Candles
+    from backtest.model.market import Market
+    from backtest.model.profile import SubscriberProfile
+    from backtest.strategy import Strategy
+
+__all__ = [
+    "CandlesOption",
+    "ExchangeOption",
+    "ParamOption",
+    "ProfileOption",
+    "StepOption",
+    "StrategyArgument",
+    "SymbolOption",
+    "TickOption",
+    "TimeframeOption",
+    "candles_from",
+    "market_from",
+    "profile_from",
+    "strategy_from",
+]
+
+StrategyArgument = Annotated[str, typer.Argument(help="File of the strategy, with :Class where it holds several.")]
+CandlesOption = Annotated[list[str], typer.Option("--candles", "-c", help="CSV, Parquet or Feather file, sample:BTC/USD:1h, or store:binance:BTC/USDT:1h; repeat it for several symbols.")]
+ParamOption = Annotated[list[str] | None, typer.Option("--param", "-p", help="Parameter of the strategy, lookback=72; repeat it.")]
+ProfileOption = Annotated[str, typer.Option(help="anny, exchange, or a JSON file.")]
+SymbolOption = Annotated[str | None, typer.Option(help="Symbol of the file's candles, BTC/USDT, where it does not say.")]
+TimeframeOption = Annotated[str | None, typer.Option(help="Timeframe of the file's candles, where it is not plain.")]
+ExchangeOption = Annotated[str | None, typer.Option(help="Exchange named in the signals, BINANCE.")]
+TickOption = Annotated[str | None, typer.Option(help="Price tick of the market, 0.01.")]
+StepOption = Annotated[str | None, typer.Option(help="Quantity step of the market, 0.00001.")]
+
+
+def strategy_from(source: str, params: list[str] | None) -> Strategy:
+    """Return the strategy of a file with its parameters."""
+    from backtest.runner.loading import load_strategy
+
+    return load_strategy(source)(**_parameters(params or []))
+
+
+def _parameters(params: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in params:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InvalidSettingError(f"--param is written name=value, such as lookback=72, was {text!r}")
+        if name in found:
+            raise InvalidSettingError(f"parameter {name!r} was given twice")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def candles_from(source: str, *, symbol: str | None = None, timeframe: str | None = None, exchange: str | None = None) -> Candles:
+    """Return the candles that an option names: a file, ``sample:SYMBOL:TIMEFRAME`` or ``store:EXCHANGE:SYMBOL:TIMEFRAME``."""
+    kind, _, rest = source.partition(":")
+    if kind == "sample":
+        from backtest.market_data.sample import sample_candles
+
+        name, _, frame = rest.rpartition(":")
+        if not name:
+            raise InvalidSettingError(f"sample candles are written sample:BTC/USD:1h, was {source!r}")
+        return sample_candles(name, frame)
+    if kind == "store":
+        from backtest.market_data.load import load_candles
+
+        parts = rest.split(":")
+        if len(parts) < 3:  # noqa: PLR2004
+            raise InvalidSettingError(f"candles of the store are written store:binance:BTC/USDT:1h, was {source!r}")
+        return load_candles(":".join(parts[1:-1]), parts[-1], exchange=parts[0])
+    from backtest.market_data.files import read_candles
+
+    return read_candles(Path(source), symbol=symbol, timeframe=timeframe, exchange=(exchange or "").lower())
+
+
+def market_from(candles: Candles, *, exchange: str | None = None, tick: str | None = None, step: str | None = None) -> Market:
+    """Return the market of candles with what the options change."""
+    from backtest.runner.run import market_of
+
+    changes = {name: value for name, value in (("exchange", exchange), ("tick", tick), ("step", step)) if value is not None}
+    return replace(market_of(candles), **changes)
+
+
+def profile_from(name: str) -> SubscriberProfile:
+    """Return a preset by name, or the profile of a JSON file."""
+    from backtest.model.profile import SubscriberProfile
+
+    if not name.endswith(".json"):
+        return SubscriberProfile.preset(name)
+    try:
+        values = json.loads(Path(name).read_text("utf-8"))
+    except OSError as error:
+        raise InvalidSettingError(f"profile {name} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InvalidSettingError(f"profile {name} is no JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise InvalidSettingError(f"profile {name} holds a JSON object, was {type(values).__name__}")
+    return SubscriberProfile.from_dict(values)

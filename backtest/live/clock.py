@@ -1,0 +1,59 @@
+"""Clock: the time that valid-until and the rate limit run on, of the wall or of the candles."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+
+__all__ = ["CandleClock", "Clock", "WallClock"]
+
+
+class Clock(ABC):
+    """Tells the time and waits."""
+
+    @abstractmethod
+    def now(self) -> int:
+        """Return UTC ms."""
+
+    @abstractmethod
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    def seconds(self) -> float:
+        """Return seconds, for a rate limit."""
+        return self.now() / 1000.0
+
+
+class WallClock(Clock):
+    """The machine's time."""
+
+    def now(self) -> int:
+        """Return UTC ms."""
+        return time.time_ns() // 1_000_000
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+class CandleClock(Clock):
+    """The time of recorded candles: it stands still while work is done, and waiting moves it on."""
+
+    def __init__(self, now: int = 0) -> None:
+        self._now = float(now)
+
+    def now(self) -> int:
+        """Return UTC ms."""
+        return int(self._now)
+
+    def seconds(self) -> float:
+        """Return seconds, with what is finer than a millisecond."""
+        return self._now / 1000.0
+
+    def sleep(self, seconds: float) -> None:
+        """Move on at once, never by less than a millisecond: rounding must not stop time."""
+        self._now += max(1.0, seconds * 1000.0)
+
+    def reach(self, moment: int) -> None:
+        """Move on to a close; a moment that has passed changes nothing."""
+        self._now = max(self._now, float(moment))
