@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -179,23 +180,22 @@ def _day(moment: int) -> str:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end, also inside a notebook, whose own loop is running."""
+    """Run to the end, also inside a notebook, whose own loop is running; a Ctrl-C cancels it."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    result: list[T] = []
-    failure: list[BaseException] = []
+    started: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[T] | None]] = []
 
-    def run() -> None:
+    async def watched() -> T:
+        started.append((asyncio.get_running_loop(), asyncio.current_task()))
+        return await work
+
+    with ThreadPoolExecutor(1, "fetch") as pool:
+        done = pool.submit(asyncio.run, watched())
         try:
-            result.append(asyncio.run(work))
-        except BaseException as error:  # noqa: BLE001  handed to the caller's thread
-            failure.append(error)
-
-    thread = threading.Thread(target=run, name="fetch")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]
+            return done.result()
+        except KeyboardInterrupt:
+            for loop, task in started:
+                loop.call_soon_threadsafe(task.cancel if task is not None else loop.stop)
+            raise

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtest.errors import DataUnavailableError, InvalidCandlesError, InvalidSettingError
-from backtest.market_data.columns import as_candles, columns_of, taken
+from backtest.market_data.columns import CANDLE_NAMES
 from backtest.market_data.funding import FundingRates
 from backtest.market_data.ranges import without
 from backtest.market_data.rules import read_market
 from backtest.market_data.series import FUNDING, Series
 from backtest.market_data.store import Store
 from backtest.market_data.symbol import unified
-from backtest.model.candles import instant
+from backtest.model.candles import Candles, instant
 from backtest.model.timeframe import milliseconds
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from backtest.model.candles import Candles
+    from backtest.market_data.exchange import Access
     from backtest.model.market import Market
 
     Moment = int | str | datetime
@@ -41,7 +41,7 @@ def load_candles(  # noqa: PLR0913  options, all by name
     start: Moment | None = None,
     end: Moment | None = None,
     store: Place | None = None,
-    fetch: bool = False,
+    fetch: bool | Access = False,
     kind: str = "",
     incomplete: bool = False,
 ) -> Candles:
@@ -56,7 +56,7 @@ def load_candles(  # noqa: PLR0913  options, all by name
     store
         The store, its folder or its URL; None is ``data/candles``.
     fetch
-        Fetch what is missing first.
+        Fetch what is missing first; an :class:`Access` in place of True tells how to reach the exchange.
     kind
         ``"mark"`` for candles of the mark price.
     incomplete
@@ -74,7 +74,7 @@ def load_candles(  # noqa: PLR0913  options, all by name
     series = Series(exchange, unified(symbol) or symbol, timeframe, kind)
     low, high = _range(series, start, end)
     if fetch:
-        _fetch(series, place, low, high)
+        _fetch(series, place, low, high, fetch)
     if not place.years(series):
         raise DataUnavailableError(
             f"the store {place} has no {series}{_others(place, series)}: {_command(series, low)}"
@@ -112,8 +112,9 @@ def align(candles: Mapping[str, Candles]) -> dict[str, Candles]:
         raise InvalidCandlesError(f"{', '.join(candles)} have no candle at the same time")
     aligned = {}
     for name, c in candles.items():
-        rows = taken(columns_of(c), np.isin(c.time, common, assume_unique=True))
-        aligned[name] = as_candles(rows, Series(c.exchange or "unknown", c.symbol, c.timeframe))
+        rows = np.isin(c.time, common, assume_unique=True)
+        o, h, l, close, v = (getattr(c, column)[rows] for column in CANDLE_NAMES[1:])  # noqa: E741
+        aligned[name] = Candles(c.symbol, c.timeframe, c.time[rows], o, h, l, close, v, c.exchange)
     return aligned
 
 
@@ -146,14 +147,14 @@ def load_funding(
     start: Moment | None = None,
     end: Moment | None = None,
     store: Place | None = None,
-    fetch: bool = False,
+    fetch: bool | Access = False,
 ) -> FundingRates:
     """Return the funding rates of a perpetual from the store, fetched first if asked; options as for candles."""
     place = _store(store)
     series = Series(exchange, unified(symbol) or symbol, "", FUNDING)
     low, high = _range(series, start, end)
     if fetch:
-        _fetch(series, place, low, high)
+        _fetch(series, place, low, high, fetch)
     if not place.years(series):
         raise DataUnavailableError(f"the store {place} has no {series}: {_command(series, low)}")
     _refuse_parts(series, place, low, high)
@@ -192,14 +193,14 @@ def _range(series: Series, start: Moment | None, end: Moment | None) -> tuple[in
     return low, high
 
 
-def _fetch(series: Series, store: Store, low: int | None, high: int | None) -> None:
+def _fetch(series: Series, store: Store, low: int | None, high: int | None, access: bool | Access) -> None:  # noqa: FBT001
     if low is not None and high is not None and not store.missing(series, low, high):
         return
     from backtest.market_data.fetch import fetch
     from backtest.market_data.job import Wish
 
     wish = Wish([series.symbol], [series.timeframe], [series.kind], start=low, end=high)
-    fetch(wish, exchange=series.exchange, store=store)
+    fetch(wish, exchange=series.exchange, store=store, access=None if isinstance(access, bool) else access)
 
 
 def _refuse_parts(series: Series, store: Store, low: int | None, high: int | None) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ from typer.testing import CliRunner
 
 from backtest.cli import data, fetch
 from backtest.errors import BacktestError, InvalidSettingError
+from backtest.market_data.exchange import Access
+from backtest.market_data.load import load_funding
 from backtest.market_data.series import Series
 from backtest.market_data.store import Store
+from backtest.model.candles import Candles
 from tests.loopback_exchange import HOUR, Loopback, now
 
 if TYPE_CHECKING:
@@ -57,6 +61,27 @@ def test_fetch_today_and_again_tomorrow_then_look_at_it(tmp_path: Path) -> None:
     verified = run("data", "verify", "--store", str(tmp_path), status=3)  # the loopback's days are not its hours
     assert "binance BTC/USDT 1h: whole, 1 to know" in verified
     assert "its 1h candles say" in verified
+
+
+def test_loading_fetches_what_is_missing_also_inside_a_running_loop(tmp_path: Path) -> None:
+    today = now() - now() % DAY
+    options: dict[str, Any] = {"exchange": "okx", "store": tmp_path}
+
+    async def notebook(access: Access) -> Candles:
+        return Candles.load("BTC/USDT:USDT", "1h", start=today - 3 * DAY, end=today, fetch=access, **options)
+
+    with Loopback(today - 20 * DAY) as server:
+        access = Access(server.url("okx"), limited=False)
+        first = Candles.load("BTC/USDT:USDT", "1h", start=today - 2 * DAY, end=today, fetch=access, **options)
+        asked = len(server.log)
+        again = Candles.load("BTC/USDT:USDT", "1h", start=today - 2 * DAY, end=today, fetch=access, **options)
+        assert len(server.log) == asked  # nothing was missing
+        assert again.hash == first.hash
+        assert len(first) == 48
+        assert len(asyncio.run(notebook(access))) == 72
+        rates = load_funding("BTC/USDT:USDT", start=today - 3 * DAY, end=today, fetch=access, **options)
+        assert len(rates) == 9
+    assert len(Candles.load("BTC/USDT:USDT", "1h", **options)) == 72
 
 
 def test_repair_fetches_what_a_damaged_file_held(tmp_path: Path) -> None:

@@ -110,22 +110,25 @@ def test_thirty_kills_at_random_moments(server: Loopback, tmp_path: Path) -> Non
         assert not [finding for finding in verify(Store(folder), SERIES) if finding.serious]
 
 
-def test_ctrl_c_keeps_what_is_complete(server: Loopback, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_is_complete(tmp_path: Path) -> None:
     script = (
         "import sys, typer\nfrom backtest.cli import fetch\n"
         "app = typer.Typer()\nfetch.register(app)\n"
         "app.command('nothing')(lambda: None)\napp()"
     )
-    start = np.datetime64(now() - 30_000 * MINUTE, "ms").astype("M8[s]")
-    options = ["--timeframe", "1m", "--since", str(start), "--store", str(tmp_path), "--url", server.url("binance")]
-    command = [sys.executable, "-c", script, "fetch", "BTC/USDT", "--exchange", "binance", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while not [path for path, _ in server.log if "klines" in path][5:]:
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert "rows were kept, the same command goes on from there" in told
-    assert "Traceback" not in told
-    assert len(Store(tmp_path).candles(SERIES)) >= 3000
+    listed = now() - 40_000 * MINUTE
+    with Loopback(listed, delay=0.02) as server:
+        since = str(np.datetime64(listed, "ms").astype("M8[s]"))
+        options = ["--timeframe", "1m", "--since", since, "--store", str(tmp_path), "--url", server.url("binance")]
+        command = [sys.executable, "-c", script, "fetch", "BTC/USDT", "--exchange", "binance", *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            while len([path for path, _ in server.log if "klines" in path]) < 20:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert "rows were kept, the same command goes on from there" in told
+        assert "Traceback" not in told
+        kept = len(Store(tmp_path).candles(SERIES))
+        assert 5_000 <= kept < 40_000

@@ -1,0 +1,156 @@
+"""Measure the candle store and the fetch: python benchmarks/bench_store.py [FOLDER].
+
+Aims (minimum of several runs, warm): 2,628,000 candles to validated Candles under 100 ms and under 1.3x their size in
+memory; 200 symbols x 8,760 under 0.5 s; everything but the exchange's own rate limit under 5 % of a fetch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from backtest.market_data.columns import columns_of
+from backtest.market_data.exchange import Access, connect
+from backtest.market_data.fetch import fetch
+from backtest.market_data.job import Wish
+from backtest.market_data.series import Series
+from backtest.market_data.store import Store
+from backtest.model.candles import Candles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MINUTES = 2_628_000
+SYMBOLS, HOURS, PAGES = 200, 8_760, 526
+START = 1_577_836_800_000  # 2020-01-01
+ONE = Series("binance", "BTC/USDT", "1m")
+LOAD_ONCE = """
+import re, sys
+sys.path.insert(0, sys.argv[1])
+import pyarrow.parquet
+from backtest.market_data.store import Store
+from backtest.market_data.series import Series
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+store, series = Store(sys.argv[2]), Series("binance", "BTC/USDT", "1m")
+store.candles(series, 1577836800000, 1577836800000 + 60000)
+open("/proc/self/clear_refs", "w").write("5")
+before = peak()
+candles = store.candles(series)
+print(peak() - before)
+"""
+
+SERVE = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from tests.loopback_exchange import Loopback
+with Loopback(int(sys.argv[2])) as server:
+    print(server.url("binance"), flush=True)
+    time.sleep(600)
+"""
+
+
+def made(symbol: str, timeframe: str, step: int, n: int, seed: int) -> Candles:
+    """Return a random walk of n candles."""
+    dice = np.random.default_rng(seed)
+    close = 100.0 * np.exp(np.cumsum(dice.normal(0, 1e-4, n)))
+    opened = np.r_[close[0], close[:-1]]
+    high, low = np.maximum(opened, close) * 1.0001, np.minimum(opened, close) * 0.9999
+    return Candles(symbol, timeframe, START + step * np.arange(n), opened, high, low, close, dice.random(n), "binance")
+
+
+def put(store: Store, candles: Candles) -> None:
+    """Write candles to the store, unless they are there."""
+    series = Series(candles.exchange, candles.symbol, candles.timeframe)
+    if not store.years(series):
+        asked = [(int(candles.time[0]), int(candles.close_time[-1]))]
+        store.add(series, columns_of(candles), asked=asked, source="benchmark")
+
+
+def timed(work: Callable[[], object], runs: int) -> list[float]:
+    """Return the sorted seconds of several runs."""
+    seconds = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return sorted(seconds)
+
+
+def one_long_series(store: Store, root: str) -> None:
+    """Load five years of minutes."""
+    put(store, made("BTC/USDT", "1m", 60_000, MINUTES, 1))
+    read = timed(lambda: store.columns(ONE), 9)
+    ready = timed(lambda: store.candles(ONE), 9)
+    size = MINUTES * 6 * 8
+    command = [sys.executable, "-c", LOAD_ONCE, str(Path(__file__).parents[1]), root]
+    peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    print(f"{MINUTES:,} candles, columns read       {read[0] * 1e3:7.1f} ms (median {read[4] * 1e3:.1f})")
+    print(f"{MINUTES:,} candles, read and validated {ready[0] * 1e3:7.1f} ms (median {ready[4] * 1e3:.1f}), aim 100")
+    print(f"peak memory of loading them          {peak / size:7.2f} x their {size / 1e6:.0f} MB, aim 1.3")
+
+
+def many_short_series(store: Store) -> None:
+    """Load a year of hours of many symbols."""
+    series = [Series("binance", f"S{number}/USDT", "1h") for number in range(SYMBOLS)]
+    for number, one in enumerate(series):
+        put(store, made(one.symbol, "1h", 3_600_000, HOURS, number))
+    ready = timed(lambda: [store.candles(one) for one in series], 5)
+    print(
+        f"{SYMBOLS} symbols x {HOURS:,} candles       {ready[0] * 1e3:11.1f} ms (median {ready[2] * 1e3:.1f}), aim 500"
+    )
+
+
+def a_fetch() -> None:
+    """Fetch from a server in another process and compare with the least time that the rate limit allows."""
+    end = int(time.time() * 1000) // 86_400_000 * 86_400_000
+    start = end - PAGES * 1000 * 60_000
+    command = [sys.executable, "-c", SERVE, str(Path(__file__).parents[1]), str(start)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        url = server.stdout.readline().strip() if server.stdout else ""
+        try:
+            least = PAGES * asyncio.run(pace(url))
+            wish = Wish(["BTC/USDT"], ["1m"], start=start, end=end)
+            began, used = time.perf_counter(), time.process_time()
+            fetch(wish, exchange="binance", store=Store(folder), access=Access(url))
+            seconds, busy = time.perf_counter() - began, time.process_time() - used
+        finally:
+            server.kill()
+    print(f"{PAGES} pages of 1,000 at the rate limit  {least:10.2f} s")
+    print(f"{PAGES} pages of 1,000 into the store     {seconds:10.2f} s, {seconds / least - 1:+.1%}, aim +5 %")
+    print(f"of that, this process was busy         {busy:10.2f} s, most of it ccxt's reading of the rows")
+
+
+async def pace(url: str) -> float:
+    """Return the seconds that ccxt keeps between two pages of candles of 1,000."""
+    async with connect("binance", ["BTC/USDT"], Access(url)) as exchange:
+        client = exchange._client  # noqa: SLF001  the limit is ccxt's
+        config = client.describe()["api"]["public"]["get"]["klines"]
+        cost = client.calculate_rate_limiter_cost("public", "GET", "klines", {"limit": 1000}, config)
+        return float(cost * client.rateLimit / 1000)
+
+
+def main() -> None:
+    """Run every measurement, in a folder that is kept if one is given."""
+    with tempfile.TemporaryDirectory() as temporary:
+        root = sys.argv[1] if len(sys.argv) > 1 else temporary
+        store = Store(root)
+        one_long_series(store, root)
+        many_short_series(store)
+    a_fetch()
+
+
+if __name__ == "__main__":
+    main()
