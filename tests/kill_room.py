@@ -1,0 +1,154 @@
+"""The process that the kill tests kill: a journal, an emitter and a real client, on a plan of scripted calls."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from backtest.errors import BacktestError
+from backtest.live.clock import CandleClock
+from backtest.live.emitter import Emitter
+from backtest.live.intent import Source, State
+from backtest.live.journal import Cursor, Journal, Run
+from backtest.live.settings import EmitSettings
+from backtest.model.calls import Call, Cancel, CreateSignal, TakeProfit, UpdatePrices
+from backtest.model.events import SignalRef
+from backtest.venue.client import Client
+from backtest.venue.failpoint import arm
+from backtest.venue.rate import RateLimit
+from backtest.venue.timeouts import Timeouts
+from tests.paper_room import credentials
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerProcess
+    from pathlib import Path
+
+HOUR = 3_600_000
+START = 1_700_002_800_000
+QUICK = Timeouts(connect=0.5, pool=0.1, read=0.2, write=0.2, total=1.3)
+SOURCE = Source(credentials().fingerprint, "a" * 64, "BTC/USDT", "1h", HOUR)
+RESOLVED = "resolved-by-a-test"
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.kill_room"])
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process does: the closes up to ``closes``, from where its journal stands."""
+
+    journal: Path
+    url: str
+    closes: int
+    failpoint: str = ""
+    resolve: str = ""
+
+
+def script(close: int) -> list[Call]:
+    """Return the calls of one close: every three closes a signal with its later calls, in the order of the desk."""
+    at = START + close * HOUR
+    born = at - (close % 3) * HOUR
+    ref = SignalRef(f"BTC/USDT-{born}-0")
+    if close % 3 == 0:
+        return [
+            CreateSignal(
+                coin="BTC",
+                trade_market="USDT",
+                exchange="BINANCE",
+                invest=10.0,
+                entry_price_max=100.0,
+                targets=(110.0 + close,),
+                stop_loss=90.0,
+                ref=ref,
+            )
+        ]
+    if close % 3 == 1:
+        return [UpdatePrices(ref, stop_loss=90.0 + close / 100.0), TakeProfit(ref, "market", 100.0)]
+    return [Cancel(ref)]
+
+
+def work(job: Job) -> int:
+    """Do a job in this process; return its exit status."""
+    arm(job.failpoint)
+    try:
+        with Journal(job.journal, Run("paper", SOURCE.account, 0)) as journal:
+            return _emit(job, journal)
+    except BacktestError as error:
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # K13 fills the disk for this output too
+        os.write(1, f"{error}\n".encode())
+        return error.exit_status
+
+
+def _emit(job: Job, journal: Journal) -> int:
+    clock = CandleClock()
+    rate = RateLimit(10_000, clock.seconds)
+    with Client(credentials(job.url), rate=rate, timeouts=QUICK) as client:
+        emitter = Emitter(journal, client, clock, EmitSettings(tries=4, backoff_first=0.01), _wall)
+        emitter.recover()
+        if job.resolve:
+            for intent in journal.intents(State.UNKNOWN):
+                journal.resolve(intent, State(job.resolve), _wall(), RESOLVED if job.resolve == "landed" else None)
+        before = journal.cursor(SOURCE.strategy, SOURCE.symbol, SOURCE.timeframe)
+        for close in range(job.closes):
+            at = START + close * HOUR
+            if before is not None and at < before.time:
+                continue
+            clock.reach(at)
+            cursor = Cursor(SOURCE.strategy, SOURCE.symbol, SOURCE.timeframe, START, at, str(close))
+            emitter.plan(SOURCE, cursor, script(close))
+            emitter.drain(at + HOUR)
+    return 4 if journal.intents(State.UNKNOWN) else 0
+
+
+def _wall() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _enter(job: Job, output: str) -> None:
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os._exit(work(job))
+
+
+def start(job: Job) -> ForkServerProcess:
+    """Start a process of its own for a job."""
+    process = _context.Process(target=_enter, args=(job, f"{job.journal}.out"), daemon=True)
+    process.start()
+    return process
+
+
+def run(job: Job) -> int:
+    """Run a job in a process of its own; return its exit status, -9 where it was killed."""
+    process = start(job)
+    process.join(20.0)
+    assert process.exitcode is not None
+    code = process.exitcode
+    process.close()
+    return code
+
+
+def effects_by_intent(journal: Path, effects: list[dict[str, Any]]) -> dict[str, int]:
+    """Return how often each intent of a journal took effect; an effect without an intent fails."""
+    with Journal(journal) as book:
+        intents = book.intents()
+        names = {signal.parent_signal_id: signal.ref for signal in book.signals()}
+    tags = {json.loads(i.body)["exit_price_1"]: i for i in intents if i.creates}
+    later = {(i.kind, i.level): i for i in intents if not i.creates}
+    found = {intent.id: 0 for intent in intents}
+    parents: dict[str, str] = {}
+    for effect in effects:
+        body = json.loads(effect["body"])
+        if effect["kind"].startswith("create"):
+            intent = tags[body["exit_price_1"]]
+            parents[effect["parent_signal_id"]] = intent.level
+        else:
+            intent = later[effect["kind"], names.get(effect["parent_signal_id"]) or parents[effect["parent_signal_id"]]]
+        found[intent.id] += 1
+    return found
