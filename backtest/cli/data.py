@@ -23,6 +23,7 @@ ExchangeOption = Annotated[str, typer.Option("--exchange", "-e", help="Such as b
 AnyExchange = Annotated[str | None, typer.Option("--exchange", "-e", help="Such as binance; without it all.")]
 TimeframeOption = Annotated[str, typer.Option("--timeframe", "-t", help="Such as 1h.")]
 AnyTimeframe = Annotated[str | None, typer.Option("--timeframe", "-t", help="Such as 1h; without it all.")]
+FileTimeframe = Annotated[str | None, typer.Option("--timeframe", "-t", help="Where the rows do not show it: 1h.")]
 MarkOption = Annotated[bool, typer.Option("--mark", help="Candles of the mark price.")]
 FundingOption = Annotated[bool, typer.Option("--funding", help="Funding rates.")]
 _SHOWN = 20
@@ -157,7 +158,7 @@ def import_files(
     ],
     exchange: Annotated[str | None, typer.Option("--exchange", "-e", help="Where the candles were traded.")] = None,
     symbol: Annotated[str | None, typer.Option(help="Where the file does not say it: BTC/USDT.")] = None,
-    timeframe: AnyTimeframe = None,
+    timeframe: FileTimeframe = None,
     tidy: Annotated[bool, typer.Option("--tidy", help="Sort shuffled rows, drop rows that repeat another.")] = False,
     store: StoreOption = "data/candles",
 ) -> None:

@@ -37,14 +37,19 @@ class Answer(NamedTuple):
         except ValueError:
             return 0.0
 
-    @property
-    def holds_a_list(self) -> bool:
-        """Whether it is JSON with a list of rows in it, be it empty."""
+    def listed(self, place: tuple[str, ...] | None) -> int | None:
+        """Return how many rows it lists; None unless it is JSON with a list in the place for rows.
+
+        Parameters
+        ----------
+        place
+            Keys on the way to the list, ``"*"`` for any; None looks everywhere.
+        """
         try:
             content = json.loads(self.body)
         except ValueError:
-            return False
-        return _holds_a_list(content, 3)
+            return None
+        return max(_lengths(content, ("*?",) * 3 if place is None else place), default=None)
 
 
 _ANSWER: ContextVar[Answer | None] = ContextVar("answer", default=None)
@@ -85,7 +90,9 @@ def _with_answer(function: Callable[[], Any]) -> Any:
         raise
 
 
-def _holds_a_list(value: Any, depth: int) -> bool:
-    if isinstance(value, dict) and depth:
-        return any(_holds_a_list(inner, depth - 1) for key, inner in value.items() if key != "error")
-    return isinstance(value, list)
+def _lengths(value: Any, place: tuple[str, ...]) -> list[int]:
+    """Return the lengths of the lists in a place; a list of errors is none, ``"*?"`` may be left out."""
+    if isinstance(value, dict) and place:
+        inner = [v for key, v in value.items() if key == place[0] or (place[0][0] == "*" and key != "error")]
+        return [n for v in inner for n in _lengths(v, place[1:])]
+    return [len(value)] if isinstance(value, list) and place[:1] in {(), ("*?",)} else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +16,8 @@ from backtest.market_data.answer import forget, keep_answers, last_answer
 from backtest.market_data.retry import AskAgain, Retry
 from backtest.market_data.series import exchange_name
 from backtest.market_data.symbol import unified
+from backtest.market_data.traits import traits_of
+from backtest.model.timeframe import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -24,16 +26,10 @@ if TYPE_CHECKING:
 
     from backtest.market_data.series import Series
 
-__all__ = ["Access", "Exchange", "connect", "exchange_names"]
+__all__ = ["Access", "Exchange", "connect"]
 
 T = TypeVar("T")
 TESTED = ("binance", "bybit", "okx", "kraken", "kucoin", "gate", "mexc")
-
-
-def exchange_names() -> list[str]:
-    """Return every exchange that ccxt knows, the tested ones first."""
-    ccxt = _ccxt()
-    return [*TESTED, *sorted(set(ccxt.exchanges) - set(TESTED))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +136,7 @@ class Exchange:
         """
         if timeframe not in self.timeframes:
             known = ", ".join(self.timeframes)
-            hint = did_you_mean(timeframe, self.timeframes)
+            hint = _same_length(timeframe, self.timeframes) or did_you_mean(timeframe, self.timeframes)
             raise InvalidSettingError(f"timeframe was {timeframe!r}; {self.name} has {known}.{hint}")
 
     def market(self, symbol: str) -> dict[str, Any]:
@@ -158,7 +154,7 @@ class Exchange:
 
         async def request() -> NDArray[np.float64]:
             rows = await self._client.fetch_ohlcv(series.symbol, timeframe, since, limit, dict(options))
-            return self._checked(rows, 6)
+            return self._checked(rows, 6, series)
 
         return await self._call(f"{series.symbol} {timeframe} from {_day(since)}", request)
 
@@ -168,7 +164,7 @@ class Exchange:
 
         async def request() -> NDArray[np.float64]:
             rates = await self._client.fetch_funding_rate_history(series.symbol, since, limit, dict(ends))
-            return self._checked([[rate["timestamp"], rate["fundingRate"]] for rate in rates], 2)
+            return self._checked([[rate["timestamp"], rate["fundingRate"]] for rate in rates], 2, series)
 
         return await self._call(f"{series.symbol} funding rates from {_day(since)}", request)
 
@@ -227,12 +223,16 @@ class Exchange:
         blocked = " (a block of this network or country looks the same)" if answer and answer.status == 403 else ""
         return AskAgain(f"{type(error).__name__}, {reason}{blocked}", answer.retry_after if answer else 0.0)
 
-    def _checked(self, rows: list[list[Any]], width: int) -> NDArray[np.float64]:
+    def _checked(self, rows: list[list[Any]], width: int, series: Series) -> NDArray[np.float64]:
         """Return rows as an array; what was read as no rows must have been sent as no rows."""
         if not rows:
             answer = last_answer()
-            if answer is not None and not answer.holds_a_list:
-                raise AskAgain(f"a broken answer: {_shortened(answer.body) or 'nothing'!r}")
+            traits = traits_of(self.name, contract=":" in series.symbol)
+            listed = 0 if answer is None else answer.listed(traits.place)
+            if listed is None:
+                raise AskAgain(f"a broken answer: {_shortened(answer.body if answer else '') or 'nothing'!r}")
+            if listed and not traits.keeps:  # kraken always sends its newest row, however old
+                raise AskAgain(f"{listed} rows of which none was asked for")
             return np.empty((0, width))
         table = np.array(rows, dtype=np.float64)
         if table.ndim != 2 or table.shape[1] != width or not (table[:, 0] > 0).all():
@@ -289,6 +289,16 @@ def _rebased(urls: Any, base: str) -> Any:
     if isinstance(urls, dict):
         return {key: _rebased(value, base) for key, value in urls.items()}
     return re.sub(r"^https?://[^/]+", base, urls) if isinstance(urls, str) else urls
+
+
+def _same_length(timeframe: str, known: Sequence[str]) -> str:
+    """Return the hint for a timeframe that the exchange writes otherwise: ``60m`` for ``1h``."""
+    with suppress(InvalidSettingError):
+        length = milliseconds(timeframe)
+        for other in known:
+            if not other.endswith("M") and milliseconds(other) == length:
+                return f' Did you mean "{other}"?'
+    return ""
 
 
 def _day(moment: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["FundingRates"]
 
@@ -34,6 +34,12 @@ class FundingRates:
 
     def __len__(self) -> int:
         return len(self.time)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[np.float64]:  # noqa: FBT001
+        """Return (n, 2) float64, time and rate, as ``run(..., funding=...)`` takes it."""
+        import numpy as np
+
+        return np.column_stack([self.time, self.rate]).astype(dtype or np.float64, copy=bool(copy))
 
     def to_pandas(self) -> pd.Series:
         """Return the rates indexed by their UTC time."""

@@ -22,8 +22,8 @@ class Traits:
         Added to the end of the range (exclusive) for the request's ``until``; None where none is sent.
     keeps
         The exchange serves only its newest candles, this many; 0 for all.
-    tested
-        False for an exchange that the tests of this package do not know.
+    place
+        Keys on the way to the rows in an answer, ``"*"`` for any; None where it is not known.
     """
 
     candles: int
@@ -32,22 +32,25 @@ class Traits:
     jumps: bool = False
     until: int | None = -1
     keeps: int = 0
-    tested: bool = True
+    place: tuple[str, ...] | None = ()
 
 
 _TRAITS = {
     "binance": Traits(1000, mark_candles=1000, rates=1000, jumps=True),
-    "bybit": Traits(1000, mark_candles=1000, rates=200, jumps=True),
-    "okx": Traits(300, mark_candles=100, rates=100, until=0),
-    "kraken": Traits(720, jumps=True, until=None, keeps=720),
-    "kucoin": Traits(1500, until=None),
+    "bybit": Traits(1000, mark_candles=1000, rates=200, jumps=True, place=("result", "list")),
+    "okx": Traits(300, mark_candles=100, rates=100, until=0, place=("data",)),
+    "kraken": Traits(720, jumps=True, until=None, keeps=720, place=("result", "*")),
+    "kucoin": Traits(1500, until=None, place=("data",)),
     "gate": Traits(1000, mark_candles=1000),
     "mexc": Traits(500, mark_candles=500),
 }
-_CONTRACTS = {"kucoin": Traits(200, until=None)}
+_CONTRACTS = {
+    "kucoin": Traits(200, until=None, place=("data",)),
+    "mexc": Traits(2000, mark_candles=2000, place=("data", "time")),
+}
 
 
 def traits_of(exchange: str, *, contract: bool = False) -> Traits:
     """Return how an exchange answers; for an unknown one small windows with both ends, which suits any."""
     known = _CONTRACTS.get(exchange) if contract else None
-    return known or _TRAITS.get(exchange) or Traits(100, mark_candles=100, tested=False)
+    return known or _TRAITS.get(exchange) or Traits(100, mark_candles=100, place=None)

@@ -42,7 +42,7 @@ def verify(store: Store, series: Series) -> list[Finding]:
     candles = store.candles(series)
     odd = check(candles, manifest.gaps(candles.time, series.length))
     found += [finding for finding in odd if not (series.kind and finding.kind == "zero volume")]
-    found += [Finding("refused", candle.time, 1, candle.why) for candle in manifest.refused]
+    found += [Finding("refused", candle.time, 1, candle.why, serious=False) for candle in manifest.refused]
     found += [
         Finding(
             "revised", revision.first, revision.rows, f"{revision.source} told them differently, see {revision.file}"

@@ -128,6 +128,52 @@ def test_files_of_freqtrade_keep_their_kind(tmp_path: Path) -> None:
     assert "6 rows of binance BTC/USDT:USDT 8h mark, 6 new" in told
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"open": float("nan")}, "has a funding rate that is no number, in row 0"),
+        ({"date": "2024-01-01"}, "has funding rates whose times do not ascend"),
+        ({"open": None}, "needs columns date and open"),
+    ],
+)
+def test_funding_files_that_are_none_are_refused(change: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"date": pd.date_range("2024-01-01", periods=3, freq="8h", tz="UTC"), "open": 1e-4})
+    frame = frame.drop(columns="open") if change == {"open": None} else frame.assign(**change)
+    frame.to_feather(tmp_path / "BTC_USDT_USDT-8h-funding_rate.feather")
+    with pytest.raises(BacktestError, match=sentence):
+        run("data", "import", str(next(tmp_path.iterdir())), "-e", "binance", "--store", str(tmp_path / "store"))
+
+
+def test_revised_and_refused_candles_are_shown_and_taken_when_asked(tmp_path: Path) -> None:
+    today = now() - now() % DAY
+    with Loopback(today - 3 * DAY, wrong={today - DAY: [1.0, 0.5, 1.0, 1.0, 1.0]}) as server:
+        options = ["-e", "binance", "--store", str(tmp_path), "--url", server.url("binance")]
+        span = ["--since", day(today - 2 * DAY), "--until", day(today)]
+        assert "47 new, 47 held" in run("fetch", "BTC/USDT", *span, *options)
+        server.wrong[today - HOUR] = [7.0, 7.0, 7.0, 7.0, 7.0]
+        assert "1 revised, 1 refused as contradictory" in run("fetch", "BTC/USDT", "--again", *span, *options)
+        shown = run("data", "show", "BTC/USDT", *options[:4])
+        assert "1 candles from" in shown
+        assert "were later told differently in revised-1.parquet" in shown
+        assert "refused" in shown
+        told = run("data", "repair", "BTC/USDT", "--take-revisions", "--no-fetch", *options[:4])
+    assert "the old ones are in replaced-1.parquet" in told
+    assert Store(tmp_path).candles(Series("binance", "BTC/USDT", "1h")).close[-1] == 7.0
+
+
+def test_a_terminal_sees_bars_with_rows_and_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    today = now() - now() % DAY
+    with Loopback(today - 300 * DAY, delay=0.05) as server:
+        options = ["-e", "binance", "--store", str(tmp_path), "--url", server.url("binance")]
+        shown = run("fetch", "BTC/USDT", "--since", day(today - 300 * DAY), *options)
+    assert "binance BTC/USDT 1h" in shown
+    assert " rows " in shown
+
+
 def test_an_empty_store_says_how_to_fill_it(tmp_path: Path) -> None:
     assert "is empty: backtest fetch" in run("data", "list", "--store", str(tmp_path))
     with pytest.raises(InvalidSettingError, match="has no binance BTC/USDT 1h"):

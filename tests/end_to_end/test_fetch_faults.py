@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import sys
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -128,7 +133,11 @@ def test_revised_candles_are_reported_and_kept_apart(tmp_path: Path) -> None:
     [
         ("binanse", Wish(["BTC/USDT"], ["1h"], start=0), 'there is no exchange .binanse.*Did you mean "binance"'),
         ("binance", Wish(["BTC/USD"], ["1h"], start=0), 'does not trade .BTC/USD.*Did you mean "BTC/USDT"'),
-        ("binance", Wish(["BTC/USDT"], ["60m"], start=0), "timeframe was .60m.; binance has 1s, 1m"),
+        (
+            "binance",
+            Wish(["BTC/USDT"], ["60m"], start=0),
+            r'timeframe was .60m.; binance has 1s, 1m, .* Did you mean "1h"',
+        ),
         ("binance", Wish(["BTC/USDT"], ["1h"]), "say since when"),
         ("binance", Wish(["BTC/USDT"], ["1h"], start=2 * now()), "lies in the future"),
         ("binance", Wish(["BTC/USDT"], ["1h"], ["mark"], start=0), "perpetuals have, such as BTC/USDT:USDT"),
@@ -158,3 +167,54 @@ def test_no_network_is_one_sentence(tmp_path: Path) -> None:
     ) as raised:
         fetch(Wish(["BTC/USDT"], ["1h"], start=0), exchange="binance", store=Store(tmp_path), access=access)
     assert raised.value.exit_status == 3
+
+
+@pytest.mark.parametrize(
+    ("pattern", "status", "body", "sentence"),
+    [
+        ("exchangeInfo", 200, '{"symbols": []}', "its list of markets .* an answer without a single market"),
+        ("exchangeInfo", 200, "<html>", "its list of markets in 1 attempts"),
+        ("/time", 200, "{}", "its clock .* an answer without a time"),
+        ("klines", 200, '[["1700000000000", "1", "2"]]', "1 rows of which none was asked for"),
+        ("klines", 200, '[{"a": 1}]', "1 rows of which none was asked for"),
+        ("klines", 200, '[["9700000000000", "1", "2"]]', "listed the symbol later"),
+        ("klines", 200, '{"a": {"b": []}}', "a broken answer: "),
+        ("klines", 403, "<html>blocked", "a block of this network or country looks the same"),
+        ("klines", 401, '{"code": -2015, "msg": "Invalid API-key"}', "does not give BTC/USDT 1h .* without an account"),
+        ("klines", 400, '{"code": -1121, "msg": "Invalid symbol."}', "binance refused the request for BTC/USDT 1h"),
+    ],
+)
+def test_an_answer_that_is_no_answer_is_one_sentence(
+    pattern: str, status: int, body: str, sentence: str, tmp_path: Path
+) -> None:
+    with Loopback(0, faults=[Fault(pattern, status, body, times=99)]) as server:
+        with pytest.raises(BacktestError, match=sentence) as raised:
+            bring(server, "binance", Store(tmp_path), Wish(["BTC/USDT"], ["1h"], start=now() - HOUR * 10), attempts=1)
+        assert "\n" not in str(raised.value)
+
+
+def test_without_ccxt_the_way_to_get_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ccxt.async_support", None)
+    with pytest.raises(InvalidSettingError, match=r"candles from an exchange need ccxt: pip install"):
+        fetch(Wish(["BTC/USDT"], ["1h"], start=0), exchange="binance", store=Store(tmp_path))
+
+
+def test_ctrl_c_in_a_notebook_keeps_what_is_complete(tmp_path: Path) -> None:
+    start = now() - now() % HOUR - 20_000 * HOUR
+
+    async def cell(server: Loopback) -> None:  # a notebook's loop is running while a cell fetches
+        bring(server, "binance", Store(tmp_path), Wish(["BTC/USDT"], ["1h"], start=start))
+
+    with Loopback(start, delay=0.05) as server:
+
+        def interrupt() -> None:
+            while len(server.log) < 14:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(cell(server))
+        loop.close()
+    assert 0 < len(Store(tmp_path).candles(Store(tmp_path).series()[0])) < 20_000

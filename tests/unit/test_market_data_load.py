@@ -140,6 +140,7 @@ def test_funding_rates_load(store: Store) -> None:
     loaded = load_funding("BTC/USDT:USDT", exchange="binance", store=store, start="2024-01-02", end="2024-01-03")
     assert loaded.time.tolist() == time[3:6].tolist()
     assert len(loaded) == len(loaded.to_pandas()) == 3
+    np.testing.assert_array_equal(np.asarray(loaded, np.float64)[:, 1], rates["rate"][3:6])  # as run() takes it
     with pytest.raises(DataUnavailableError, match="backtest fetch ETH/USDT:USDT --exchange binance --funding"):
         load_funding("ETH/USDT:USDT", exchange="binance", store=store)
 

@@ -73,7 +73,7 @@ def test_a_wait_of_hours_is_not_waited() -> None:
     [
         ("17", 17, 17),
         ("1.5", 1.5, 1.5),
-        (formatdate(time.time() + 60), 30, 61),
+        (formatdate(time.time() + 7200), 3600, 7201),
         (formatdate(0), 0, 0),
         ("soon", 0, 0),
         ("", 0, 0),
@@ -83,13 +83,21 @@ def test_retry_after_is_a_number_or_a_date(header: str, least: float, most: floa
     assert least <= Answer(429, {"RETRY-AFTER": header}, "").retry_after <= most
 
 
+BYBIT, KRAKEN = ("result", "list"), ("result", "*")
+
+
 @pytest.mark.parametrize(
-    ("body", "rows"),
+    ("body", "place", "rows"),
     [
-        ("[]", True), ('{"code":"0","data":[]}', True), ('{"retCode":0,"result":{"list":[]}}', True),
-        ('{"error":[],"result":{"XBTUSDT":[],"last":1}}', True), ('{"error":[]}', False), ("{}", False),
-        ("null", False), ("", False), ("<html>", False), ('{"data":null}', False), ("[[1,2", False),
+        ("[]", (), 0), ("[[1],[2]]", (), 2), ('{"list":[]}', (), None), ("[]", BYBIT, None), ("{}", BYBIT, None),
+        ('{"retCode":0,"result":{"list":[]}}', BYBIT, 0), ('{"retCode":0,"result":{"other":[]}}', BYBIT, None),
+        ('{"error":[],"result":{"XBTUSDT":[],"last":1}}', KRAKEN, 0), ('{"error":["x"]}', KRAKEN, None),
+        ('{"data":null}', ("data",), None), ('{"data":[[1,2]]}', ("data",), 1), ('{"data":[[1,2', ("data",), None),
+        ("null", (), None), ("", (), None), ("<html>", (), None),
+        ("[]", None, 0), ('{"a":{"b":[1]}}', None, 1), ('{"error":[]}', None, None), ("{}", None, None),
     ],
 )  # fmt: skip
-def test_no_rows_are_believed_only_from_an_answer_with_a_place_for_rows(body: str, rows: bool) -> None:
-    assert Answer(200, {}, body).holds_a_list is rows
+def test_no_rows_are_believed_only_from_an_answer_with_a_place_for_rows(
+    body: str, place: tuple[str, ...] | None, rows: int | None
+) -> None:
+    assert Answer(200, {}, body).listed(place) == rows
