@@ -68,6 +68,10 @@ class PaperControl:
         """Return the calls that took effect."""
         return cast("list[dict[str, Any]]", self._ask("GET", f"/ledger?after={after}")["effects"])
 
+    def received(self, after: int = 0) -> list[dict[str, Any]]:
+        """Return every call that could be read, the refused ones too."""
+        return cast("list[dict[str, Any]]", self._ask("GET", f"/received?after={after}")["effects"])
+
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the events of an account."""
         return cast("list[dict[str, Any]]", self._ask("GET", f"/subscribers/{quote(name, safe='')}/events")["events"])

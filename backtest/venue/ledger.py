@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,35 +17,36 @@ if TYPE_CHECKING:
 __all__ = ["Effect", "Ledger"]
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS effect (
+CREATE TABLE IF NOT EXISTS received (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, received_ns INTEGER NOT NULL, kind TEXT NOT NULL,
-    parent_signal_id TEXT NOT NULL, body TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS effect_of_signal ON effect (parent_signal_id);
+    parent_signal_id TEXT NOT NULL, body TEXT NOT NULL, refusal TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS market (symbol TEXT PRIMARY KEY, timeframe TEXT NOT NULL, fields TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS candle (
     symbol TEXT NOT NULL REFERENCES market, time INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL,
     low REAL NOT NULL, close REAL NOT NULL, volume REAL NOT NULL, PRIMARY KEY (symbol, time)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS subscriber (name TEXT PRIMARY KEY, profile TEXT NOT NULL, assumptions TEXT NOT NULL);
-CREATE TRIGGER IF NOT EXISTS effect_is_kept BEFORE DELETE ON effect BEGIN SELECT RAISE(ABORT, 'append only'); END;
-CREATE TRIGGER IF NOT EXISTS effect_is_final BEFORE UPDATE ON effect BEGIN SELECT RAISE(ABORT, 'append only'); END;
+CREATE TRIGGER IF NOT EXISTS received_is_kept BEFORE DELETE ON received BEGIN SELECT RAISE(ABORT, 'kept'); END;
+CREATE TRIGGER IF NOT EXISTS received_is_final BEFORE UPDATE ON received BEGIN SELECT RAISE(ABORT, 'final'); END;
 """
 _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A call that took effect.
+    """A call that was received; it took effect unless it was refused.
 
     Attributes
     ----------
     seq
-        Order of acceptance, from 1.
+        Order of arrival, from 1.
     at
         The venue's clock for the market of the call (close of its last candle, UTC ms); 0 before the first candle.
     received_ns
         The machine's clock, ns since 1970.
     kind, parent_signal_id, body
-        Which door, which signal, and the bytes that came in.
+        Which door, which signal (empty for a create that was refused), and the bytes that came in.
+    refusal
+        Why it had no effect; else empty.
     """
 
     seq: int
@@ -53,10 +55,11 @@ class Effect:
     kind: str
     parent_signal_id: str
     body: str
+    refusal: str = ""
 
 
 class Ledger:
-    """Effects, candles, markets and subscribers; every method is one transaction.
+    """Calls, candles, markets and subscribers; every method is one transaction.
 
     A killed process loses nothing that was answered; a power cut may lose the last moments (``synchronous=NORMAL``),
     which for a venue of paper is enough.
@@ -93,15 +96,19 @@ class Ledger:
         """Close the file."""
         self._db.close()
 
-    def add_effect(self, at: int, received_ns: int, kind: str, parent_signal_id: str, body: str) -> Effect:
-        """Keep a call that takes effect."""
-        row = (at, received_ns, kind, parent_signal_id, body)
-        found = self._db.execute("INSERT INTO effect VALUES (NULL, ?, ?, ?, ?, ?)", row).lastrowid
+    def add(self, at: int, kind: str, parent_signal_id: str, body: str, refusal: str = "") -> Effect:
+        """Keep a call that takes effect, or why it has none."""
+        row = (at, time.time_ns(), kind, parent_signal_id, body, refusal)
+        found = self._db.execute("INSERT INTO received VALUES (NULL, ?, ?, ?, ?, ?, ?)", row).lastrowid
         return Effect(int(found or 0), *row)
 
+    def received(self, after: int = 0) -> list[Effect]:
+        """Return every call that could be read, in order."""
+        return [Effect(*row) for row in self._db.execute("SELECT * FROM received WHERE seq > ? ORDER BY seq", (after,))]
+
     def effects(self, after: int = 0) -> list[Effect]:
-        """Return the effects in order."""
-        return [Effect(*row) for row in self._db.execute("SELECT * FROM effect WHERE seq > ? ORDER BY seq", (after,))]
+        """Return the calls that took effect, in order."""
+        return [each for each in self.received(after) if not each.refusal]
 
     def add_market(self, symbol: str, timeframe: str, fields: dict[str, Any]) -> None:
         """Keep a market."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,10 +84,14 @@ class PaperVenue:
         """
         body = read_object(raw)
         parent = parent_signal_id or secrets.token_hex(8)
-        call = call_from_body(kind, body, parent, require_parent=True)
-        if not isinstance(call, CreateSignal):
-            self._check_later(call, parent, body)
-        effect = self.ledger.add_effect(self._clock_for(parent, call), time.time_ns(), kind, parent, raw.decode())
+        try:
+            call = call_from_body(kind, body, parent, require_parent=True)
+            if not isinstance(call, CreateSignal):
+                self._check_later(call, parent, body)
+        except InvalidSignalError as error:
+            self.ledger.add(max(self.clock.values(), default=0), kind, parent_signal_id or "", raw.decode(), str(error))
+            raise
+        effect = self.ledger.add(self._clock_for(parent, call), kind, parent, raw.decode())
         again = isinstance(call, Cancel) and parent in self._canceled
         self._remember(effect)
         if not again:

@@ -67,7 +67,7 @@ class Fed(Clock):
 
 
 class EffectRow(BaseModel):
-    """A call that took effect."""
+    """A call that was received, and why it had no effect, where it was refused."""
 
     seq: int
     at: int
@@ -75,6 +75,7 @@ class EffectRow(BaseModel):
     kind: str
     parent_signal_id: str
     body: str
+    refusal: str
 
 
 class Effects(BaseModel):
@@ -129,6 +130,10 @@ class _Routes:
         """List the calls that took effect, in order."""
         return {"effects": [asdict(effect) for effect in self.venue.ledger.effects(_after(request))]}
 
+    def received(self, request: Request, _: dict[str, Any]) -> dict[str, Any]:
+        """List every call that could be read, the refused ones too, in order."""
+        return {"effects": [asdict(effect) for effect in self.venue.ledger.received(_after(request))]}
+
     def subscribers(self, _: Request, __: dict[str, Any]) -> dict[str, Any]:
         """List the simulated accounts with their signals."""
         return {"subscribers": [subscriber.summary() for subscriber in self.venue.subscribers.values()]}
@@ -163,6 +168,7 @@ def paper_router(venue: PaperVenue, guard: Guard, faults: FaultPlan) -> APIRoute
         ("GET", "/clock", routes.clock, Clock, {}),
         ("POST", "/candles", routes.candles, Fed, json_body(_CANDLES)),
         ("GET", "/ledger", routes.ledger, Effects, {"parameters": [_AFTER]}),
+        ("GET", "/received", routes.received, Effects, {"parameters": [_AFTER]}),
         ("GET", "/subscribers", routes.subscribers, Subscribers, {}),
         ("PUT", "/subscribers/{name}", routes.subscribe, Named, json_body(_SUBSCRIBER, parameters=[_NAME])),
         ("GET", "/subscribers/{name}/events", routes.events, Events, {"parameters": [_NAME, _AFTER]}),

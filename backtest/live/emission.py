@@ -1,0 +1,143 @@
+"""Emission: everything that a strategy needs to be rehearsed, put together."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backtest.errors import InvalidSettingError
+from backtest.live.clock import CandleClock, WallClock
+from backtest.live.emitter import Emitter
+from backtest.live.intent import Intent, Source, State
+from backtest.live.journal import Journal, Run
+from backtest.live.parity import ParityReport, parity
+from backtest.live.rehearsal import Rehearsal
+from backtest.model.assumptions import VenueAssumptions
+from backtest.runner.run import run
+from backtest.runner.session import Session
+from backtest.venue.client import Client
+from backtest.venue.control import PaperControl
+from backtest.venue.rate import RateLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backtest.live.settings import EmitSettings
+    from backtest.model.candles import Candles
+    from backtest.model.market import Market
+    from backtest.model.profile import SubscriberProfile
+    from backtest.strategy import Strategy
+    from backtest.venue.credentials import Credentials
+
+__all__ = ["Plan", "Rehearsed", "code_hash", "rehearse", "source_of", "subscriber_name"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is emitted: a strategy on one market, for a subscriber."""
+
+    strategy: Strategy
+    candles: Candles
+    market: Market
+    profile: SubscriberProfile
+    assumptions: VenueAssumptions = VenueAssumptions()  # noqa: RUF009 - frozen
+
+    def session(self) -> Session:
+        """Return a fresh session, whose engine is the shadow book."""
+        options = {"market": self.market, "profile": self.profile, "assumptions": self.assumptions}
+        return Session(self.strategy, self.candles.slice(0, 0), **options)  # type: ignore[arg-type]  # each fits its own
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """How a rehearsal ended.
+
+    Attributes
+    ----------
+    report
+        Against the backtest.
+    unknown, left
+        What awaits a person, and what is still planned.
+    halted
+        Whether the venue refused the credentials.
+    """
+
+    report: ParityReport
+    unknown: list[Intent]
+    left: list[Intent]
+    halted: bool
+
+
+def rehearse(
+    plan: Plan,
+    credentials: Credentials,
+    journal_path: Path,
+    settings: EmitSettings,
+    *,
+    token: str | None = None,
+    pace: Callable[[int], object] | None = None,
+) -> Rehearsed:
+    """Emit over recorded candles to the paper venue at ``credentials.base_url``, then compare with the backtest.
+
+    Raises
+    ------
+    InvalidSettingError
+        For a venue that is not on this machine, or a journal that does not fit.
+    """
+    if not credentials.is_local:
+        raise InvalidSettingError(f"paper calls go to this machine only, ANNY_BASE_URL was {credentials.base_url}")
+    clock, wall = CandleClock(), WallClock()
+    source = source_of(plan, credentials)
+    start = Run("paper", credentials.fingerprint, wall.now(), code_hash(plan.strategy), settings.hash)
+    with (
+        Journal(journal_path, start) as journal,
+        Client(credentials, rate=RateLimit(settings.per_minute, clock.seconds)) as client,
+        PaperControl(credentials.base_url, token) as control,
+    ):
+        name = subscriber_name(plan)
+        control.subscribe(name, plan.profile.to_dict(), plan.assumptions.to_dict())
+        emitter = Emitter(journal, client, clock, settings, wall.now)
+        drive = Rehearsal(
+            plan.session(),
+            plan.candles,
+            plan.market,
+            emitter=emitter,
+            clock=clock,
+            control=control,
+            source=source,
+            pace=pace,
+        )
+        left = drive.run()
+        report = _compared(plan, journal, control, name)
+        return Rehearsed(report, journal.intents(State.UNKNOWN), left, emitter.halted)
+
+
+def _compared(plan: Plan, journal: Journal, control: PaperControl, name: str) -> ParityReport:
+    result = run(plan.strategy, plan.candles, market=plan.market, profile=plan.profile, assumptions=plan.assumptions)
+    return parity(result.calls, result.events, journal, control.received(), control.events(name))
+
+
+def source_of(plan: Plan, credentials: Credentials) -> Source:
+    """Return what every intent's id begins with."""
+    candles = plan.candles
+    account, identity = credentials.fingerprint, plan.strategy.identity
+    return Source(account, identity, candles.symbol, candles.timeframe, candles.milliseconds)
+
+
+def subscriber_name(plan: Plan) -> str:
+    """Return the paper subscriber of this profile: another profile is another subscriber."""
+    text = json.dumps([plan.profile.to_dict(), plan.assumptions.to_dict()], sort_keys=True)
+    return f"{plan.profile.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def code_hash(strategy: Strategy) -> str:
+    """Return the hash of the strategy's source file, recorded apart from its identity."""
+    try:
+        file = inspect.getfile(type(strategy))
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except (OSError, TypeError):
+        return ""

@@ -1,0 +1,152 @@
+"""Parity: what the venue got and its subscriber's fills, against the backtest, byte for byte."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from backtest.live.intent import State
+from backtest.model.events import FILL_KINDS
+from backtest.wire import ENDPOINTS, body_of, json_bytes, kind_of, with_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from backtest.live.journal import Journal
+    from backtest.model.events import Event
+    from backtest.runner.session import Decision
+
+__all__ = ["Comparison", "ParityReport", "parity"]
+
+_SHOWN = 5
+_FILL = ("time", "kind", "price", "quantity", "fee", "target")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two lists of lines.
+
+    Attributes
+    ----------
+    name
+        ``"calls"`` or ``"fills"``.
+    expected, found
+        How many the backtest has, and how many there were.
+    differences
+        Each with its position and both lines.
+    """
+
+    name: str
+    expected: int
+    found: int
+    differences: list[str]
+
+    def lines(self) -> list[str]:
+        """Return it as text."""
+        if not self.differences:
+            return [f"{self.name}: {self.found} of {self.expected}, equal byte for byte"]
+        head = f"{self.name}: {len(self.differences)} differ ({self.expected} in the backtest, {self.found} here)"
+        more = [f"  and {len(self.differences) - _SHOWN} more"] if len(self.differences) > _SHOWN else []
+        return [head, *self.differences[:_SHOWN], *more]
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """Whether a rehearsal equals the backtest.
+
+    ``unsent`` are the calls that were not acknowledged, with their state; ``repeated`` counts repeats of class I.
+    """
+
+    calls: Comparison
+    fills: Comparison
+    unsent: list[str] = field(default_factory=list)
+    repeated: int = 0
+
+    @property
+    def equal(self) -> bool:
+        """Whether calls and fills are equal."""
+        return not (self.calls.differences or self.fills.differences)
+
+    def text(self) -> str:
+        """Return the report."""
+        verdict = "PARITY: the rehearsal equals the backtest" if self.equal else "NO PARITY with the backtest"
+        repeated = [f"repeated: {self.repeated} price updates or cancels were sent again"] if self.repeated else []
+        return "\n".join([verdict, *self.calls.lines(), *self.fills.lines(), *repeated, *self.unsent])
+
+
+def parity(
+    decisions: Sequence[Decision],
+    events: Iterable[Event],
+    journal: Journal,
+    received: Sequence[Mapping[str, Any]],
+    heard: Sequence[Mapping[str, Any]],
+) -> ParityReport:
+    """Compare.
+
+    Parameters
+    ----------
+    decisions, events
+        Of the backtest.
+    journal
+        Knows which ``parent_signal_id`` is which of our refs.
+    received, heard
+        What came to the venue (a call that it refused came too), and the events of its subscriber.
+    """
+    refs = {row.parent_signal_id: row.ref for row in journal.signals() if row.parent_signal_id}
+    sent, repeated = _sent([each for each in received if each["parent_signal_id"] in refs], refs)
+    calls = _compare("calls", [_line(decision) for decision in decisions], sent)
+    fills = [
+        _fill({**_plain(event), "signal": event.signal}) for event in events if _trades(event.kind, event.quantity)
+    ]
+    got = [
+        _fill({**event, "signal": refs[event["parent_signal_id"]]})
+        for event in heard
+        if event["parent_signal_id"] in refs and _trades(event["kind"], event["quantity"])
+    ]
+    gone = journal.intents(*(state for state in State if state not in {State.ACKED, State.LANDED}))
+    unsent = [f"{intent.state}: {intent.kind} of {intent.level}" for intent in gone]
+    return ParityReport(calls, _compare("fills", fills, got), unsent, repeated)
+
+
+def _sent(effects: Sequence[Mapping[str, Any]], refs: Mapping[str, str]) -> tuple[list[str], int]:
+    """Return what the venue got, with our refs, and how many repeats of class I were left out."""
+    lines: list[str] = []
+    last: dict[str, str] = {}
+    repeated = 0
+    for effect in effects:
+        line = f"{effect['kind']} {with_ref(effect['body'].encode(), refs).decode()}"
+        if ENDPOINTS[effect["kind"]].repeatable and last.get(effect["parent_signal_id"]) == line:
+            repeated += 1
+            continue
+        last[effect["parent_signal_id"]] = line
+        lines.append(line)
+    return lines, repeated
+
+
+def _line(decision: Decision) -> str:
+    call = decision.call
+    ref = getattr(call, "signal", None)
+    return f"{kind_of(call)} {json_bytes(body_of(call, ref)).decode()}"
+
+
+def _plain(event: Event) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in _FILL}
+
+
+def _fill(event: Mapping[str, Any]) -> str:
+    return json.dumps({"signal": event["signal"], **{name: event[name] for name in _FILL}})
+
+
+def _trades(kind: str, quantity: float) -> bool:
+    return kind in FILL_KINDS and quantity > 0.0
+
+
+def _compare(name: str, expected: Sequence[str], found: Sequence[str]) -> Comparison:
+    differences = [
+        f"  {number}: backtest {one or 'nothing'}\n     venue    {other or 'nothing'}"
+        for number, (one, other) in enumerate(zip_longest(expected, found), 1)
+        if one != other
+    ]
+    return Comparison(name, len(expected), len(found), differences)

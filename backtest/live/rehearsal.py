@@ -1,0 +1,179 @@
+"""Rehearsal: a strategy over recorded candles, its calls over real HTTP to the paper venue, on the candles' time."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from backtest.errors import InvalidSettingError
+from backtest.live.intent import intents_of
+from backtest.live.journal import Cursor
+from backtest.model.events import EventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from backtest.live.clock import CandleClock
+    from backtest.live.emitter import Emitter
+    from backtest.live.intent import Intent, Source
+    from backtest.model.candles import Candles
+    from backtest.model.events import Event
+    from backtest.model.market import Market
+    from backtest.runner.session import Decision
+    from backtest.venue.control import PaperControl
+
+    Row = tuple[int, float, float, float, float, float]
+
+__all__ = ["Deciding", "Rehearsal", "row_hash"]
+
+_ENDS = frozenset({EventKind.CLOSED, EventKind.EXPIRED, EventKind.INVALIDATED, EventKind.CANCELED})
+
+
+class Deciding(Protocol):
+    """What decides: a :class:`backtest.runner.session.Session`, whose engine is the shadow book."""
+
+    events: Sequence[Event]
+
+    def close(self, time: int, open_: float, high: float, low: float, close: float, volume: float) -> list[Decision]:
+        """Take one closed candle and return the final calls of its close."""
+
+
+class Rehearsal:
+    """Drives strategy, emitter and the venue's clock through recorded candles.
+
+    At each close: candle to the venue, calls into the journal (T1), calls to the venue until they are acknowledged;
+    then the next candle. Closes without calls go to the venue together with the next one that has some: nothing
+    happens between them, and the venue walks them one by one all the same.
+
+    Parameters
+    ----------
+    deciding
+        Fresh: a restart replays the candles up to the cursor through it, which brings the shadow book back.
+    candles, market
+        What is recorded, and of which market.
+    emitter, clock
+        The emitter runs on this very clock.
+    control
+        Of the paper venue.
+    source
+        Part of every intent's id.
+    pace
+        Called after each close with the number of candles done; it may wait.
+    """
+
+    def __init__(
+        self,
+        deciding: Deciding,
+        candles: Candles,
+        market: Market,
+        *,
+        emitter: Emitter,
+        clock: CandleClock,
+        control: PaperControl,
+        source: Source,
+        pace: Callable[[int], object] | None = None,
+    ) -> None:
+        self._deciding, self._candles, self._market = deciding, candles, market
+        self._emitter, self._clock, self._control, self._source, self._pace = emitter, clock, control, source, pace
+        self._unfed: list[Row] = []
+        self._ended: list[str] = []
+
+    def run(self) -> list[Intent]:
+        """Go through all candles; return what is still planned at the end.
+
+        Raises
+        ------
+        InvalidSettingError
+            Where candles or decisions are not those that the journal saw.
+        """
+        rows = _rows(self._candles)
+        if not rows:
+            raise InvalidSettingError(f"there are no candles of {self._candles.symbol} to rehearse on")
+        self._emitter.recover()
+        key = (self._source.strategy, self._source.symbol, self._source.timeframe)
+        cursor = self._emitter.journal.cursor(*key)
+        start = self._replay(rows, cursor) if cursor else 0
+        left = self._drain() if cursor else []
+        for number, row in enumerate(rows[start:], start + 1):
+            left = self._close(row, rows[0], last=number == len(rows), busy=bool(left))
+            if self._pace is not None:
+                self._pace(number)
+        return left
+
+    def _close(self, row: Row, first: Row, *, last: bool, busy: bool) -> list[Intent]:
+        """Take one candle; return what is still planned."""
+        self._clock.reach(row[0] + self._source.span)
+        decisions = self._decide(row)
+        self._unfed.append(row)
+        if not (decisions or last or busy or self._pace is not None):
+            return []
+        self._feed()
+        calls = [decision.call for decision in decisions]
+        self._emitter.plan(self._source, self._cursor(row, first), calls, self._ended)
+        self._ended = []
+        return self._drain()
+
+    def _replay(self, rows: list[Row], cursor: Cursor) -> int:
+        """Bring the shadow book to the cursor; return how many candles that were."""
+        if cursor.anchor != rows[0][0]:
+            raise InvalidSettingError(
+                f"the journal began with the candle of {_when(cursor.anchor)}, these begin with {_when(rows[0][0])}; "
+                "indicators start from the first candle: give the same ones, or another journal"
+            )
+        span = self._source.span
+        done = [row for row in rows if row[0] + span <= cursor.time]
+        if not done or done[-1][0] + span != cursor.time or row_hash(done[-1]) != cursor.row_hash:
+            raise InvalidSettingError(
+                f"the candle that closed at {_when(cursor.time)} is not the one that the journal saw; give the same "
+                "candles, or another journal"
+            )
+        for row in done:
+            self._check(row[0] + span, self._decide(row))
+        self._unfed = done
+        self._feed()
+        self._clock.reach(cursor.time)
+        return len(done)
+
+    def _decide(self, row: Row) -> list[Decision]:
+        decisions = self._deciding.close(*row)
+        self._ended.extend(event.signal for event in self._deciding.events if event.kind in _ENDS)
+        return decisions
+
+    def _check(self, close: int, decisions: list[Decision]) -> None:
+        for intent in intents_of(self._source, close, [decision.call for decision in decisions]):
+            if not self._emitter.journal.knows(intent):
+                raise InvalidSettingError(
+                    f"replayed, the strategy decides on {intent.kind} of {intent.level}, which the journal does not "
+                    "know; its code changed: use another journal"
+                )
+
+    def _feed(self) -> None:
+        """Post what the venue has not seen; what it has seen it passes over."""
+        market = self._market.to_dict()
+        for start in range(0, len(self._unfed), 5000):
+            self._control.feed(market, self._source.timeframe, self._unfed[start : start + 5000])
+        self._unfed = []
+
+    def _drain(self) -> list[Intent]:
+        return self._emitter.drain(self._clock.now() + self._source.span)
+
+    def _cursor(self, row: Row, first: Row) -> Cursor:
+        source = self._source
+        key = (source.strategy, source.symbol, source.timeframe)
+        return Cursor(*key, first[0], row[0] + source.span, row_hash(row))
+
+
+def row_hash(row: Row) -> str:
+    """Return 16 hex digits that change with any value of a candle."""
+    return hashlib.sha256(repr(tuple(row)).encode()).hexdigest()[:16]
+
+
+def _rows(candles: Candles) -> list[Row]:
+    columns = (candles.time, candles.open, candles.high, candles.low, candles.close, candles.volume)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _when(moment: int) -> str:
+    return f"{np.datetime64(moment, 'ms')}Z"
