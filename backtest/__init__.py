@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from backtest.model.market import Market
     from backtest.model.profile import FrequencyLimit, SubscriberProfile, TrailingTakeProfit
     from backtest.model.signal import LiveSignal
+    from backtest.runner.call_log import read_call_log
+    from backtest.runner.log_replay import replay_calls
     from backtest.runner.result import Result
     from backtest.runner.run import run
     from backtest.runner.session import Decision, Session
@@ -62,6 +64,8 @@ _HOMES = {
     "backtest.model.market": ("Market",),
     "backtest.model.profile": ("FrequencyLimit", "SubscriberProfile", "TrailingTakeProfit"),
     "backtest.model.signal": ("LiveSignal",),
+    "backtest.runner.call_log": ("read_call_log",),
+    "backtest.runner.log_replay": ("replay_calls",),
     "backtest.runner.result": ("Result",),
     "backtest.runner.run": ("run",),
     "backtest.runner.session": ("Decision", "Session"),
@@ -110,6 +114,8 @@ __all__ = [
     "VenueError",
     "VenueUnavailableError",
     "indicators",
+    "read_call_log",
+    "replay_calls",
     "run",
 ]
 

@@ -18,6 +18,7 @@ from backtest.model.calls import CreateSignal
 from backtest.model.events import SignalRef
 from backtest.runner.frames import equity_frame, events_frame, fills_frame, trades_frame
 from backtest.runner.session import Decision
+from backtest.strategy import Strategy
 from backtest.wire import call_from_body, endpoint_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from backtest.engine.simulator import SimulatedVenue
     from backtest.report.tables import ResultTables
     from backtest.runner.execute import Prepared
+    from backtest.runner.log_replay import CallLog
     from backtest.runner.result import Result
 
 __all__ = ["FORMAT", "calls_of", "load_tables", "save_tables", "sent", "tables_of", "write_figure"]
@@ -147,17 +149,10 @@ def _candles_frame(part: Prepared) -> pd.DataFrame:
 
 
 def _manifest(result: Result, prepared: Sequence[Prepared], venue: SimulatedVenue) -> dict[str, Any]:
-    strategy = result.strategy
     feeds = [part.feed for part in prepared]
     return {
         "format": FORMAT,
-        "strategy": {
-            "name": type(strategy).__name__,
-            "identity": strategy.identity,
-            "source_hash": strategy.source_hash,
-            "parameters": strategy.parameters,
-            "doc": (type(strategy).__doc__ or "").strip().splitlines()[0] if type(strategy).__doc__ else "",
-        },
+        "strategy": _record(result.strategy),
         "profile": result.profile.to_dict(),
         "assumptions": [assumption._asdict() for assumption in result.assumptions.listed()],
         "market": {feed.candles.symbol: feed.market.to_dict() for feed in feeds},
@@ -167,6 +162,20 @@ def _manifest(result: Result, prepared: Sequence[Prepared], venue: SimulatedVenu
         "total_return": result.total_return,
         "ambiguous": result.ambiguous,
         "warnings": _warnings(result, prepared, venue),
+    }
+
+
+def _record(strategy: Strategy | CallLog) -> dict[str, Any]:
+    """Return what is kept of the strategy, or of the call log in its place."""
+    if not isinstance(strategy, Strategy):
+        return strategy.record
+    doc = (type(strategy).__doc__ or "").strip()
+    return {
+        "name": type(strategy).__name__,
+        "identity": strategy.identity,
+        "source_hash": strategy.source_hash,
+        "parameters": strategy.parameters,
+        "doc": doc.splitlines()[0] if doc else "",
     }
 
 
@@ -215,6 +224,8 @@ def _warnings(result: Result, prepared: Sequence[Prepared], venue: SimulatedVenu
     refused = int(np.sum(venue.outcomes()["status"] == 7))  # noqa: PLR2004
     if refused:
         found.append(f"{refused} creates were refused by the market or the account; see the events of kind refused.")
+    if not isinstance(result.strategy, Strategy):
+        found.extend(result.strategy.warnings([part.feed for part in prepared]))
     found.extend(_lint(result))
     return found
 

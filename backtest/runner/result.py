@@ -13,7 +13,7 @@ from backtest.runner.frames import equity_frame, events_frame, events_of, fills_
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from backtest.model.profile import SubscriberProfile
     from backtest.report.metrics import Statistics
     from backtest.report.tables import ResultTables
+    from backtest.runner.log_replay import CallLog
     from backtest.runner.session import Decision
     from backtest.strategy import Strategy
 
@@ -37,9 +38,18 @@ class Result:
     and :meth:`save` show every return beside its three-mode interval (L2.3) and run the other two modes when first asked.
     """
 
-    def __init__(self, strategy: Strategy, prepared: Sequence[Prepared], profile: SubscriberProfile, assumptions: VenueAssumptions, execution: Execution) -> None:
+    def __init__(
+        self,
+        strategy: Strategy | CallLog,
+        prepared: Sequence[Prepared],
+        profile: SubscriberProfile,
+        assumptions: VenueAssumptions,
+        execution: Execution,
+        walk: Callable[..., Execution] = execute,
+    ) -> None:
+        """Keep one finished mode; ``walk(strategy, prepared, profile, assumptions)`` makes the other two."""
         self.strategy, self.profile, self.assumptions = strategy, profile, assumptions
-        self._prepared, self._execution = prepared, execution
+        self._prepared, self._execution, self._walk = prepared, execution, walk
         self._loaded: ResultTables | None = None
 
     @classmethod
@@ -111,7 +121,7 @@ class Result:
         for mode in MODES:
             run = self._execution
             if mode != self.profile.intrabar:
-                run = execute(self.strategy, self._prepared, self.profile.model_copy(update={"intrabar": mode}), self.assumptions)
+                run = self._walk(self.strategy, self._prepared, self.profile.model_copy(update={"intrabar": mode}), self.assumptions)
             found[mode] = float(run.venue.equity[-1]) / self.profile.balance - 1.0
         return found
 

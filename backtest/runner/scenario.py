@@ -25,13 +25,14 @@ from backtest.model.profile import SubscriberProfile
 from backtest.wire import call_from_body
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from backtest.model.events import Event
 
-__all__ = ["LoggedCall", "Scenario", "replay", "replay_directory", "replay_file"]
+__all__ = ["LoggedCall", "Scenario", "check_refs", "logged_call", "replay", "replay_directory", "replay_file", "walk_log"]
 
 _KEYS = ("market", "markets", "profile", "candles", "detail", "funding", "assumptions", "calls")
 _CALLS = ("create_v1", "create_v2", "takeprofit", "trailingstop", "rebuy", "dca", "updateprice", "cancel")
@@ -73,20 +74,25 @@ class Scenario:
         assumptions = VenueAssumptions.from_dict(_object(values.get("assumptions") or {}, "assumptions"))
         feeds = tuple(_feeds(values))
         calls = tuple(_calls(values.get("calls") or []))
-        _check_refs(calls)
+        check_refs(calls)
         return cls(feeds, profile, assumptions, calls)
 
     def run(self, mode: str | None = None) -> SimulatedVenue:
         """Replay the log to the end of the candles, in the profile's mode or another one."""
         profile = self.profile if mode in (None, self.profile.intrabar) else self.profile.model_copy(update={"intrabar": mode})
-        venue = SimulatedVenue(self.feeds, profile, self.assumptions)
-        for logged in self.calls:
-            if isinstance(logged.call, CreateSignal):
-                venue.announce(logged.call)
-        for logged in sorted(self.calls, key=lambda logged: logged.at):
-            venue.send(logged.call, logged.at)
-        venue.advance()
-        return venue
+        return walk_log(self.feeds, self.calls, profile, self.assumptions)
+
+
+def walk_log(feeds: Sequence[Feed], calls: Sequence[LoggedCall], profile: SubscriberProfile, assumptions: VenueAssumptions) -> SimulatedVenue:
+    """Send a call log in order of time and walk the candles to their end."""
+    venue = SimulatedVenue(feeds, profile, assumptions)
+    for logged in calls:
+        if isinstance(logged.call, CreateSignal):
+            venue.announce(logged.call)
+    for logged in sorted(calls, key=lambda logged: logged.at):
+        venue.send(logged.call, logged.at)
+    venue.advance()
+    return venue
 
 
 def replay(scenario: Scenario) -> dict[str, Any]:
@@ -231,21 +237,28 @@ def _funding(values: Any) -> NDArray[np.float64]:
 def _calls(values: Any) -> list[LoggedCall]:
     if not isinstance(values, list):
         raise InvalidSettingError(f"calls is a list, was {type(values).__name__}")
-    return [_call(number, entry) for number, entry in enumerate(values, 1)]
+    return [logged_call(f"call {number}", entry) for number, entry in enumerate(values, 1)]
 
 
-def _call(number: int, entry: Any) -> LoggedCall:
+def logged_call(where: str, entry: Any) -> LoggedCall:
+    """Return one call of a log from its parsed JSON; ``where`` (``"call 3"``) begins every refusal.
+
+    Raises
+    ------
+    InvalidSignalError
+        In one sentence that names the place, the call and the field.
+    """
     if not isinstance(entry, dict):
-        raise InvalidSignalError(f"call {number} is a JSON object, was {entry!r}")
+        raise InvalidSignalError(f"{where} is a JSON object, was {entry!r}")
     for key in entry:
         if key not in _CALL_KEYS:
-            raise InvalidSignalError(f"call {number}: unknown field {key!r}; it knows {', '.join(_CALL_KEYS)}.{did_you_mean(key, _CALL_KEYS)}", key)
+            raise InvalidSignalError(f"{where}: unknown field {key!r}; it knows {', '.join(_CALL_KEYS)}.{did_you_mean(key, _CALL_KEYS)}", key)
     for key, kind, what in (("at", int, "UTC milliseconds"), ("ref", str, "a text"), ("call", str, "a text"), ("body", dict, "a JSON object")):
         if not isinstance(entry.get(key), kind) or isinstance(entry.get(key), bool):
             problem = f"was {entry[key]!r}" if key in entry else "is missing"
-            raise InvalidSignalError(f"call {number}: {key} is {what}, {problem}", key)
+            raise InvalidSignalError(f"{where}: {key} is {what}, {problem}", key)
     kind = entry["call"]
-    label = f"call {number} ({kind} {entry['ref']})"
+    label = f"{where} ({kind} {entry['ref']})"
     if kind not in _CALLS:
         raise InvalidSignalError(f"{label}: call is one of {', '.join(_CALLS)}.{did_you_mean(kind, _CALLS)}", "call")
     allowed = entry.get("allow_marketable", False)
@@ -262,21 +275,25 @@ def _call(number: int, entry: Any) -> LoggedCall:
     return LoggedCall(entry["at"], call)
 
 
-def _check_refs(calls: tuple[LoggedCall, ...]) -> None:
-    """Refuse a ref that is created twice or never, and a trailing limit that is better than its trigger."""
+def check_refs(calls: Sequence[LoggedCall], where: Sequence[str] = ()) -> None:
+    """Refuse a ref that is created twice or never, and a trailing limit that is better than its trigger.
+
+    ``where`` has the place of each call for the refusal; without it they are counted, ``"call 3"``.
+    """
+    where = where or [f"call {number}" for number in range(1, len(calls) + 1)]
     creates: dict[str, CreateSignal] = {}
-    for number, logged in enumerate(calls, 1):
+    for place, logged in zip(where, calls, strict=True):
         call = logged.call
         if isinstance(call, CreateSignal):
             if call.ref in creates:
-                raise InvalidSignalError(f"call {number} (create {call.ref}): ref {call.ref!r} is created twice", "ref")
+                raise InvalidSignalError(f"{place} (create {call.ref}): ref {call.ref!r} is created twice", "ref")
             creates[call.ref] = call
-    for number, logged in enumerate(calls, 1):
+    for place, logged in zip(where, calls, strict=True):
         call = logged.call
         if isinstance(call, CreateSignal):
             continue
         create = creates.get(call.signal)
-        label = f"call {number} ({type(call).__name__.lower()} {call.signal})"
+        label = f"{place} ({type(call).__name__.lower()} {call.signal})"
         if create is None:
             raise InvalidSignalError(f"{label}: ref {call.signal!r} is never created", "ref")
         try:

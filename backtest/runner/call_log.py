@@ -1,0 +1,130 @@
+"""Call log: what a provider really sent, read from a table."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from backtest.errors import InvalidSettingError, InvalidSignalError, did_you_mean
+from backtest.model.candles import instant
+from backtest.runner.scenario import LoggedCall, check_refs, logged_call
+from backtest.wire import ENDPOINTS
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+__all__ = ["read_call_log"]
+
+_NEEDED = ("at", "ref", "call")
+_TRUTH = {"true": True, "false": False}
+
+
+def read_call_log(path: str | os.PathLike[str]) -> tuple[LoggedCall, ...]:
+    """Read a call log from a CSV file: one call a line, in the order in which they were sent.
+
+    The columns are ``at`` (UTC ms or ISO text, UTC where it names no zone), ``ref`` (the log's name of the signal),
+    ``call`` (``create_v1, create_v2, takeprofit, trailingstop, rebuy, dca, updateprice, cancel``), and any of the API's
+    body fields by their own names, besides ``allow_marketable`` (``true`` or ``false``). An empty cell leaves its field
+    out. Prices stay decimal text as on the wire; everything else that the API knows as a number is read as one.
+
+    Raises
+    ------
+    InvalidSignalError
+        In one sentence that names file, line, call and field; also for a ref that is created twice or never.
+    InvalidSettingError
+        Where the file cannot be read.
+    """
+    file = Path(path)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            placed = [
+                (f"{file.name} line {line}", row) for line, row in _rows(csv.reader(stream, strict=True), file.name)
+            ]
+    except FileNotFoundError:
+        raise InvalidSettingError(f"there is no call log {file}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidSettingError(f"the call log {file} cannot be read: {error}") from None
+    calls = tuple(logged_call(where, _entry(where, row)) for where, row in placed)
+    check_refs(calls, [where for where, _ in placed])
+    return calls
+
+
+def _rows(reader: Any, name: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number and filled cells of each row."""
+    columns: list[str] = []
+    for cells in reader:
+        filled = [cell.strip() for cell in cells]
+        if not any(filled):
+            continue
+        if not columns:
+            columns = filled
+            _check_columns(columns, f"{name} line {reader.line_num}")
+            continue
+        if len(filled) > len(columns):
+            raise InvalidSignalError(
+                f"{name} line {reader.line_num}: {len(filled)} cells stand under {len(columns)} columns"
+            )
+        yield reader.line_num, {column: cell for column, cell in zip(columns, filled, strict=False) if cell}
+    if not columns:
+        raise InvalidSignalError(f"{name} is empty; a call log begins with a line of columns: at, ref, call, ...")
+
+
+def _check_columns(columns: list[str], where: str) -> None:
+    known = [*_NEEDED, *_FIELDS, "allow_marketable"]
+    for column in columns:
+        if column not in known:
+            raise InvalidSignalError(
+                f"{where}: {column!r} is no column of a call log.{did_you_mean(column, known)}", column
+            )
+        if columns.count(column) > 1:
+            raise InvalidSignalError(f"{where}: column {column} stands twice", column)
+    for column in _NEEDED:
+        if column not in columns:
+            raise InvalidSignalError(
+                f"{where}: column {column} is missing; a call log needs {', '.join(_NEEDED)}", column
+            )
+
+
+def _entry(where: str, row: dict[str, str]) -> dict[str, Any]:
+    """Return a row as the JSON entry of a scenario file."""
+    entry: dict[str, Any] = {key: row.pop(key) for key in ("ref", "call") if key in row}
+    if "at" in row:
+        entry["at"] = _instant(where, row.pop("at"))
+    if "allow_marketable" in row:
+        text = row.pop("allow_marketable")
+        entry["allow_marketable"] = _TRUTH.get(text.lower(), text)
+    return {**entry, "body": {name: _number(text) if _FIELDS[name] else text for name, text in row.items()}}
+
+
+def _instant(where: str, text: str) -> int:
+    if re.fullmatch(r"\d+", text):
+        return int(text)
+    try:
+        return instant(text)
+    except InvalidSettingError as error:
+        raise InvalidSignalError(f"{where}: at is UTC milliseconds or ISO text; {error}", "at") from None
+
+
+def _number(text: str) -> Any:
+    """Return a JSON number; text that is none stays text, so that the wire names the field."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else text
+
+
+def _is_number(annotation: Any) -> bool:
+    return annotation in (int, float) or any(_is_number(part) for part in get_args(annotation))
+
+
+_FIELDS = {
+    name: _is_number(info.annotation)
+    for endpoint in ENDPOINTS.values()
+    for name, info in endpoint.body.model_fields.items()
+}
+"""The API's body fields, and whether each is a JSON number."""
