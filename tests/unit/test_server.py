@@ -88,7 +88,7 @@ def control(url: str) -> Iterator[PaperControl]:
 @pytest.fixture
 def kinds(control: PaperControl) -> Callable[[], list[str]]:
     """Return what takes effect in this test."""
-    before = len(control.effects())
+    before = max((effect["seq"] for effect in control.received()), default=0)
     return lambda: [effect["kind"] for effect in control.effects(before)]
 
 
