@@ -207,7 +207,7 @@ def after_flat(a, S, O, b, E, i):
         end_signal(a, O, b, E, S, i, CLOSED, L12_2)
         return
     s.status = WAITING
-    for k in range(TARGETS):
+    for k in range(s.last_target):
         s.plan[k] = 0.0
 
 
@@ -220,7 +220,7 @@ def share_of(s, c, k):
     if c.n_shares < 0:
         return 1.0
     last, total = -1, 0.0
-    for j in range(TARGETS):
+    for j in range(s.last_target):
         if s.state[j] != T_ABSENT:
             last = j
             total += c.shares[j]
@@ -231,7 +231,7 @@ def share_of(s, c, k):
 def spread(s, c, quantity):
     """Add a bought quantity to the remaining targets, by their shares (L6.1)."""
     total, last = 0.0, -1
-    for k in range(TARGETS):
+    for k in range(s.last_target):
         if s.state[k] == T_LIVE:
             total += share_of(s, c, k)
             last = k
@@ -240,7 +240,7 @@ def spread(s, c, quantity):
     if total <= 0.0:
         s.plan[last] += quantity
         return
-    for k in range(TARGETS):
+    for k in range(s.last_target):
         if s.state[k] == T_LIVE:
             s.plan[k] += quantity * share_of(s, c, k) / total
 
@@ -327,7 +327,8 @@ def buy(a, S, O, b, m, c, E, i, quantity, price, maker, allocation, kind, rule):
     if not first:
         return
     s.status = OPEN
-    for k in range(TARGETS):
+    b.fresh = 1
+    for k in range(s.last_target):
         s.fresh[k] = 1
     for k in range(b.n_orders):
         if O[k].slot == i and O[k].kind == O_TP_LIMIT:
@@ -430,7 +431,7 @@ def act_stop(a, S, O, b, m, c, E, T, i, base):
         if s.side * base < s.side * s.stop_limit:
             s.resting_trail = 1 if kind == E_TRAILING else 0
             s.protection = RESTING
-            s.trigger_now, s.fresh_stop = 0, 1
+            s.trigger_now, s.fresh_stop, b.fresh = 0, 1, 1
             note(a, b, E, s, E_UNFILLED, L3_5, R_NONE)
             return
         if s.side * slipped < s.side * s.stop_limit:
@@ -472,7 +473,7 @@ def act_target(a, S, O, b, m, c, E, T, i, k, price, maker):
     """A target is met: sell its part (L6), then cancel entries (L4.6), move the stop (L6.5) or end (L12.2)."""
     s = S[i]
     remaining = 0
-    for j in range(TARGETS):
+    for j in range(s.last_target):
         if s.state[j] == T_LIVE:
             remaining += 1
     chosen = c.exit_target == k + 1
@@ -665,7 +666,7 @@ def nearest(a, S, O, b, m, c, p, e, gap, cross):
                 d = reach(x, end, side * level, NO, gap)
                 if d >= 0.0 and (d < best or (d == best and (rank > 2 or (rank == 2 and who == i)))):
                     what, who, at, best, rank, turn = W_EXIT_PERCENT, i, level, d, 2, -1
-            for k in range(TARGETS):
+            for k in range(s.last_target):
                 if s.state[k] != T_LIVE or (gap and (s.fresh[k] or s.market[k])):
                     continue
                 d = 0.0 if s.market[k] else reach(x, end, side * s.target[k], NO, gap)
@@ -702,10 +703,13 @@ def nearest(a, S, O, b, m, c, p, e, gap, cross):
 @rule
 def settle(S, O, b):
     """What arrived at this instant rests from here on (L3.2)."""
+    if not b.fresh:
+        return
+    b.fresh = 0
     for i in range(b.n_signals):
         s = S[i]
         s.fresh_stop = 0
-        for k in range(TARGETS):
+        for k in range(s.last_target):
             s.fresh[k] = 0
             s.market[k] = 0
     for k in range(b.n_orders):
@@ -921,7 +925,7 @@ def measure(S, O, b, m, c, cross):
         elif s.protection == RESTING and holds:
             over = min(over, side * s.stop_limit)
         if holds or (s.bought == 0 and s.missed == 0):
-            for k in range(TARGETS):
+            for k in range(s.last_target):
                 if s.state[k] == T_LIVE and (holds or k == 0):
                     over = min(over, side * s.target[k])
         if side > 0:
@@ -1000,6 +1004,7 @@ def add_order(a, O, b, i, kind, price, low, high, quantity, notional, allocation
     a.reserved += allocation
     a.allocated += allocation
     b.seq += 1
+    b.fresh = 1
     b.n_orders += 1
     return o
 
@@ -1056,10 +1061,13 @@ def new_signal(s, call, m, now, allocation, leverage):
     s.distance = s.ratio = s.best = s.offset = s.reported = 0.0
     s.resting_trail, s.waiting_trail, s.waiting_limit = 0, np.nan, np.nan
     s.quantity, s.average, s.margin, s.held, s.bought = 0.0, np.nan, 0.0, 0.0, 0
+    s.last_target = 0
     for k in range(TARGETS):
         s.target[k] = call.targets[k]
         s.state[k] = T_ABSENT if math.isnan(call.targets[k]) else T_LIVE
         s.plan[k], s.fresh[k], s.market[k] = 0.0, 0, 0
+        if s.state[k] == T_LIVE:
+            s.last_target = k + 1
     s.reached_first, s.missed, s.sale, s.sale_rule = 0, 0, 0, 0
     s.realised = s.fees = s.funding = 0.0
     s.t_time, s.t_hits, s.t_ambiguous = 0, 0, 0
@@ -1149,7 +1157,7 @@ def act_create(acct, S2, O2, B, q, m, c, E, call, accepted, out):
     a.n_accepted += 1
     if not math.isnan(call.stop):
         place_stop(s, m, c, call.stop)
-        s.fresh_stop = 1
+        s.fresh_stop, b.fresh = 1, 1
     create_orders(a, O, b, m, i, call, allocation, reserve, notional)
     note(a, b, E, s, E_CREATED, L5_4, R_NONE)
 
@@ -1187,7 +1195,7 @@ def act_trailing_call(a, b, E, s, call):
         s.waiting_trail, s.waiting_limit = call.trail, call.trail_limit
         return
     arm_trailing(a, b, E, s, call.trail, call.trail_limit, b.last, L8_1)
-    s.fresh_stop = 1
+    s.fresh_stop, b.fresh = 1, 1
     s.trigger_now = 1 if s.side * call.trail >= s.side * b.last else 0
 
 
@@ -1228,7 +1236,7 @@ def update_entries(O, b, m, s, i, call):
             price = call.low if o.place == 0 else call.high
             if math.isnan(price):
                 continue
-            o.price, o.fresh = price, 1
+            o.price, o.fresh, b.fresh = price, 1, 1
             o.quantity = step_down(m, o.notional / price)
             if o.place == 0:
                 s.low, moved_low = price, True
@@ -1241,6 +1249,7 @@ def update_entries(O, b, m, s, i, call):
 def update_targets(s, b, c, call):
     """Move or add the targets not yet reached (L11.1); return whether one was left alone."""
     left_alone = added = False
+    b.fresh = 1
     for k in range(TARGETS):
         price = call.targets[k]
         if math.isnan(price):
@@ -1250,6 +1259,7 @@ def update_targets(s, b, c, call):
             continue
         if s.state[k] == T_ABSENT:
             added = True
+            s.last_target = max(s.last_target, k + 1)
         s.state[k], s.target[k], s.fresh[k] = T_LIVE, price, 1
         if k == 0:
             s.missed = 0
@@ -1280,7 +1290,7 @@ def act_update(a, b, O, m, c, E, s, i, call):
         return
     active = s.quantity > 0.0 and s.protection != NO_STOP
     place_stop(s, m, c, call.stop)
-    s.fresh_stop = 1
+    s.fresh_stop, b.fresh = 1, 1
     if active:
         emit(a, b, E, s, E_STOP_MOVED, call.stop, 0.0, 0.0, ZERO, L11_1, R_NONE, ZERO, ZERO)
 
@@ -1521,6 +1531,27 @@ def touches(S, b, m, c, h, l):
 
 
 @rule
+def one_way_out(s, b, c, h, l):
+    """Whether both journeys must make the same fills, so that one walk is enough.
+
+    The only signal has no order but its stop and one target, and the candle reaches just one of the two: it ends there
+    whichever way the price went first.
+    """
+    if b.n_signals != 1 or b.n_orders != 0 or b.ratcheting or b.slow or c.stop_on_close or s.quantity <= 0.0:
+        return False
+    falls, rises = l <= b.low, h >= b.high
+    if falls == rises:
+        return False
+    if falls == (s.side > 0):
+        return True
+    live = 0
+    for k in range(s.last_target):
+        if s.state[k] == T_LIVE:
+            live += 1
+    return live == 1
+
+
+@rule
 def quiet_candle(a, S, O, b, m, c, E, h, l, close, coarse_end):
     """Pass a candle on which nothing is met: only ratchets, at its end (L8.4)."""
     if b.ratcheting:
@@ -1539,12 +1570,12 @@ def quiet_candle(a, S, O, b, m, c, E, h, l, close, coarse_end):
 
 
 @rule
-def arrive(acct, S2, O2, B, q, m, c, E, calls, accepted, out, now):
+def arrive(acct, S2, O2, B, q, m, c, E, calls, queue, accepted, out, now):
     """Let the calls that have arrived act, in order (L1.2, L1.3)."""
     b = B[q]
     while b.call >= 0 and calls[b.call].arrival <= now:
         k = b.call
-        b.call = calls[k].next
+        b.call = queue[k, 0]
         if b.call < 0:
             b.last_call = -1
         if calls[k].kind == C_CREATE:
@@ -1591,7 +1622,7 @@ def has_cross(S, b):
 
 
 @rule
-def candle(acct, S2, O2, B, M, q, books, c, E, E2, T, T2, calls, accepted, out, times, rates, now, end, coarse_end, o, h, l, close):
+def candle(acct, S2, O2, B, M, q, books, c, E, E2, T, T2, calls, queue, accepted, out, times, rates, now, end, coarse_end, o, h, l, close):
     """Walk one candle of one market: expiries, calls, gap, open, legs, close (L1.3, L2.1)."""
     a, b, m, S, O = acct[0], B[q], M[q], S2[q], O2[q]
     b.time = now
@@ -1602,7 +1633,7 @@ def candle(acct, S2, O2, B, M, q, books, c, E, E2, T, T2, calls, accepted, out, 
     pay_funding(a, S, b, now, times, rates)
     if b.next_expiry <= now:
         expire(a, S, O, b, E, now + 1)
-    arrive(acct, S2, O2, B, q, m, c, E, calls, accepted, out, now)
+    arrive(acct, S2, O2, B, q, m, c, E, calls, queue, accepted, out, now)
     if b.n_signals == 0:
         b.last = close
         return
@@ -1619,7 +1650,9 @@ def candle(acct, S2, O2, B, M, q, books, c, E, E2, T, T2, calls, accepted, out, 
     compact(a, S, O, b, out)
     measure(S, O, b, m, c, cross)
     expiring = b.next_expiry < end
-    if b.n_signals > 0 and (cross or touches(S, b, m, c, h, l)):
+    if b.n_signals > 0 and not cross and not expiring and one_way_out(S[0], b, c, h, l):
+        walk_legs(a, S, O, b, m, c, E, T, o, h, l, close, NO, YES, NO, end, NO)
+    elif b.n_signals > 0 and (cross or touches(S, b, m, c, h, l)):
         winner = fork(acct, S2, O2, B, q, books, m, c, E2, T2, o, h, l, close, end, cross, expiring)
         keep(acct, S2, O2, B, q, books, winner, E, E2, T, T2)
     else:
@@ -1640,12 +1673,12 @@ def candle(acct, S2, O2, B, M, q, books, c, E, E2, T, T2, calls, accepted, out, 
 
 
 @njit(cache=True, error_model="numpy")
-def push(calls, B, k):
-    """Append call ``k`` to the queue of its market."""
+def push(calls, queue, B, k):
+    """Append call ``k`` to the queue of its market; ``queue``: (n, 2) int64, the next call and whether it was made."""
     b = B[calls[k].market]
-    calls[k].next = -1
+    queue[k, 0] = -1
     if b.last_call >= 0:
-        calls[b.last_call].next = k
+        queue[b.last_call, 0] = k
     else:
         b.call = k
     b.last_call = k
@@ -1654,23 +1687,31 @@ def push(calls, B, k):
 
 
 @njit(cache=True, error_model="numpy")
-def examine(calls, B, q, ends, until):
+def examine(calls, queue, B, q, ends, until):
     """Decide on the conditional creates of a table up to an instant: made only where nothing of the market lives.
 
-    ``calls[k].limit`` becomes 1 for a create that was made. This is ``while_open="skip"``; it happens after the calls of
+    ``queue[k, 1]`` becomes 1 for a create that was made. This is ``while_open="skip"``; it happens after the calls of
     ``on_event`` and before the next candle opens.
     """
     b = B[q]
     while b.candidate < ends[q] and calls[b.candidate].at <= until:
         if b.n_signals == 0 and b.pending == 0:
-            calls[b.candidate].limit = 1
-            push(calls, B, b.candidate)
+            queue[b.candidate, 1] = 1
+            push(calls, queue, B, b.candidate)
         b.candidate += 1
 
 
 @rule
-def first_at_or_after(time, low, high, instant):
-    """Return the first row in ``[low, high)`` that opens at or after an instant, or ``high``."""
+def first_at_or_after(time, low, high, instant, span):
+    """Return the first row in ``[low, high)`` that opens at or after an instant, or ``high``.
+
+    Without gaps the row is known; gaps can only bring it nearer.
+    """
+    guess = low + max(0, (instant - time[low] + span - 1) // span) if low < high else high
+    if guess < high:
+        if guess == low or time[guess - 1] < instant:
+            return guess
+        high = guess
     while low < high:
         middle = (low + high) // 2
         if time[middle] < instant:
@@ -1681,22 +1722,29 @@ def first_at_or_after(time, low, high, instant):
 
 
 @rule
-def fits(acct, B, q, S2, O2, E, E2, T, T2, calls, now):
+def fits(acct, B, q, S2, O2, E, E2, T, T2, calls, queue, now):
     """Whether every buffer has room for one more candle with all its consequences."""
     a, b = acct[0], B[q]
     due, k = 0, b.call
     while k >= 0 and calls[k].arrival <= now:
         due += 1
-        k = calls[k].next
+        k = queue[k, 0]
     signals, orders = b.n_signals + due + 1, b.n_orders + 3 * due + 3
     events = 24 * signals + 6 * orders + 3 * a.living + 64
     trades = 4 * signals + 2 * orders + a.living + 16
-    room = signals < S2.shape[1] and orders < O2.shape[1]
-    return room and a.n_events + events < len(E) and events < E2.shape[1] and a.n_trades + trades < len(T) and trades < T2.shape[1]
+    a.lacks = (
+        (0 if signals < S2.shape[1] else 1)
+        + (0 if orders < O2.shape[1] else 2)
+        + (0 if a.n_events + events < len(E) else 4)
+        + (0 if events < E2.shape[1] else 8)
+        + (0 if a.n_trades + trades < len(T) else 16)
+        + (0 if trades < T2.shape[1] else 32)
+    )
+    return a.lacks == 0
 
 
 @njit(cache=True, error_model="numpy")
-def advance_one(acct, S2, O2, B, M, c, E, E2, T, T2, calls, ends, accepted, out, time, o, h, l, close, times, rates, equity, until, peek):
+def advance_one(acct, S2, O2, B, M, c, E, E2, T, T2, calls, queue, ends, accepted, out, time, o, h, l, close, times, rates, equity, until, peek):
     """Walk one market without detail candles up to row ``until``; write one equity point a candle.
 
     Returns at a close with new events if the run wants them, when a buffer must grow, or at ``until``. With ``peek`` no
@@ -1708,13 +1756,13 @@ def advance_one(acct, S2, O2, B, M, c, E, E2, T, T2, calls, ends, accepted, out,
         i = b.row
         now = time[i]
         before = a.n_events
-        examine(calls, B, 0, ends, now)
+        examine(calls, queue, B, 0, ends, now)
         stop = until
         if b.call >= 0:
-            stop = first_at_or_after(time, i, stop, calls[b.call].arrival)
+            stop = first_at_or_after(time, i, stop, calls[b.call].arrival, span)
         if b.n_signals == 0:
             if b.candidate < ends[0]:
-                stop = first_at_or_after(time, i, stop, calls[b.candidate].at)
+                stop = first_at_or_after(time, i, stop, calls[b.candidate].at, span)
             if stop > i:
                 value = a.cash + a.margin
                 for k in range(i, stop):
@@ -1723,9 +1771,9 @@ def advance_one(acct, S2, O2, B, M, c, E, E2, T, T2, calls, ends, accepted, out,
                 continue
         else:
             if b.funding < len(times):
-                stop = first_at_or_after(time, i, stop, times[b.funding])
+                stop = first_at_or_after(time, i, stop, times[b.funding], span)
             if b.next_expiry < NEVER:
-                stop = first_at_or_after(time, i, stop, b.next_expiry - span + 1)
+                stop = first_at_or_after(time, i, stop, b.next_expiry - span + 1, span)
             if stop > i and not b.slow:
                 reached = scan(acct, S2[0], O2[0], b, m, c, E, time, o, h, l, close, equity, i, stop)
                 if reached > i:
@@ -1735,9 +1783,9 @@ def advance_one(acct, S2, O2, B, M, c, E, E2, T, T2, calls, ends, accepted, out,
                     continue
         if peek:
             return DONE
-        if not fits(acct, B, 0, S2, O2, E, E2, T, T2, calls, now):
+        if not fits(acct, B, 0, S2, O2, E, E2, T, T2, calls, queue, now):
             return GROW
-        candle(acct, S2, O2, B, M, 0, 1, c, E, E2, T, T2, calls, accepted, out, times, rates, now, now + span, YES, o[i], h[i], l[i], close[i])
+        candle(acct, S2, O2, B, M, 0, 1, c, E, E2, T, T2, calls, queue, accepted, out, times, rates, now, now + span, YES, o[i], h[i], l[i], close[i])
         equity[i] = a.cash + a.margin + (b.units * b.last - b.cost)
         b.row = i + 1
         if c.want_events and a.n_events > before:
@@ -1770,7 +1818,7 @@ def scan(acct, S, O, b, m, c, E, time, o, h, l, close, equity, i, stop):
 
 @njit(cache=True, error_model="numpy")
 def advance_many(
-    acct, S2, O2, B, M, c, E, E2, T, T2, calls, ends, accepted, out, time, o, h, l, close, kind, first, books,
+    acct, S2, O2, B, M, c, E, E2, T, T2, calls, queue, ends, accepted, out, time, o, h, l, close, kind, first, books,
     times, rates, funding_first, order_market, order_row, equity_time, equity, cursor, stop_time,
 ):  # fmt: skip
     """Walk several markets, or one with detail candles, in time order (L14.1); write one equity point a close.
@@ -1798,18 +1846,18 @@ def advance_many(
         q = order_market[cursor[0]]
         b, m = B[q], M[q]
         i = first[q] + order_row[cursor[0]]
-        examine(calls, B, q, ends, upcoming)
+        examine(calls, queue, B, q, ends, upcoming)
         if b.n_signals == 0 and (b.call < 0 or calls[b.call].arrival > upcoming):
             b.started, b.last = 1, close[i]
         elif quiet_row(a, b, m, S2[q], c, calls, times[funding_first[q] : funding_first[q + 1]], upcoming, kind[i], h[i], l[i]) and a.n_events + b.ratcheting + 8 < len(E):
             b.time = upcoming
             quiet_candle(a, S2[q], O2[q], b, m, c, E, h[i], l[i], close[i], kind[i] != 1)
         else:
-            if not fits(acct, B, q, S2, O2, E, E2, T, T2, calls, upcoming):
+            if not fits(acct, B, q, S2, O2, E, E2, T, T2, calls, queue, upcoming):
                 return GROW
             end = upcoming + (m.span if kind[i] == 0 else m.fine_span)
             candle(
-                acct, S2, O2, B, M, q, books, c, E, E2, T, T2, calls, accepted, out, times[funding_first[q] : funding_first[q + 1]],
+                acct, S2, O2, B, M, q, books, c, E, E2, T, T2, calls, queue, accepted, out, times[funding_first[q] : funding_first[q + 1]],
                 rates[funding_first[q] : funding_first[q + 1]], upcoming, end, kind[i] != 1, o[i], h[i], l[i], close[i],
             )  # fmt: skip
         b.row = order_row[cursor[0]] + 1

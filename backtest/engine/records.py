@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["ACCOUNT", "BOOK", "CALL", "CONFIG", "EVENT", "MARKET", "ORDER", "OUTCOME", "SCRATCH", "SIGNAL", "TRADE", "TARGETS"]
+__all__ = ["ACCOUNT", "BOOK", "CALL", "CONFIG", "EVENT", "LACKS", "MARKET", "ORDER", "OUTCOME", "SCRATCH", "SIGNAL", "TRADE", "TARGETS"]
 
 TARGETS = 6
+LACKS = (1, 2, 4, 8, 16, 32)
+"""Bits of ``ACCOUNT.lacks``: signals, orders, events, events of the scratch books, trades, trades of the scratch books."""
+
 SCRATCH = 5
 """Books behind the real ones, in which journeys are tried."""
 
@@ -38,13 +41,13 @@ MARKET = _record(tick=_F, tick_scale=_F, step=_F, step_scale=_F, min_amount=_F, 
 """One market: grids as mantissa and scale (:class:`backtest.model.grid.Grid`), limits, candle lengths in ms."""
 
 CALL = _record(
-    at=_I, arrival=_I, market=_I, signal=_I, kind=_I, next=_I,
+    at=_I, arrival=_I, market=_I, signal=_I, kind=_I,
     side=_I, account=_I, cross=_I, leverage=_F, invest=_F, ttl=_I, split=_I,
     low=_F, mid=_F, high=_F, share_low=_F, share_mid=_F, share_high=_F,
     targets=(_F, TARGETS), stop=_F,
     price=_F, limit=_I, amount=_F, multiplier=_F, trail=_F, trail_limit=_F, marketable=_I,
 )  # fmt: skip
-"""One call, its prices on the tick; ``next`` links the queue of its market."""
+"""One call, its prices on the tick."""
 
 SIGNAL = _record(
     id=_I, side=_I, status=_I, account=_I, cross=_I, leverage=_F, invest=_F, allocation=_F,
@@ -53,7 +56,7 @@ SIGNAL = _record(
     distance=_F, ratio=_F, best=_F, offset=_F, reported=_F, resting_trail=_I,
     waiting_trail=_F, waiting_limit=_F,
     quantity=_F, average=_F, margin=_F, held=_F, bought=_I,
-    target=(_F, TARGETS), state=(_I, TARGETS), plan=(_F, TARGETS), fresh=(_I, TARGETS), market=(_I, TARGETS),
+    last_target=_I, target=(_F, TARGETS), state=(_I, TARGETS), plan=(_F, TARGETS), fresh=(_I, TARGETS), market=(_I, TARGETS),
     reached_first=_I, missed=_I, sale=_I, sale_rule=_I,
     realised=_F, fees=_F, funding=_F,
     t_time=_I, t_quantity=_F, t_value=_F, t_sold=_F, t_realised=_F, t_fees=_F, t_funding=_F, t_margin=_F, t_invest=_F, t_hits=_I, t_ambiguous=_I,
@@ -65,13 +68,13 @@ ORDER = _record(slot=_I, kind=_I, seq=_I, price=_F, low=_F, high=_F, quantity=_F
 
 ACCOUNT = _record(
     cash=_F, reserved=_F, margin=_F, allocated=_F, realised=_F, fees=_F, funding=_F,
-    n_events=_I, n_trades=_I, n_accepted=_I, ambiguous=_I, living=_I, cross_liquidated=_I,
+    n_events=_I, n_trades=_I, n_accepted=_I, ambiguous=_I, living=_I, cross_liquidated=_I, lacks=_I,
 )  # fmt: skip
 """The subscriber's account (L14.3) and the fill of its buffers."""
 
 BOOK = _record(
     n_signals=_I, n_orders=_I, seq=_I, low=_F, high=_F, units=_F, cost=_F, ratcheting=_I, slow=_I, next_expiry=_I,
-    last=_F, started=_I, row=_I, call=_I, last_call=_I, candidate=_I, pending=_I, funding=_I, time=_I, leg=_I,
+    last=_F, started=_I, fresh=_I, row=_I, call=_I, last_call=_I, candidate=_I, pending=_I, funding=_I, time=_I, leg=_I,
     others=_F, others_maintenance=_F,
 )  # fmt: skip
 """The living signals and orders of one market: counts, the price band in which nothing happens, and where it stands."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtest.engine.book import event_of, live_signal, write_call, write_create
-from backtest.engine.codes import C_CREATE, GROW, STATUSES
+from backtest.engine.codes import C_CREATE, FUTURES, GROW, STATUSES
 from backtest.engine.feed import COARSE, Feed, Rows
 from backtest.engine.kernel import advance_many, advance_one, equity_of, examine, push
-from backtest.engine.records import ACCOUNT, BOOK, CALL, EVENT, ORDER, OUTCOME, SCRATCH, SIGNAL, TRADE
+from backtest.engine.records import ACCOUNT, BOOK, CALL, EVENT, LACKS, ORDER, OUTCOME, SCRATCH, SIGNAL, TRADE
 from backtest.engine.settings import config_record, market_records
 from backtest.errors import InvalidSignalError
 from backtest.model.assumptions import VenueAssumptions
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["SimulatedVenue"]
 
 _NEVER = np.iinfo(np.int64).max
+_BUFFERS = ("_signals", "_orders", "_events", "_scratch_events", "_trades", "_scratch_trades")
 
 
 class SimulatedVenue:
@@ -78,11 +79,12 @@ class SimulatedVenue:
         self._books["next_expiry"] = _NEVER
         self._signals = np.zeros((books, 8), SIGNAL)
         self._orders = np.zeros((books, 24), ORDER)
-        self._events = np.zeros(1024, EVENT)
+        self._events = np.zeros(65_536, EVENT)  # the system gives memory when it is touched
         self._scratch_events = np.zeros((SCRATCH, 512), EVENT)
-        self._trades = np.zeros(256, TRADE)
+        self._trades = np.zeros(16_384, TRADE)
         self._scratch_trades = np.zeros((SCRATCH, 128), TRADE)
         self._calls = np.zeros(64, CALL)
+        self._queue = np.full((64, 2), -1, np.int64)
         self._outcomes = np.zeros(64, OUTCOME)
         self._accepted = np.zeros(64, np.int64)
         self._ends = np.zeros(len(self.feeds), np.int64)
@@ -110,13 +112,12 @@ class SimulatedVenue:
 
     def _grow(self) -> None:
         """Double what may be full; the kernel stopped before anything happened."""
-        for name in ("_signals", "_orders", "_scratch_events", "_scratch_trades"):
-            old = getattr(self, name)
-            new = np.zeros((old.shape[0], 2 * old.shape[1]), old.dtype)
-            new[:, : old.shape[1]] = old
-            setattr(self, name, new)
-        self._events = _doubled(self._events)
-        self._trades = _doubled(self._trades)
+        for name, full in zip(_BUFFERS, LACKS, strict=True):
+            if self._account[0].lacks & full:
+                old = getattr(self, name)
+                new = np.zeros((*old.shape[:-1], 2 * old.shape[-1]), old.dtype)
+                new[..., : old.shape[-1]] = old
+                setattr(self, name, new)
 
     # ------------------------------------------------------------ calls
 
@@ -129,8 +130,7 @@ class SimulatedVenue:
             For a ref that was never created or is created twice, a symbol that is not walked, or a trailing limit better
             than its trigger.
         """
-        if self._n_calls == len(self._calls):
-            self._calls = _doubled(self._calls)
+        self._reserve_calls(self._n_calls + 1)
         k = self._n_calls
         r = self._calls[k]
         if isinstance(call, CreateSignal):
@@ -145,7 +145,7 @@ class SimulatedVenue:
             r.signal = signal
         r.at, r.arrival, r.market = at, at + self.profile.latency_ms, q
         self._n_calls += 1
-        push(self._calls, self._books, k)
+        push(self._calls, self._queue, self._books, k)
 
     def send_table(self, q: int, records: NDArray[Any], *, conditional: bool) -> None:
         """Send the creates of a signal table at once; ``conditional`` ones only where nothing of the market lives.
@@ -154,13 +154,16 @@ class SimulatedVenue:
         :meth:`name_signals`. To be called once, before anything else is sent for the market.
         """
         n, start, base = len(records), self._n_calls, len(self._refs)
-        self._reserve_calls(n)
-        self._calls[start : start + n] = records
+        if start:
+            self._reserve_calls(start + n)
+            self._calls[start : start + n] = records
+        else:  # shared with the other modes: the kernel never writes to calls
+            self._calls = records
+            self._queue = np.full((n, 2), -1, np.int64)
         part = self._calls[start : start + n]
         part["signal"] = np.arange(base, base + n)
         part["market"] = q
         part["arrival"] = part["at"] + self.profile.latency_ms
-        part["next"] = -1
         self._refs.extend([SignalRef("")] * n)
         self._creates.extend([None] * n)
         self._reserve_outcomes(base + n)
@@ -170,9 +173,9 @@ class SimulatedVenue:
         if conditional:
             book.candidate, self._ends[q] = start, start + n
             return
-        part["limit"] = 1
         if n:
-            part["next"][:-1] = np.arange(start + 1, start + n)
+            self._queue[start : start + n, 1] = 1
+            self._queue[start : start + n - 1, 0] = np.arange(start + 1, start + n)
             book.call, book.last_call = start, start + n - 1
             book.pending += n
 
@@ -180,13 +183,11 @@ class SimulatedVenue:
         """Return the positions, among the creates sent by a table for a market, of those that were made."""
         records = self._calls[: self._n_calls]
         mine = np.flatnonzero((records["market"] == q) & (records["kind"] == C_CREATE))
-        return np.flatnonzero(records["limit"][mine] == 1)
+        return np.flatnonzero(self._queue[mine, 1] == 1)
 
-    def name_signal(self, signal: int, ref: SignalRef, create: CreateSignal) -> None:
-        """Give a signal of a table its ref and its call."""
+    def name_signal(self, signal: int, ref: SignalRef) -> None:
+        """Give a signal of a table its ref."""
         self._refs[signal] = ref
-        self._ids[ref] = signal
-        self._creates[signal] = create
 
     def knows(self, ref: SignalRef) -> bool:
         """Whether a signal of this ref was created."""
@@ -202,10 +203,10 @@ class SimulatedVenue:
         """
         return self._created(ref)[1]
 
-    def creates_of(self, symbol: str) -> list[CreateSignal]:
-        """Return the creates of a market that have been named so far."""
-        q = self._index[symbol]
-        return [create for create, market in zip(self._creates, self.markets_of, strict=True) if create is not None and market == q]
+    def has_futures(self, symbol: str) -> bool:
+        """Whether a create for the FUTURES account was sent for a market."""
+        calls = self._calls[: self._n_calls]
+        return bool(((calls["market"] == self._index[symbol]) & (calls["kind"] == C_CREATE) & (calls["account"] == FUTURES)).any())
 
     def _created(self, ref: SignalRef) -> tuple[int, CreateSignal]:
         signal = self._ids.get(ref)
@@ -241,13 +242,17 @@ class SimulatedVenue:
         raise InvalidSignalError(f"coin and trade_market were {call.symbol}; the candles given are those of {known}", "coin")
 
     def _reserve_calls(self, n: int) -> None:
-        while self._n_calls + n > len(self._calls):
-            self._calls = _doubled(self._calls)
+        if n > len(self._calls):
+            size = max(n, 2 * len(self._calls))
+            kept = self._queue
+            self._calls = _sized(self._calls, size)
+            self._queue = np.full((size, 2), -1, np.int64)
+            self._queue[: len(kept)] = kept
 
     def _reserve_outcomes(self, n: int) -> None:
-        while n > len(self._outcomes):
-            self._outcomes = _doubled(self._outcomes)
-            self._accepted = _doubled(self._accepted)
+        if n > len(self._outcomes):
+            size = max(n, 2 * len(self._outcomes))
+            self._outcomes, self._accepted = _sized(self._outcomes, size), _sized(self._accepted, size)
 
     # ------------------------------------------------------------ candles
 
@@ -281,7 +286,7 @@ class SimulatedVenue:
             r = self._rows
             code = advance_many(
                 self._account, self._signals, self._orders, self._books, self._markets, self._config[0], self._events, self._scratch_events, self._trades,
-                self._scratch_trades, self._calls, self._ends, self._accepted, self._outcomes, r.time, r.open, r.high, r.low, r.close, r.kind, self._first, len(self.feeds),
+                self._scratch_trades, self._calls, self._queue, self._ends, self._accepted, self._outcomes, r.time, r.open, r.high, r.low, r.close, r.kind, self._first, len(self.feeds),
                 self._funding_times, self._funding_rates, self._funding_first, self._order_market, self._order_row, self._equity_time, self._equity, self._cursor, stop,
             )  # fmt: skip
             if code != GROW:
@@ -298,7 +303,7 @@ class SimulatedVenue:
         while True:
             code = advance_one(
                 self._account, self._signals, self._orders, self._books, self._markets, self._config[0], self._events, self._scratch_events, self._trades,
-                self._scratch_trades, self._calls, self._ends, self._accepted, self._outcomes, rows.time, rows.open, rows.high, rows.low, rows.close,
+                self._scratch_trades, self._calls, self._queue, self._ends, self._accepted, self._outcomes, rows.time, rows.open, rows.high, rows.low, rows.close,
                 self._funding_times, self._funding_rates, self._equity, last, peek,
             )  # fmt: skip
             if code != GROW:
@@ -326,7 +331,7 @@ class SimulatedVenue:
     def settle_tables(self, now: int) -> None:
         """Decide on the conditional creates of tables that were due at an instant (the last close, in a run)."""
         for q in range(len(self.feeds)):
-            examine(self._calls, self._books, q, self._ends, now)
+            examine(self._calls, self._queue, self._books, q, self._ends, now)
 
     # ------------------------------------------------------------ what happened
 
@@ -359,7 +364,7 @@ class SimulatedVenue:
         while k >= 0:
             if self._calls[k].kind == C_CREATE:
                 refs.append(self._refs[self._calls[k].signal])
-            k = int(self._calls[k].next)
+            k = int(self._queue[k, 0])
         return refs
 
     @property

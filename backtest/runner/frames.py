@@ -37,8 +37,8 @@ def trades_frame(venue: SimulatedVenue) -> pd.DataFrame:
     pnl = realised - fees - funding
     n_open = len(still)
     columns: dict[str, Any] = {
-        "signal": _refs(venue)[signal],
-        "symbol": _symbols(venue)[signal],
+        "signal": [venue.refs[k] for k in signal.tolist()],
+        "symbol": np.array(venue.symbols, object)[venue.markets_of[signal]],
         "side": np.r_[closed["side"], np.array([s.side for s in still], np.int64)],
         "entry_time": np.r_[closed["entry_time"], np.array([s.t_time for s in still], np.int64)],
         "exit_time": np.r_[closed["exit_time"], np.full(n_open, -1)],
