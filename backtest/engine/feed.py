@@ -88,8 +88,8 @@ class Feed:
     def rows(self) -> Rows:
         """Return the candles to walk."""
         candles, detail = self.candles, self.detail
-        complete = self.complete()
-        if detail is None or not complete.any():
+        complete = self.complete() if detail is not None else None
+        if detail is None or complete is None or not complete.any():
             return Rows(candles.time, candles.open, candles.high, candles.low, candles.close, np.zeros(len(candles), np.uint8))
         owner = np.searchsorted(candles.time, detail.time, "right") - 1
         used = (owner >= 0) & complete[np.maximum(owner, 0)]

@@ -185,9 +185,10 @@ class SimulatedVenue:
         mine = np.flatnonzero((records["market"] == q) & (records["kind"] == C_CREATE))
         return np.flatnonzero(self._queue[mine, 1] == 1)
 
-    def name_signal(self, signal: int, ref: SignalRef) -> None:
-        """Give a signal of a table its ref."""
-        self._refs[signal] = ref
+    def name_signals(self, signals: Sequence[int], refs: Sequence[SignalRef]) -> None:
+        """Give signals of a table, by position, their refs."""
+        for signal, ref in zip(signals, refs, strict=True):
+            self._refs[signal] = ref
 
     def knows(self, ref: SignalRef) -> bool:
         """Whether a signal of this ref was created."""

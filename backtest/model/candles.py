@@ -104,6 +104,13 @@ class Candles:
 
         return pd.DatetimeIndex(self.time.view("M8[ms]"), tz="UTC", name="time")
 
+    @cached_property
+    def close_index(self) -> pd.DatetimeIndex:
+        """Close times as a pandas index, UTC."""
+        import pandas as pd
+
+        return pd.DatetimeIndex(self.close_time.view("M8[ms]"), tz="UTC", name="time")
+
     def slice(self, start: int | None = None, stop: int | None = None) -> Candles:
         """Return rows ``start`` to ``stop`` (positions, as in a list) without copying."""
         part = slice(start, stop)

@@ -41,8 +41,6 @@ class Desk:
         self._returned: list[Call] = []
         self._close_time = 0
         self._living: tuple[LiveSignal, ...] | None = None
-        self.number: int | None = None
-        """Set while the rows of a table are made into calls after the run: the number of the next create."""
         self.bind(candles, {})
 
     def bind(self, candles: Candles, ind: Indicators) -> None:
@@ -107,13 +105,20 @@ class Desk:
 
     def create(self, close_time: int, fields: dict[str, Any]) -> CreateSignal:
         """Return a create of this market with its prices on the tick, its ref and its tag."""
-        number = sum(isinstance(call, CreateSignal) for call in self._returned) if self.number is None else self.number
+        return self.numbered_create(close_time, fields, sum(isinstance(call, CreateSignal) for call in self._returned))
+
+    def ref(self, close_time: int, number: int) -> SignalRef:
+        """Return our name of the create of this number, from 0, among those of a close."""
+        return SignalRef(f"{self.symbol}-{close_time}-{number}")
+
+    def numbered_create(self, close_time: int, fields: dict[str, Any], number: int) -> CreateSignal:
+        """Return the create of a given number among those of a close."""
         market = self.market
         final = CreateSignal(
             coin=market.coin,
             trade_market=market.trade_market,
             exchange=market.exchange,
-            ref=SignalRef(f"{self.symbol}-{close_time}-{number}"),
+            ref=self.ref(close_time, number),
             **created_fields(fields, market),
         )
         return with_tag(final, self._tag(close_time, number))
@@ -162,7 +167,7 @@ class Desk:
     def _numbered(self, call: CreateSignal) -> CreateSignal:
         """Give a create its place among those of this close; one made by hand is rounded and addressed here."""
         number = sum(isinstance(other, CreateSignal) for other in self._returned)
-        ref = SignalRef(f"{self.symbol}-{self._close_time}-{number}")
+        ref = self.ref(self._close_time, number)
         if call.ref == ref:
             return call
         if (call.coin, call.trade_market) != (self.market.coin, self.market.trade_market):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from backtest.strategy.moment import Moment
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from backtest.engine.feed import Feed
     from backtest.model.assumptions import VenueAssumptions
-    from backtest.model.calls import Call
+    from backtest.model.calls import Call, CreateSignal
     from backtest.model.profile import SubscriberProfile
     from backtest.strategy import Indicators, SignalTable, Strategy
 
@@ -41,7 +43,7 @@ class Prepared:
     asked: NDArray[np.int64]
 
 
-@dataclass(slots=True)
+@dataclass
 class Execution:
     """One run in one mode: the venue as it stands at the end, and the calls as they were decided."""
 
@@ -49,45 +51,48 @@ class Execution:
     prepared: Sequence[Prepared]
     desks: Sequence[Desk]
     decided: list[Decision] = field(default_factory=list)
-    _named: bool = False
+    from_tables: bool = False
 
-    @property
+    @cached_property
     def decisions(self) -> list[Decision]:
         """The calls in order of time; those of a pure table are made into objects when first asked for."""
+        if not self.from_tables:
+            return self.decided
         self.name_signals()
-        return self.decided
+        made = [Decision(at, self._create(q, k, at, number)) for q in range(len(self.prepared)) for k, at, number in self._made(q)]
+        made.sort(key=lambda decision: decision.at)
+        return made
+
+    def close_index(self) -> pd.DatetimeIndex:
+        """Return the times of the equity points as a pandas index, UTC; that of the candles where there is one market."""
+        import pandas as pd
+
+        if len(self.prepared) == 1:
+            return self.prepared[0].feed.candles.close_index
+        return pd.DatetimeIndex(self.venue.equity_time.view("M8[ms]"), tz="UTC", name="time")
 
     def name_signals(self) -> None:
-        """Give the signals of tables their refs, tags and calls."""
-        if self._named:
+        """Give the signals of tables the refs that :class:`Desk` gives them (``SYMBOL-closeMs-n``)."""
+        if not self.from_tables:
             return
-        self._named = True
-        made: list[Decision] = []
-        for q, part in enumerate(self.prepared):
-            if part.table is None or self.desks[q].hears_events:
-                continue
+        for q, desk in enumerate(self.desks):
             first = int(np.searchsorted(self.venue.markets_of, q))  # tables are sent market by market
-            for k in self.venue.table_creates(q):
-                create, at = self._create(q, int(k))
-                self.venue.name_signal(first + int(k), create.ref, create)
-                made.append(Decision(at, create))
-        made.sort(key=lambda decision: decision.at)
-        self.decided.extend(made)
+            made = self._made(q)
+            self.venue.name_signals([first + k for k, _, _ in made], [desk.ref(at, number) for _, at, number in made])
 
-    def _create(self, q: int, k: int) -> tuple[Any, int]:
-        part, desk = self.prepared[q], self.desks[q]
+    def _made(self, q: int) -> list[tuple[int, int, int]]:
+        """Return row, close time and number within the close of the creates of a table that were made."""
+        part = self.prepared[q]
         assert part.table is not None  # noqa: S101
-        candles = part.feed.candles
-        at = int(candles.time[part.table.rows[k]]) + candles.milliseconds
-        desk.number = _number_in_close(part.table.rows, k) if part.table.while_open == "stack" else 0
-        try:
-            return desk.create(at, row_fields(part.table, k)), at
-        finally:
-            desk.number = None
+        rows, made = part.table.rows, self.venue.table_creates(q)
+        at = part.feed.candles.time[rows[made]] + part.feed.candles.milliseconds
+        number = np.zeros(len(made), np.int64) if part.table.while_open == "skip" else made - np.searchsorted(rows, rows[made])
+        return list(zip(made.tolist(), at.tolist(), number.tolist(), strict=True))
 
-
-def _number_in_close(rows: NDArray[np.int64], k: int) -> int:
-    return k - int(np.searchsorted(rows, rows[k]))
+    def _create(self, q: int, k: int, at: int, number: int) -> CreateSignal:
+        part = self.prepared[q]
+        assert part.table is not None  # noqa: S101
+        return self.desks[q].numbered_create(at, row_fields(part.table, k), number)
 
 
 def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
@@ -134,17 +139,14 @@ def execute(strategy: Strategy, prepared: Sequence[Prepared], profile: Subscribe
     hears = strategy.has("on_event")
     venue = SimulatedVenue([part.feed for part in prepared], profile, assumptions, want_events=hears)
     desks = [Desk(strategy, part.feed.candles, part.feed.market, venue) for part in prepared]
-    run = Execution(venue, prepared, desks)
-    tables = [part for part in prepared if part.table is not None]
-    if tables and not hears:
+    pure = not hears and all(part.table is not None for part in prepared)
+    run = Execution(venue, prepared, desks, from_tables=pure)
+    if pure:
         for q, part in enumerate(prepared):
             assert part.table is not None  # noqa: S101
             venue.send_table(q, part.records, conditional=part.table.while_open == "skip")
-        venue.advance()
-        if len(venue.equity_time):
-            venue.settle_tables(int(venue.equity_time[-1]))
+        venue.settle_tables(venue.advance())
         return run
-    run._named = True  # noqa: SLF001 - every signal gets its ref when it is decided
     for desk, part in zip(desks, prepared, strict=True):
         desk.bind(part.feed.candles, part.ind)
     if len(prepared) == 1 and prepared[0].feed.detail is None:

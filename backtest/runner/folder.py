@@ -219,7 +219,7 @@ def _warnings(result: Result, prepared: Sequence[Prepared], venue: SimulatedVenu
             found.append(f"{candles.symbol}: the candles are of {candles.symbol}, the signals are emitted for {market.exchange} {market.coin}/{market.trade_market}.")
         if feed.detail is not None and not feed.complete().all():
             found.append(f"{candles.symbol}: detail candles were incomplete for {int((~feed.complete()).sum())} of {len(candles)} candles, which were walked as they are.")
-        if not len(feed.funding) and _has_futures(venue, candles.symbol):
+        if not len(feed.funding) and venue.has_futures(candles.symbol):
             found.append(f"{candles.symbol}: no funding rates were given; funding was taken as 0.")
     refused = int(np.sum(venue.outcomes()["status"] == 7))  # noqa: PLR2004
     if refused:
@@ -228,10 +228,6 @@ def _warnings(result: Result, prepared: Sequence[Prepared], venue: SimulatedVenu
         found.extend(result.strategy.warnings([part.feed for part in prepared]))
     found.extend(_lint(result))
     return found
-
-
-def _has_futures(venue: SimulatedVenue, symbol: str) -> bool:
-    return any(create.account == "FUTURES" for create in venue.creates_of(symbol))
 
 
 def _lint(result: Result) -> list[str]:

@@ -86,11 +86,11 @@ class Result:
         import pandas as pd
 
         if self._loaded:
-            frame = self._loaded.equity
-            time, equity = frame["time"].to_numpy(), frame["equity"].to_numpy()
+            time, equity = self._loaded.equity["time"].to_numpy(), self._loaded.equity["equity"].to_numpy()
+            index = pd.DatetimeIndex(time.view("M8[ms]"), tz="UTC", name="time")
         else:
-            time, equity = self._execution.venue.equity_time, self._execution.venue.equity
-        return pd.Series(equity, index=pd.DatetimeIndex(np.asarray(time).view("M8[ms]"), tz="UTC", name="time"), name="equity")
+            equity, index = self._execution.venue.equity, self._execution.close_index()
+        return pd.Series(equity, index=index, name="equity")
 
     @cached_property
     def events(self) -> list[Event]:

@@ -30,14 +30,14 @@ def table_records(table: SignalTable, candles: Candles, market: Market) -> tuple
     Rows are checked as columns with the rules of :class:`CreateSignal`; the caller lets that class word the refusal.
     """
     n = len(table)
-    records = np.zeros(n, CALL)
+    first = np.zeros(1, CALL)
     if n == 0:
-        return records, None
+        return first[:0], None
     try:
-        write_create(records[0], _create(table, 0, market), market)
+        write_create(first[0], _create(table, 0, market), market)
     except InvalidSignalError:
-        return records, 0
-    records[1:] = records[0]
+        return first, 0
+    records = np.repeat(first, n)
     rows = table.rows
     records["at"] = candles.time[rows] + candles.milliseconds
     side = table.sides()
