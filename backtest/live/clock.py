@@ -5,7 +5,28 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 
-__all__ = ["CandleClock", "Clock", "WallClock"]
+from backtest.errors import DataUnavailableError
+
+__all__ = ["CandleClock", "Clock", "WallClock", "refuse_offset"]
+
+
+_MOST_OFFSET = 2_000
+
+
+def refuse_offset(ours: int, theirs: int) -> int:
+    """Return how far this machine's clock is ahead of an exchange's, in ms; more than 2 s either way is refused.
+
+    Raises
+    ------
+    DataUnavailableError
+        The clock decides which candle is closed: with a wrong one live does not start.
+    """
+    offset = ours - theirs
+    if abs(offset) > _MOST_OFFSET:
+        way = "ahead of" if offset > 0 else "behind"
+        seconds = abs(offset) / 1000.0
+        raise DataUnavailableError(f"this machine's clock is {seconds:.1f} s {way} the exchange's; set it, by NTP say")
+    return offset
 
 
 class Clock(ABC):

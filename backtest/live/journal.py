@@ -283,9 +283,28 @@ class Journal:
         """Return how often a call was tried."""
         return int(self._one("SELECT count(*) FROM attempt WHERE intent = ? AND phase = 'start'", intent.id))
 
-    def mode(self) -> str:
-        """Return ``paper`` or ``live``; empty before the first start."""
-        return self._one("SELECT mode FROM run ORDER BY id LIMIT 1") or ""
+    def cursors(self) -> list[Cursor]:
+        """Return how far each strategy has seen its candles."""
+        return [Cursor(*row) for row in self._db.execute("SELECT * FROM cursor ORDER BY rowid")]
+
+    def note(self, intent: Intent) -> str:
+        """Return what was noted with the state of an intent."""
+        return str(self._one("SELECT note FROM intent WHERE id = ?", intent.id) or "")
+
+    def last_run(self) -> Run | None:
+        """Return the last start; None before the first one."""
+        columns = "mode, account, started_at, code_hash, config_hash"
+        found = self._db.execute(f"SELECT {columns} FROM run ORDER BY id DESC LIMIT 1").fetchone()  # noqa: S608
+        return Run(*found) if found else None
+
+    @classmethod
+    def reopen(cls, path: Path | str, now: int) -> Journal:
+        """Open a journal that is there to write in it, as the account and in the mode that it is of."""
+        with cls(path) as journal:
+            last = journal.last_run()
+        if last is None:
+            raise InvalidSettingError(f"the journal {path} is empty; backtest emit fills it")
+        return cls(path, Run(last.mode, last.account, now, last.code_hash, last.config_hash))
 
     # ------------------------------------------------------------ inside
 

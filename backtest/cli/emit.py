@@ -1,0 +1,280 @@
+"""``backtest emit``: a strategy's calls to the paper venue, what became of them, and the decisions of a person."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from backtest.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from backtest.live.emission import Plan, Rehearsed
+    from backtest.live.journal import Run
+    from backtest.live.settings import EmitSettings
+    from backtest.venue.credentials import Credentials
+
+__all__ = ["register"]
+
+_TOKEN, _URL, _ACCOUNT = "ANNY_PAPER_TOKEN", "ANNY_BASE_URL", "ANNY_CONFIRM_ACCOUNT"
+_SECRETS = ("ANNY_API_KEY", "ANNY_API_SECRET")
+_DEFAULT = "strategy"
+
+JournalOption = Annotated[Path, typer.Option(help="SQLite file with every call and what became of it.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option(help="TOML or JSON file with limits and waits; never with a secret.")
+]
+
+
+class _Group(TyperGroup):
+    """Takes ``emit FILE.py ...`` as the command for strategies."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the hidden command's name where a strategy was named."""
+        if args and args[0] not in {*self.commands, "--help"}:
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    help="Send a strategy's calls: backtest emit strategies/breakout.py --paper --candles FILE --speed max",
+)
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the commands to an application."""
+    parent.add_typer(app, name="emit")
+
+
+@app.command(_DEFAULT)
+def emit(  # noqa: PLR0913, PLR0917  every option is an argument
+    strategy: options.StrategyArgument,
+    paper: Annotated[bool, typer.Option("--paper", help="To the paper venue; this is the default.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="To the vendor; so far it only says what is missing.")] = False,
+    candles: Annotated[str | None, typer.Option("--candles", "-c", help="File, or sample:BTC/USD:1h.")] = None,
+    speed: Annotated[str, typer.Option(help="Candles a second, or max.")] = "max",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the requests, send none.")] = False,
+    journal: JournalOption = Path("emit.sqlite"),
+    config: ConfigOption = None,
+    per_minute: Annotated[int | None, typer.Option(help="Calls a minute, on the candles' time; default 8.")] = None,
+    account: Annotated[str | None, typer.Option(help="Fingerprint of the account, to confirm --live.")] = None,
+    symbol: options.SymbolOption = None,
+    timeframe: options.TimeframeOption = None,
+    exchange: options.ExchangeOption = None,
+    tick: options.TickOption = None,
+    step: options.StepOption = None,
+    param: options.ParamOption = None,
+    profile: options.ProfileOption = "anny",
+) -> None:
+    """Rehearse a strategy over real HTTP, and compare with the backtest byte for byte.
+
+    Without ANNY_BASE_URL a paper venue is started for the time being, its ledger beside the journal. Exit status: 4
+    where an outcome is unknown, 3 where calls or fills differ from the backtest.
+
+    backtest emit strategies/breakout.py --paper --candles sample:BTC/USD:1h --speed max
+    """
+    from backtest.errors import InvalidSettingError
+    from backtest.live.settings import EmitSettings
+
+    if live and (paper or dry_run or candles is not None):
+        raise InvalidSettingError("--live runs on candles as they close; leave out --paper, --dry-run and --candles")
+    chosen = options.strategy_from(strategy, param)
+    settings = EmitSettings.load(config, per_minute=per_minute)
+    if live:
+        _check_live(chosen, settings, journal, account)
+        return
+    if candles is None:
+        raise InvalidSettingError("--candles is missing; name a file, or sample:BTC/USD:1h")
+    series = options.candles_from(candles, symbol=symbol, timeframe=timeframe, exchange=exchange)
+    market = options.market_from(series, exchange=exchange, tick=tick, step=step)
+    from backtest.live.emission import Plan
+
+    plan = Plan(chosen, series, market, options.profile_from(profile))
+    if dry_run:
+        _print_requests(plan)
+        return
+    _rehearse(plan, settings, journal, speed)
+
+
+@app.command("status")
+def status(journal: JournalOption = Path("emit.sqlite")) -> None:
+    """Show what lives, what waits and what is unknown; exit status 4 while an unknown awaits a person."""
+    from backtest.live.intent import State
+    from backtest.live.journal import Journal
+    from backtest.live.status import status_text
+
+    with Journal(journal) as book:
+        typer.echo(status_text(book))
+        if book.intents(State.UNKNOWN):
+            raise typer.Exit(4)
+
+
+@app.command("resolve")
+def resolve(
+    intent: Annotated[str, typer.Argument(help="Start of the id, as emit status shows it.")],
+    landed: Annotated[str | None, typer.Option(help="It is at the venue, under this parent_signal_id.")] = None,
+    not_landed: Annotated[bool, typer.Option("--not-landed", help="It is not at the venue.")] = False,
+    abandon: Annotated[bool, typer.Option("--abandon", help="Nobody can tell; leave it.")] = False,
+    journal: JournalOption = Path("emit.sqlite"),
+) -> None:
+    """Say what became of an unknown; the emitter must be stopped meanwhile."""
+    from backtest.errors import InvalidSettingError
+    from backtest.live.clock import WallClock
+    from backtest.live.deciding import decide
+    from backtest.live.intent import State
+    from backtest.live.journal import Journal
+
+    if (landed is not None) + not_landed + abandon != 1:
+        raise InvalidSettingError("say one of --landed PARENT_ID, --not-landed or --abandon")
+    state = State.LANDED if landed is not None else State.NOT_LANDED if not_landed else State.ABANDONED
+    now = WallClock().now()
+    with Journal.reopen(journal, now) as book:
+        book.recover(now)
+        found = decide(book, intent, state, now, landed)
+        left = len(book.intents(State.UNKNOWN))
+    typer.echo(f"{found.kind} {found.id[:12]} of {found.level} is {state.value}; {left} unknown left")
+
+
+@app.command("cancel-all")
+def cancel_all(
+    journal: JournalOption = Path("emit.sqlite"),
+    ended: Annotated[bool, typer.Option("--ended", help="Those too that have ended by our own book.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Close every living signal at the venue of the journal, and say what happened to each."""
+    from backtest.live.closing import to_cancel
+    from backtest.live.journal import Journal
+    from backtest.venue.credentials import Credentials
+
+    with Journal(journal) as book:
+        rows, last = to_cancel(book, ended=ended), book.last_run()
+    if not rows or last is None:
+        typer.echo("no signal lives")
+        return
+    question = f"cancel {len(rows)} signals of the {last.mode} account {last.account}, and so close their positions?"
+    if not (yes or typer.confirm(question)):
+        raise typer.Exit(2)
+    if last.mode != "paper":
+        _close(journal, Credentials.load(), last, ended=ended)
+        return
+    with _venue(journal) as (credentials, _):
+        _close(journal, credentials, last, ended=ended)
+
+
+def _close(journal: Path, credentials: Credentials, last: Run, *, ended: bool) -> None:
+    from backtest.errors import InvalidSettingError
+    from backtest.live.clock import WallClock
+    from backtest.live.closing import cancel_all as close_all
+    from backtest.live.emitter import Emitter
+    from backtest.live.intent import State
+    from backtest.live.journal import Journal, Run
+    from backtest.live.settings import EmitSettings
+    from backtest.venue.client import Client
+    from backtest.venue.rate import RateLimit
+
+    if last.mode == "paper" and not credentials.is_local:
+        raise InvalidSettingError(f"{journal} is a paper journal, ANNY_BASE_URL was {credentials.base_url}")
+    settings, clock = EmitSettings(), WallClock()
+    start = Run(last.mode, credentials.fingerprint, clock.now(), last.code_hash, last.config_hash)
+    with Journal(journal, start) as book, Client(credentials, rate=RateLimit(settings.per_minute)) as client:
+        emitter = Emitter(book, client, clock, settings, clock.now)
+        emitter.recover()
+        closed = close_all(emitter, credentials.fingerprint, ended=ended)
+    for one in closed:
+        typer.echo(f"{one.ref} = {one.parent_signal_id}: {one.state.value} {one.note}".rstrip())
+    states = {one.state for one in closed}
+    if State.UNKNOWN in states:
+        raise typer.Exit(4)
+    if states - {State.ACKED}:
+        raise typer.Exit(3)
+
+
+def _check_live(strategy: Any, settings: EmitSettings, journal: Path, account: str | None) -> None:
+    from backtest.live.readiness import readiness
+    from backtest.market_data.sample import sample_candles
+
+    confirmed = account or os.environ.get(_ACCOUNT)
+    checks = readiness(strategy, sample_candles("BTC/USD", "1h"), settings, journal, confirmed)
+    for check in checks:
+        typer.echo(f"{'ok     ' if check.holds else 'MISSING'} {check.name}: {check.text}")
+    if not all(check.holds for check in checks):
+        typer.echo("error: live emission was not started, nothing was sent", err=True)
+        raise typer.Exit(2)
+
+
+def _print_requests(plan: Plan) -> None:
+    from backtest.wire import endpoint_of
+
+    session, count = plan.session(), 0
+    columns = (getattr(plan.candles, name).tolist() for name in ("time", "open", "high", "low", "close", "volume"))
+    for row in zip(*columns, strict=True):
+        for decision in session.close(*row):
+            request = endpoint_of(decision.call, getattr(decision.call, "signal", None))
+            typer.echo(f"{decision.at} {request.method} {request.path} {request.body.decode()}")
+            count += 1
+    typer.echo(f"{count} calls, none was sent", err=True)
+
+
+def _rehearse(plan: Plan, settings: EmitSettings, journal: Path, speed: str) -> None:
+    from backtest.live.emission import rehearse
+
+    pace = _pace(speed)
+    with _venue(journal) as (credentials, token):
+        done = rehearse(plan, credentials, journal, settings, token=token, pace=pace)
+    typer.echo(done.report.text())
+    _leave(done)
+
+
+def _leave(done: Rehearsed) -> None:
+    """End with the status that the outcome has."""
+    if done.unknown:
+        typer.echo(f"{len(done.unknown)} unknown outcomes await a person: backtest emit status", err=True)
+        raise typer.Exit(4)
+    if done.halted:
+        typer.echo("error: the venue refused the credentials; check ANNY_API_KEY and ANNY_API_SECRET", err=True)
+        raise typer.Exit(2)
+    if done.left or not done.report.equal:
+        raise typer.Exit(3)
+
+
+def _pace(text: str) -> Callable[[int], object] | None:
+    import time
+
+    from backtest.cli.venue import speed_of
+
+    speed = speed_of(text)
+    if speed is None:
+        return None
+    start = time.monotonic()
+    return lambda done: time.sleep(max(0.0, start + done / speed - time.monotonic()))
+
+
+@contextmanager
+def _venue(journal: Path) -> Iterator[tuple[Credentials, str | None]]:
+    """Give the venue of ``ANNY_BASE_URL`` or, without one, a paper venue of this process."""
+    from backtest.venue.credentials import Credentials
+
+    if os.environ.get(_URL):
+        yield Credentials.load(), os.environ.get(_TOKEN) or None
+        return
+    from backtest.venue.guard import Guard
+    from backtest.venue.ledger import Ledger
+    from backtest.venue.paper import PaperVenue
+    from backtest.venue.server import paper_app
+    from backtest.venue.serving import PaperServer, listen
+
+    listener = listen("127.0.0.1", 0)
+    secrets = {name: os.environ.get(name) or f"paper {name}".replace(" ", "-") for name in _SECRETS}
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    credentials = Credentials.load(environment={**secrets, _URL: url})
+    venue = PaperVenue(Ledger(journal.with_suffix(".venue.sqlite")))
+    with listener, PaperServer(paper_app(venue, Guard(credentials)), listener):
+        yield credentials, None
