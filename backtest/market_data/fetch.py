@@ -50,7 +50,7 @@ def fetch(
     store: Store,
     progress: Progress | None = None,
     access: Access | None = None,
-    batch: int = 50_000,
+    batch: int = 250_000,
 ) -> list[Outcome]:
     """Fetch what the store lacks of a wish.
 

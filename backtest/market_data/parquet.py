@@ -96,4 +96,4 @@ def read_columns(sources: Sequence[Any], names: Sequence[str]) -> Columns:
 def _opened(source: Any) -> pa.parquet.ParquetFile:
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(source)
+    return pq.ParquetFile(source, pre_buffer=False)
