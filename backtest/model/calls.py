@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from backtest.errors import InvalidSignalError
 from backtest.model.events import SignalRef
 
 if TYPE_CHECKING:
+    from backtest.model.finding import Finding
     from backtest.model.grid import Grid
     from backtest.model.market import Market
+    from backtest.model.profile import SubscriberProfile
 
-__all__ = ["Call", "Cancel", "CreateSignal", "Dca", "Rebuy", "TakeProfit", "TrailingStop", "UpdatePrices", "later_side_check"]
+__all__ = [
+    "Call",
+    "Cancel",
+    "CreateSignal",
+    "Dca",
+    "Rebuy",
+    "TakeProfit",
+    "TrailingStop",
+    "UpdatePrices",
+    "later_side_check",
+]
 
 _NONE = SignalRef("")
 
@@ -162,6 +174,16 @@ class CreateSignal:
             if getattr(self, name) is not None:
                 raise InvalidSignalError(f"{name} does not exist in version 1 of create signal, was {getattr(self, name)!r}; use version 2", name)
         if self.entry_price_min is None:
+    def lint(self, market: Market, profile: SubscriberProfile, **context: Any) -> list[Finding]:
+        """Return what is wrong with this signal before it is sent; see :func:`backtest.model.lint.lint`.
+
+        ``context`` may give ``later`` (the calls that follow it), ``prices``, ``median_range``, ``timeframe`` and
+        ``has_detail``.
+        """
+        from backtest.model.lint import lint
+
+        return lint(self, market, profile, **context)
+
             raise InvalidSignalError("buy_price_min is missing; version 1 needs both bounds", "buy_price_min")
 
     def _check_entry(self) -> None:

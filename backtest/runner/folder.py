@@ -17,6 +17,7 @@ from backtest.errors import InvalidSettingError, StorageError
 from backtest.model.calls import CreateSignal
 from backtest.model.events import SignalRef
 from backtest.runner.frames import equity_frame, events_frame, fills_frame, trades_frame
+from backtest.runner.linting import lint_sentences
 from backtest.runner.session import Decision
 from backtest.strategy import Strategy
 from backtest.wire import call_from_body, endpoint_of
@@ -226,12 +227,8 @@ def _warnings(result: Result, prepared: Sequence[Prepared], venue: SimulatedVenu
         found.append(f"{refused} creates were refused by the market or the account; see the events of kind refused.")
     if not isinstance(result.strategy, Strategy):
         found.extend(result.strategy.warnings([part.feed for part in prepared]))
-    found.extend(_lint(result))
+    found.extend(lint_sentences(result.calls, [part.feed for part in prepared], result.profile))
     return found
-
-
-def _lint(result: Result) -> list[str]:
-    return []
 
 
 def write_figure(figure: Any, path: Path) -> None:

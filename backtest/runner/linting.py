@@ -1,0 +1,72 @@
+"""Linting: the findings of all signals of a run, one sentence a kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backtest.model.calls import CreateSignal
+from backtest.model.lint import lint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backtest.engine.feed import Feed
+    from backtest.model.events import SignalRef
+    from backtest.model.finding import Finding
+    from backtest.model.profile import SubscriberProfile
+    from backtest.runner.session import Decision
+
+__all__ = ["lint_sentences"]
+
+
+def lint_sentences(decisions: Sequence[Decision], feeds: Sequence[Feed], profile: SubscriberProfile) -> list[str]:
+    """Return one sentence for each kind of finding: how many signals have it, and the first of them.
+
+    Each signal is judged once, together with every call that followed it; the last price of a later call is the close
+    before it.
+    """
+    followed: dict[SignalRef, list[Decision]] = {}
+    for decision in decisions:
+        if not isinstance(decision.call, CreateSignal):
+            followed.setdefault(decision.call.signal, []).append(decision)
+    about = {(feed.market.coin, feed.market.trade_market): (feed, _median_range(feed)) for feed in feeds}
+    first: dict[str, tuple[SignalRef, Finding]] = {}
+    count: dict[str, int] = {}
+    for create in (decision.call for decision in decisions):
+        if not isinstance(create, CreateSignal):
+            continue
+        feed, median_range = about[create.coin, create.trade_market]
+        later = followed.get(create.ref, ())
+        found = lint(
+            create,
+            feed.market,
+            profile,
+            later=[decision.call for decision in later],
+            prices=[_last_price(feed, decision.at) for decision in later],
+            median_range=median_range,
+            timeframe=feed.candles.timeframe,
+            has_detail=feed.detail is not None,
+        )
+        for code, finding in {one.code: one for one in reversed(found)}.items():
+            first.setdefault(code, (create.ref, finding))
+            count[code] = count.get(code, 0) + 1
+    return [_sentence(count[code], ref, finding) for code, (ref, finding) in sorted(first.items())]
+
+
+def _sentence(count: int, ref: SignalRef, finding: Finding) -> str:
+    signals = "1 signal" if count == 1 else f"{count} signals, the first"
+    return f"Lint ({finding.severity}, {finding.code}): {signals} {ref}: {finding.sentence}."
+
+
+def _median_range(feed: Feed) -> float:
+    candles = feed.candles
+    return float(np.median((candles.high - candles.low) / candles.close))
+
+
+def _last_price(feed: Feed, at: int) -> float:
+    """Return the close of the last candle that had closed at an instant, or the first open."""
+    candles = feed.candles
+    closed = int(np.searchsorted(candles.time, at - candles.milliseconds, "right"))
+    return float(candles.close[closed - 1] if closed else candles.open[0])
