@@ -58,7 +58,7 @@ class Emitter:
     settings: EmitSettings
     wall: Callable[[], int]
     halted: bool = False
-    _again: dict[str, int] = field(default_factory=dict)
+    _again: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def recover(self) -> list[Intent]:
         """Settle what a killed process left in the middle; to be called once, at the start."""
@@ -128,7 +128,7 @@ class Emitter:
             waits = not intent.creates and parent is None  # its create is unknown
             if waits or (self.halted and intent.kind != "cancel"):
                 continue
-            found.append((max(free, self._again.get(intent.id, 0)), intent.seq, intent, parent))
+            found.append((max(free, self._again.get(intent.id, (0, 0))[1]), intent.seq, intent, parent))
         if not found:
             return now, None, None
         moment, _, intent, parent = min(found, key=lambda each: each[:2])
@@ -145,16 +145,18 @@ class Emitter:
         request = request_of(intent, parent)
         about(intent.kind)
         hit("K2")
-        tried = self.journal.tries(intent) + 1
+        lost = self.journal.lost(intent) if intent.repeatable else 0
+        tries, _ = self._again.get(intent.id, (0, 0))
         self.journal.begin(intent, self.wall())
         hit("K3")
-        outcome = outcome_of(intent, tried, lambda: self.sender.send(request), self.settings)
+        outcome = outcome_of(intent, tries, lost, lambda: self.sender.send(request), self.settings)
         hit("K9")
-        made = outcome.parent if intent.creates else None
-        self.journal.finish(intent, outcome.state, outcome.evidence, self.wall(), parent=made, note=outcome.note)
+        self.journal.finish(intent, outcome, self.wall())
         hit("K10")
-        self._again[intent.id] = self.clock.now() + math.ceil(outcome.wait * 1000.0)
         self.halted = self.halted or outcome.halts
+        self._again.pop(intent.id, None)
+        if outcome.state is State.PLANNED:
+            self._again[intent.id] = (tries + 1, self.clock.now() + math.ceil(outcome.wait * 1000.0))
 
 
 def _heads(planned: Sequence[Intent]) -> list[Intent]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from backtest.errors import InvalidSettingError, StorageError
 from backtest.live.intent import TRANSITIONS, Intent, State
 from backtest.live.lock import Lock
+from backtest.live.outcome import Meaning
 from backtest.live.schema import SCHEMA, VERSION
 from backtest.venue.evidence import Evidence
 from backtest.venue.failpoint import hit
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
     from typing import Self
+
+    from backtest.live.outcome import Outcome
 
 __all__ = ["Cursor", "Journal", "Run", "SignalRow"]
 
@@ -158,7 +161,7 @@ class Journal:
         with self._transaction():
             found = self._intents("state = 'sending'")
             for intent in found:
-                self._end(intent, now, _FOUND)
+                self._end(intent, now, Meaning.LOST, _FOUND)
                 self._move(intent, State.PLANNED if intent.repeatable else State.UNKNOWN, "found sending at start")
             hit("K11", {intent.kind for intent in found})
         hit("K11", {intent.kind for intent in found})
@@ -200,15 +203,13 @@ class Journal:
             self._move(intent, State.SENDING)
             self._db.execute("INSERT INTO attempt (intent, phase, at) VALUES (?, 'start', ?)", (intent.id, now))
 
-    def finish(
-        self, intent: Intent, state: State, evidence: Evidence, now: int, *, parent: str | None = None, note: str = ""
-    ) -> None:
+    def finish(self, intent: Intent, outcome: Outcome, now: int) -> None:
         """Keep what became of an attempt (T3)."""
         with self._transaction():
-            self._end(intent, now, evidence)
-            self._move(intent, state, note)
-            if state is State.ACKED:
-                self._confirm(intent, parent)
+            self._end(intent, now, outcome.meaning, outcome.evidence)
+            self._move(intent, outcome.state, outcome.note)
+            if outcome.state is State.ACKED:
+                self._confirm(intent, outcome.parent if intent.creates else None)
 
     def drop(self, intent: Intent, state: State, note: str) -> None:
         """Keep that a planned call will not be sent: expired, superseded or blocked."""
@@ -275,13 +276,13 @@ class Journal:
 
     def attempts(self, intent: Intent) -> list[dict[str, Any]]:
         """Return the attempts at a call, as they were kept."""
-        columns = ("phase", "at", "http_status", "result_type", "error", "response")
+        columns = ("phase", "at", "outcome", "http_status", "result_type", "error", "response")
         rows = self._db.execute(f"SELECT {', '.join(columns)} FROM attempt WHERE intent = ? ORDER BY id", (intent.id,))  # noqa: S608
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
-    def tries(self, intent: Intent) -> int:
-        """Return how often a call was tried."""
-        return int(self._one("SELECT count(*) FROM attempt WHERE intent = ? AND phase = 'start'", intent.id))
+    def lost(self, intent: Intent) -> int:
+        """Return how often a call was sent without an answer that tells."""
+        return int(self._one("SELECT count(*) FROM attempt WHERE intent = ? AND outcome = 'lost'", intent.id))
 
     def cursors(self) -> list[Cursor]:
         """Return how far each strategy has seen its candles."""
@@ -355,10 +356,10 @@ class Journal:
             sql = "UPDATE signal SET state = ? WHERE strategy = ? AND ref = ?"
             self._db.execute(sql, (_SIGNAL_STATES[state], intent.strategy, intent.level))
 
-    def _end(self, intent: Intent, now: int, evidence: Evidence) -> None:
-        row = (intent.id, now, evidence.status, evidence.result_type, evidence.error, evidence.body)
-        columns = "intent, phase, at, http_status, result_type, error, response"
-        self._db.execute(f"INSERT INTO attempt ({columns}) VALUES (?, 'end', ?, ?, ?, ?, ?)", row)  # noqa: S608
+    def _end(self, intent: Intent, now: int, meaning: Meaning, evidence: Evidence) -> None:
+        row = (intent.id, now, meaning.value, evidence.status, evidence.result_type, evidence.error, evidence.body)
+        columns = "intent, phase, at, outcome, http_status, result_type, error, response"
+        self._db.execute(f"INSERT INTO attempt ({columns}) VALUES (?, 'end', ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
 
     def _confirm(self, intent: Intent, parent: str | None) -> None:
         """Take up at the signal what the venue has performed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from backtest.errors import (
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
     from backtest.live.settings import EmitSettings
     from backtest.venue.outcome import Answer
 
-__all__ = ["Outcome", "outcome_of"]
+__all__ = ["Meaning", "Outcome", "outcome_of"]
+
+
+class Meaning(StrEnum):
+    """What one try proved: ``later`` is a 429, ``lost`` proved nothing."""
+
+    ACKED = "acked"
+    REJECTED = "rejected"
+    LATER = "later"
+    NOT_SENT = "not_sent"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,8 @@ class Outcome:
     ----------
     state
         Of the intent; ``planned`` where it will be sent again.
+    meaning
+        What the try proved.
     evidence, note
         For the journal and for a person.
     wait
@@ -44,6 +57,7 @@ class Outcome:
     """
 
     state: State
+    meaning: Meaning
     evidence: Evidence
     note: str = ""
     wait: float = 0.0
@@ -51,15 +65,17 @@ class Outcome:
     halts: bool = False
 
 
-def outcome_of(intent: Intent, tried: int, send: Callable[[], Answer], settings: EmitSettings) -> Outcome:
+def outcome_of(intent: Intent, tries: int, lost: int, send: Callable[[], Answer], settings: EmitSettings) -> Outcome:
     """Send once and say what became of it.
 
     Parameters
     ----------
     intent
         Its class decides about what cannot be proved: N is never sent again.
-    tried
-        How often it was tried, this time included.
+    tries
+        How often this process tried it before; the wait grows with it.
+    lost
+        How often it was sent before without an answer that tells: class I is sent again, but not for ever.
     send
         Sends it, once, and raises the errors of the client.
     settings
@@ -68,24 +84,29 @@ def outcome_of(intent: Intent, tried: int, send: Callable[[], Answer], settings:
     try:
         answer = send()
     except VenueError as error:
-        state, wait = _judged(intent, tried, error, settings)
-        return Outcome(state, evidence_of(error), str(error), wait, halts=isinstance(error, UnauthorizedError))
-    return Outcome(State.ACKED, answer.evidence, parent=answer.parent_signal_id)
+        meaning = _meaning(error)
+        again = meaning in {Meaning.LATER, Meaning.NOT_SENT}
+        if meaning is Meaning.LOST:
+            again = intent.repeatable and lost + 1 < settings.tries
+        state = State.PLANNED if again else _FINAL[meaning]
+        wait = error.retry_after if isinstance(error, RateLimitedError) else _backoff(tries, settings)
+        halts = isinstance(error, UnauthorizedError)
+        return Outcome(state, meaning, evidence_of(error), str(error), wait if again else 0.0, halts=halts)
+    return Outcome(State.ACKED, Meaning.ACKED, answer.evidence, parent=answer.parent_signal_id)
 
 
-def _judged(intent: Intent, tried: int, error: VenueError, settings: EmitSettings) -> tuple[State, float]:
-    """Return the state after an error, and the wait before another try."""
+_FINAL = {Meaning.REJECTED: State.REJECTED, Meaning.LOST: State.UNKNOWN}
+
+
+def _meaning(error: VenueError) -> Meaning:
     if isinstance(error, RequestRejectedError):
-        return State.REJECTED, 0.0
+        return Meaning.REJECTED
     if isinstance(error, RateLimitedError):
-        return State.PLANNED, error.retry_after
-    proved_not_sent = isinstance(error, VenueUnavailableError)
-    if proved_not_sent or (intent.repeatable and tried < settings.tries):
-        return State.PLANNED, _backoff(tried, settings)
-    return State.UNKNOWN, 0.0
+        return Meaning.LATER
+    return Meaning.NOT_SENT if isinstance(error, VenueUnavailableError) else Meaning.LOST
 
 
-def _backoff(tried: int, settings: EmitSettings) -> float:
+def _backoff(tries: int, settings: EmitSettings) -> float:
     """Return a wait that doubles with each try, with jitter so that two emitters do not knock together."""
-    longest = min(settings.backoff_most, settings.backoff_first * 2.0 ** min(tried - 1, 30))
+    longest = min(settings.backoff_most, settings.backoff_first * 2.0 ** min(tries, 30))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - to spread, not to hide

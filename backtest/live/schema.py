@@ -35,7 +35,9 @@ CREATE INDEX intent_of_signal ON intent (strategy, level);
 CREATE TABLE attempt (
     id INTEGER PRIMARY KEY AUTOINCREMENT, intent TEXT NOT NULL REFERENCES intent, phase TEXT NOT NULL
         CHECK (phase IN ('start', 'end')),
-    at INTEGER NOT NULL, http_status INTEGER, result_type TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
+    at INTEGER NOT NULL, outcome TEXT NOT NULL DEFAULT ''
+        CHECK (outcome IN ('', 'acked', 'rejected', 'later', 'not_sent', 'lost')),
+    http_status INTEGER, result_type TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
     response TEXT NOT NULL DEFAULT '');
 CREATE INDEX attempt_of_intent ON attempt (intent);
 CREATE TABLE decision (

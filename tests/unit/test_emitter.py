@@ -1,0 +1,250 @@
+"""The emitter: what is sent, when, in which order, and what is held back."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from backtest.errors import (
+    OutcomeUnknownError,
+    RateLimitedError,
+    RequestRejectedError,
+    StorageError,
+    UnauthorizedError,
+    VenueError,
+    VenueUnavailableError,
+)
+from backtest.live.clock import CandleClock
+from backtest.live.closing import cancel_all
+from backtest.live.deciding import decide
+from backtest.live.emitter import Emitter
+from backtest.live.intent import Intent, Source, State
+from backtest.live.journal import Cursor, Journal, Run
+from backtest.live.settings import EmitSettings
+from backtest.model.calls import Call, Cancel, CreateSignal, Dca, TakeProfit, UpdatePrices
+from backtest.model.events import SignalRef
+from backtest.venue.evidence import Evidence
+from backtest.venue.outcome import Answer
+from backtest.venue.rate import RateLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from backtest.wire import Request
+
+HOUR = 3_600_000
+LOST, AWAY = OutcomeUnknownError("lost"), VenueUnavailableError("away")
+LATER, WRONG, NOBODY = RateLimitedError("later", 30.0), RequestRejectedError("wrong"), UnauthorizedError("nobody")
+
+
+class Venue:
+    """Answers what was planned for it, then success; remembers what arrived and when."""
+
+    def __init__(self, clock: CandleClock, per_minute: int = 1000) -> None:
+        self.rate = RateLimit(per_minute, clock.seconds)
+        self.clock, self.plan, self.got = clock, deque[VenueError | None](), list[str]()
+        self.at: list[int] = []
+
+    def send(self, request: Request) -> Answer:
+        assert self.rate.take() == 0.0, "sent beyond the rate limit"
+        failure = self.plan.popleft() if self.plan else None
+        if failure is not AWAY:
+            self.got.append(request.kind)
+            self.at.append(self.clock.now())
+        if failure is not None:
+            raise failure
+        return Answer(f"p{len(self.got)}" if request.endpoint.creates else None, None, Evidence(200))
+
+
+class Room:
+    """An emitter with everything around it, on a clock that waiting moves on."""
+
+    def __init__(self, path: Path, per_minute: int = 1000) -> None:
+        self.clock = CandleClock(HOUR)
+        self.venue = Venue(self.clock, per_minute)
+        self.journal = Journal(path, Run("paper", "account", 0))
+        settings = EmitSettings(tries=3, backoff_first=1.0, backoff_most=300.0)
+        self.emitter = Emitter(self.journal, self.venue, self.clock, settings, self.clock.now)
+
+    def close(self, at: int, *calls: Call, symbol: str = "BTC/USDT") -> list[Intent]:
+        """Go through one close; return what is left planned."""
+        self.clock.reach(at)
+        source = Source("account", "strategy", symbol, "1h", HOUR)
+        self.emitter.plan(source, Cursor("strategy", symbol, "1h", 0, at, ""), calls)
+        return self.emitter.drain(at + HOUR)
+
+    def states(self) -> list[str]:
+        return [intent.state.value for intent in self.journal.intents()]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    found = Room(tmp_path / "journal.sqlite")
+    yield found
+    found.journal.close()
+
+
+def create(at: int = HOUR, number: int = 0, coin: str = "BTC", **changes: Any) -> CreateSignal:
+    fields = {"invest": 10.0, "entry_price_max": 100.0, "targets": (110.0,), "stop_loss": 90.0, **changes}
+    ref = SignalRef(f"{coin}/USDT-{at}-{number}")
+    return CreateSignal(coin=coin, trade_market="USDT", exchange="BINANCE", ref=ref, **fields)
+
+
+REF = create().ref
+
+
+def test_calls_of_a_close_go_in_their_order(room: Room) -> None:
+    other = create(number=1)
+    assert room.close(HOUR, create(), other, Dca(REF, 95.0, 1.0), UpdatePrices(other.ref, stop_loss=91.0)) == []
+    assert room.venue.got == ["create_v2", "create_v2", "dca", "updateprice"]
+    assert room.states() == ["acked"] * 4
+
+
+def test_same_close_again_sends_nothing(room: Room) -> None:
+    room.close(HOUR, create())
+    room.close(HOUR, create())
+    assert room.venue.got == ["create_v2"]
+
+
+@pytest.mark.parametrize(
+    ("failures", "state", "arrived"),
+    [
+        ([AWAY, AWAY, AWAY, AWAY], "acked", 1),
+        ([LATER, AWAY, LATER], "acked", 3),
+        ([WRONG], "rejected", 1),
+        ([NOBODY], "rejected", 1),
+        ([LOST], "unknown", 1),
+        ([VenueError("something else")], "unknown", 1),
+    ],
+)
+def test_outcomes_of_a_create(room: Room, failures: list[VenueError], state: str, arrived: int) -> None:
+    room.venue.plan.extend(failures)
+    room.close(HOUR, create())
+    assert (room.states(), len(room.venue.got)) == ([state], arrived)
+
+
+@pytest.mark.parametrize(
+    ("failures", "state", "arrived"),
+    [
+        ([LOST, LOST], "acked", 3),
+        ([LOST, AWAY, LATER, LOST, LOST], "unknown", 4),
+        ([LOST, LOST, LOST], "unknown", 3),
+        ([WRONG], "rejected", 1),
+        ([LATER, LOST], "acked", 3),
+    ],
+)
+@pytest.mark.parametrize("call", [UpdatePrices(REF, stop_loss=91.0), Cancel(REF)])
+def test_outcomes_of_what_may_be_repeated(
+    room: Room, call: Call, failures: list[VenueError], state: str, arrived: int
+) -> None:
+    room.close(HOUR, create())
+    room.venue.plan.extend(failures)
+    room.close(2 * HOUR, call)
+    assert (room.states(), len(room.venue.got)) == (["acked", state], 1 + arrived)
+
+
+def test_entries_are_never_sent_late(room: Room) -> None:
+    room.venue.plan.extend([AWAY] * 10_000)
+    (left,) = room.close(HOUR, create())
+    assert left.state is State.PLANNED
+    room.venue.plan.clear()
+    room.close(2 * HOUR)
+    assert room.states() == ["expired"]
+    assert room.venue.got == []
+
+
+def test_calls_about_a_signal_that_was_never_made_are_blocked(room: Room) -> None:
+    room.venue.plan.append(WRONG)
+    room.close(HOUR, create())
+    room.close(2 * HOUR, UpdatePrices(REF, stop_loss=91.0), Dca(REF, 95.0, 1.0), Cancel(REF))
+    assert room.states() == ["rejected", "blocked", "blocked", "blocked"]
+
+
+def test_the_rate_limit_holds_on_the_candles_time(tmp_path: Path) -> None:
+    room = Room(tmp_path / "journal.sqlite", per_minute=2)
+    room.close(HOUR, *(create(number=k) for k in range(5)))
+    assert room.states() == ["acked"] * 5
+    assert [(at - HOUR) // 60_000 for at in room.venue.at] == [0, 0, 1, 1, 2]
+    room.journal.close()
+
+
+def test_an_unknown_blocks_entries_on_its_symbol_only(room: Room) -> None:
+    room.close(HOUR, create())
+    room.venue.plan.append(LOST)
+    room.close(2 * HOUR, TakeProfit(REF, "market", 100.0))
+    room.close(3 * HOUR, create(3 * HOUR), Dca(REF, 95.0, 1.0), UpdatePrices(REF, stop_loss=91.0))
+    room.close(3 * HOUR, create(3 * HOUR, coin="ETH"), symbol="ETH/USDT")
+    room.close(4 * HOUR, Cancel(REF))
+    assert room.states() == ["acked", "unknown", "blocked", "blocked", "acked", "acked", "acked"]
+
+
+def test_more_than_three_unknowns_halt_entries_everywhere(room: Room) -> None:
+    coins = ["BTC", "ETH", "SOL", "XRP", "ADA"]
+    for coin in coins[:4]:
+        room.venue.plan.append(LOST)
+        room.close(HOUR, create(coin=coin), symbol=f"{coin}/USDT")
+    room.close(HOUR, create(coin="ADA"), symbol="ADA/USDT")
+    assert room.states() == ["unknown"] * 4 + ["blocked"]
+
+
+def test_bad_credentials_halt_everything_but_cancels(room: Room) -> None:
+    other = create(number=1)
+    room.close(HOUR, create(), other)
+    room.venue.plan.append(NOBODY)
+    room.close(2 * HOUR, UpdatePrices(REF, stop_loss=91.0))
+    left = room.close(3 * HOUR, Cancel(REF), UpdatePrices(other.ref, stop_loss=91.0), create(3 * HOUR))
+    assert room.states() == ["acked", "acked", "rejected", "acked", "planned", "blocked"]
+    assert [intent.level for intent in left] == [other.ref]
+    assert room.emitter.halted
+
+
+def test_calls_wait_for_a_create_that_a_person_must_find(room: Room) -> None:
+    room.venue.plan.append(LOST)
+    room.close(HOUR, create())
+    left = room.close(2 * HOUR, UpdatePrices(REF, stop_loss=91.0))
+    assert [intent.kind for intent in left] == ["updateprice"]
+    (lost,) = room.journal.intents(State.UNKNOWN)
+    decide(room.journal, lost.id, State.LANDED, 0, "found")
+    assert room.close(3 * HOUR) == []
+    assert room.states() == ["landed", "acked"]
+
+
+def test_a_failed_write_sends_nothing(room: Room) -> None:
+    room.journal._db.execute("PRAGMA query_only=ON")
+    with pytest.raises(StorageError, match="cannot be used"):
+        room.close(HOUR, create())
+    room.journal._db.execute("PRAGMA query_only=OFF")
+    assert room.venue.got == []
+    assert room.states() == []
+
+
+def test_an_unforeseen_error_leaves_an_unknown(room: Room) -> None:
+    room.venue.plan.append(ZeroDivisionError())  # type: ignore[arg-type]  # unforeseen
+    with pytest.raises(ZeroDivisionError):
+        room.close(HOUR, create())
+    assert room.states() == ["sending"]
+    room.emitter.recover()
+    assert room.states() == ["unknown"]
+
+
+def test_cancel_all_says_what_happened_to_each(room: Room) -> None:
+    room.close(HOUR, create(), create(number=1), create(number=2))
+    room.venue.plan.extend([None, WRONG, LOST, LOST, LOST])
+    closed = cancel_all(room.emitter, "account")
+    assert [(one.ref[-1], one.state.value) for one in closed] == [("0", "acked"), ("1", "rejected"), ("2", "unknown")]
+    assert [one.note for one in closed] == ["", "wrong", "lost"]
+    assert cancel_all(room.emitter, "account", ended=True)[0].ref[-1] == "1"
+
+
+def test_waits_grow(room: Room) -> None:
+    room.close(HOUR, create())
+    room.venue.plan.extend([LATER, LOST, LOST])
+    room.close(2 * HOUR, Cancel(REF))
+    assert room.states() == ["acked", "acked"]
+    gaps = [(b - a) / 1000 for a, b in zip(room.venue.at[1:], room.venue.at[2:], strict=False)]
+    assert gaps[0] == 30.0
+    assert 1.0 <= gaps[1] <= 2.001  # the second try
+    assert 2.0 <= gaps[2] <= 4.001
