@@ -39,7 +39,18 @@ if TYPE_CHECKING:
     from backtest.runner.result import Result
     from backtest.runner.run import run
     from backtest.runner.session import Decision, Session
-    from backtest.strategy import Indicators, Moment, SignalTable, Strategy
+    from backtest.strategy import (
+        BreakEvenAt,
+        DcaLadder,
+        Indicators,
+        Moment,
+        MovingTarget,
+        PercentBelowHighest,
+        Plan,
+        SignalTable,
+        Strategy,
+        TimeStop,
+    )
 
 _HOMES = {
     "pydantic": ("Field",),
@@ -58,7 +69,16 @@ _HOMES = {
         "VenueUnavailableError",
     ),
     "backtest.model.assumptions": ("VenueAssumptions",),
-    "backtest.model.calls": ("Call", "Cancel", "CreateSignal", "Dca", "Rebuy", "TakeProfit", "TrailingStop", "UpdatePrices"),
+    "backtest.model.calls": (
+        "Call",
+        "Cancel",
+        "CreateSignal",
+        "Dca",
+        "Rebuy",
+        "TakeProfit",
+        "TrailingStop",
+        "UpdatePrices",
+    ),
     "backtest.model.candles": ("Candles",),
     "backtest.model.events": ("Event", "EventKind", "SignalRef", "Status"),
     "backtest.model.market": ("Market",),
@@ -69,18 +89,31 @@ _HOMES = {
     "backtest.runner.result": ("Result",),
     "backtest.runner.run": ("run",),
     "backtest.runner.session": ("Decision", "Session"),
-    "backtest.strategy": ("Indicators", "Moment", "SignalTable", "Strategy"),
+    "backtest.strategy": (
+        "BreakEvenAt",
+        "DcaLadder",
+        "Indicators",
+        "Moment",
+        "MovingTarget",
+        "PercentBelowHighest",
+        "Plan",
+        "SignalTable",
+        "Strategy",
+        "TimeStop",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BacktestError",
+    "BreakEvenAt",
     "Call",
     "Cancel",
     "Candles",
     "CreateSignal",
     "DataUnavailableError",
     "Dca",
+    "DcaLadder",
     "Decision",
     "Event",
     "EventKind",
@@ -93,7 +126,10 @@ __all__ = [
     "LiveSignal",
     "Market",
     "Moment",
+    "MovingTarget",
     "OutcomeUnknownError",
+    "PercentBelowHighest",
+    "Plan",
     "RateLimitedError",
     "Rebuy",
     "RequestRejectedError",
@@ -106,6 +142,7 @@ __all__ = [
     "Strategy",
     "SubscriberProfile",
     "TakeProfit",
+    "TimeStop",
     "TrailingStop",
     "TrailingTakeProfit",
     "UnauthorizedError",

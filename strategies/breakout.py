@@ -58,5 +58,10 @@ class Breakout(Strategy):
 
     def on_event(self, now: Moment, event: Event) -> Iterable[Call]:
         """After the first target the stop moves to break-even, if the market still stands above it."""
-        if event.kind is EventKind.TARGET_HIT and event.target == 1 and event.average_entry is not None and event.average_entry < now.close:
+        if (
+            event.kind is EventKind.TARGET_HIT
+            and event.target == 1
+            and event.average_entry is not None
+            and event.average_entry < now.close
+        ):
             yield UpdatePrices(event.signal, stop_loss=event.average_entry)

@@ -21,7 +21,11 @@ class EmaCross(Strategy):
 
     def indicators(self, candles: Candles) -> Indicators:
         """Return both averages and the ATR."""
-        return {"fast": ta.ema(candles.close, self.fast), "slow": ta.ema(candles.close, self.slow), "atr": ta.atr(candles, 14)}
+        return {
+            "fast": ta.ema(candles.close, self.fast),
+            "slow": ta.ema(candles.close, self.slow),
+            "atr": ta.atr(candles, 14),
+        }
 
     def triggers(self, candles: Candles, ind: Indicators) -> np.ndarray:
         """Ask where the averages cross, either way."""
@@ -36,4 +40,9 @@ class EmaCross(Strategy):
         atr = now["atr"]
         if now.signals or not 0.0 < self.stop * atr < now.close:
             return
-        yield now.create(entry=now.close, targets=(now.close + self.target * atr,), stop_loss=now.close - self.stop * atr, invest=self.invest)
+        yield now.create(
+            entry=now.close,
+            targets=(now.close + self.target * atr,),
+            stop_loss=now.close - self.stop * atr,
+            invest=self.invest,
+        )

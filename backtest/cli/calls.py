@@ -73,4 +73,6 @@ def print_request(decision: Decision, *, as_json: bool = False) -> None:
     call = decision.call
     request = endpoint_of(call, None if isinstance(call, CreateSignal) else call.signal)
     headers = "  ".join(f"{name}: {value}" for name, value in request.headers.items())
-    typer.echo(f"{np.datetime64(decision.at, 'ms')}Z  {request.method} {request.path}\n  {headers}\n  {request.body.decode()}")
+    typer.echo(
+        f"{np.datetime64(decision.at, 'ms')}Z  {request.method} {request.path}\n  {headers}\n  {request.body.decode()}"
+    )

@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
-def demo(out: Annotated[Path, typer.Option(help="Folder for tables, calls and report.html.")] = Path("out/demo")) -> None:
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for tables, calls and report.html.")] = Path("out/demo"),
+) -> None:
     """Run the breakout strategy over real Bitcoin candles, write the report, show the last calls."""
     from backtest.cli import options
     from backtest.cli.run import show

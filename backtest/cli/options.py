@@ -34,10 +34,21 @@ __all__ = [
 ]
 
 StrategyArgument = Annotated[str, typer.Argument(help="File of the strategy, with :Class where it holds several.")]
-CandlesOption = Annotated[list[str], typer.Option("--candles", "-c", help="CSV, Parquet or Feather file, sample:BTC/USD:1h, or store:binance:BTC/USDT:1h; repeat it for several symbols.")]
-ParamOption = Annotated[list[str] | None, typer.Option("--param", "-p", help="Parameter of the strategy, lookback=72; repeat it.")]
+CandlesOption = Annotated[
+    list[str],
+    typer.Option(
+        "--candles",
+        "-c",
+        help="CSV, Parquet or Feather file, sample:BTC/USD:1h, or store:binance:BTC/USDT:1h; repeat it for several symbols.",
+    ),
+]
+ParamOption = Annotated[
+    list[str] | None, typer.Option("--param", "-p", help="Parameter of the strategy, lookback=72; repeat it.")
+]
 ProfileOption = Annotated[str, typer.Option(help="anny, exchange, or a JSON file.")]
-SymbolOption = Annotated[str | None, typer.Option(help="Symbol of the file's candles, BTC/USDT, where it does not say.")]
+SymbolOption = Annotated[
+    str | None, typer.Option(help="Symbol of the file's candles, BTC/USDT, where it does not say.")
+]
 TimeframeOption = Annotated[str | None, typer.Option(help="Timeframe of the file's candles, where it is not plain.")]
 ExchangeOption = Annotated[str | None, typer.Option(help="Exchange named in the signals, BINANCE.")]
 TickOption = Annotated[str | None, typer.Option(help="Price tick of the market, 0.01.")]
@@ -66,7 +77,9 @@ def _parameters(params: list[str]) -> dict[str, Any]:
     return found
 
 
-def candles_from(source: str, *, symbol: str | None = None, timeframe: str | None = None, exchange: str | None = None) -> Candles:
+def candles_from(
+    source: str, *, symbol: str | None = None, timeframe: str | None = None, exchange: str | None = None
+) -> Candles:
     """Return the candles that an option names: a file, ``sample:SYMBOL:TIMEFRAME`` or ``store:EXCHANGE:SYMBOL:TIMEFRAME``."""
     kind, _, rest = source.partition(":")
     if kind == "sample":
@@ -80,7 +93,7 @@ def candles_from(source: str, *, symbol: str | None = None, timeframe: str | Non
         from backtest.market_data.load import load_candles
 
         parts = rest.split(":")
-        if len(parts) < 3:  # noqa: PLR2004
+        if len(parts) < 3:
             raise InvalidSettingError(f"candles of the store are written store:binance:BTC/USDT:1h, was {source!r}")
         return load_candles(":".join(parts[1:-1]), parts[-1], exchange=parts[0])
     from backtest.market_data.files import read_candles
@@ -88,11 +101,15 @@ def candles_from(source: str, *, symbol: str | None = None, timeframe: str | Non
     return read_candles(Path(source), symbol=symbol, timeframe=timeframe, exchange=(exchange or "").lower())
 
 
-def market_from(candles: Candles, *, exchange: str | None = None, tick: str | None = None, step: str | None = None) -> Market:
+def market_from(
+    candles: Candles, *, exchange: str | None = None, tick: str | None = None, step: str | None = None
+) -> Market:
     """Return the market of candles with what the options change."""
     from backtest.runner.run import market_of
 
-    changes = {name: value for name, value in (("exchange", exchange), ("tick", tick), ("step", step)) if value is not None}
+    changes: dict[str, Any] = {
+        name: value for name, value in (("exchange", exchange), ("tick", tick), ("step", step)) if value is not None
+    }
     return replace(market_of(candles), **changes)
 
 

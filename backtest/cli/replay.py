@@ -44,12 +44,34 @@ def _show(result: dict[str, Any]) -> None:
 
     console = Console()
     for signal in result["signals"]:
-        table = Table("time", "event", "price", "quantity", "fee", "rule", title=Text(f"{signal['ref']}: {signal['status']}"), title_justify="left")
+        table = Table(
+            "time",
+            "event",
+            "price",
+            "quantity",
+            "fee",
+            "rule",
+            title=Text(f"{signal['ref']}: {signal['status']}"),
+            title_justify="left",
+        )
         for event in signal["events"]:
             name = event["kind"] if event["target"] is None else f"{event['kind']} {event['target']}"
             price = "" if event["price"] is None else f"{event['price']:.10g}"
-            table.add_row(f"{np.datetime64(event['time'], 'ms')}Z", name, price, f"{event['quantity']:.10g}", f"{event['fee']:.6g}", event["rule"])
+            table.add_row(
+                f"{np.datetime64(event['time'], 'ms')}Z",
+                name,
+                price,
+                f"{event['quantity']:.10g}",
+                f"{event['fee']:.6g}",
+                event["rule"],
+            )
         console.print(table)
-        console.print(Text(f"realised {signal['realised_pnl']:.8g}, fees {signal['fees']:.8g}, open {signal['open_quantity']:.10g}\n"))
+        console.print(
+            Text(
+                f"realised {signal['realised_pnl']:.8g}, fees {signal['fees']:.8g}, open {signal['open_quantity']:.10g}\n"
+            )
+        )
     spread = ", ".join(f"{mode} {value:+.4%}" for mode, value in result["total_return"].items())
-    console.print(Text(f"cash {result['cash']:.8g}; total return {spread}; ambiguous candles {result['ambiguous_candles']}"))
+    console.print(
+        Text(f"cash {result['cash']:.8g}; total return {spread}; ambiguous candles {result['ambiguous_candles']}")
+    )

@@ -48,7 +48,9 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
     account = options.profile_from(profile)
     if intrabar is not None:
         account = type(account).from_dict({**account.to_dict(), "intrabar": intrabar})
-    result = run_strategy(chosen, by_symbol, market=markets, profile=account, detail={one.symbol: one for one in fine}, lane=lane)
+    result = run_strategy(
+        chosen, by_symbol, market=markets, profile=account, detail={one.symbol: one for one in fine}, lane=lane
+    )
     show(result, out)
 
 

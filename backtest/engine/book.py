@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-
 from backtest.engine.codes import (
     C_CANCEL,
     C_CREATE,
@@ -27,7 +26,17 @@ from backtest.engine.codes import (
     rule_name,
 )
 from backtest.engine.records import TARGETS
-from backtest.model.calls import Call, Cancel, CreateSignal, Dca, Rebuy, TakeProfit, TrailingStop, UpdatePrices
+from backtest.model.calls import (
+    Call,
+    Cancel,
+    CreateSignal,
+    Dca,
+    Rebuy,
+    TakeProfit,
+    TrailingStop,
+    UpdatePrices,
+    create_directions,
+)
 from backtest.model.events import Event, SignalRef
 from backtest.model.signal import LiveSignal
 
@@ -51,28 +60,31 @@ def _number(value: float | None) -> float:
 
 def write_create(r: Any, call: CreateSignal, market: Market) -> None:
     """Write a create into a call record, its prices on the market's tick (L3.6)."""
-    grid, side = market.price_grid, call.side
-    down, up = grid.down, grid.up
-    buy, gain = (down, up) if side > 0 else (up, down)
-    lone_short = side < 0 and call.entry_price_min is None
-    split = call.is_split
+    grid, side, split = market.price_grid, call.side, call.is_split
+    ways = create_directions(side, split=split, lone=call.entry_price_min is None)
+    gain = grid.up if side > 0 else grid.down
+
+    def on_tick(name: str) -> float:
+        price = getattr(call, name)
+        return math.nan if price is None else grid.up(price) if ways[name] > 0 else grid.down(price)
+
     r.kind, r.side, r.split = C_CREATE, side, split
     r.account = _ACCOUNTS[call.account]
     r.cross = call.margin_type == "CROSS" and r.account != SPOT
     r.leverage = 1.0 if call.leverage is None else call.leverage
     r.invest = call.invest
     r.ttl = call.ttl_buy_order or 0
-    high = call.entry_price_max
-    r.high = buy(high) if split else (up(high) if lone_short else down(high))
-    low = call.entry_price_min
-    r.low = math.nan if low is None else (buy(low) if split else up(low))
-    r.mid = math.nan if call.entry_price_mid is None else buy(call.entry_price_mid)
-    r.share_low, r.share_mid, r.share_high = call.invest_entry_min or 0.0, call.invest_entry_mid or 0.0, call.invest_entry_max or 0.0
+    r.high, r.low, r.mid = on_tick("entry_price_max"), on_tick("entry_price_min"), on_tick("entry_price_mid")
+    r.share_low, r.share_mid, r.share_high = (
+        call.invest_entry_min or 0.0,
+        call.invest_entry_mid or 0.0,
+        call.invest_entry_max or 0.0,
+    )
     targets = r.targets
     for k in range(TARGETS):
         price = call.targets[k] if k < len(call.targets) else None
         targets[k] = math.nan if price is None else gain(price)
-    r.stop = math.nan if call.stop_loss is None else buy(call.stop_loss)
+    r.stop = on_tick("stop_loss")
 
 
 def write_call(r: Any, call: Call, market: Market, create: CreateSignal) -> None:
@@ -141,5 +153,3 @@ def live_signal(s: Any, ref: SignalRef, symbol: str) -> LiveSignal:
         open_quantity=float(s.quantity),
         created=int(s.created),
     )
-
-

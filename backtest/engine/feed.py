@@ -60,7 +60,9 @@ class Feed:
             return
         fine, coarse = milliseconds(self.detail.timeframe), milliseconds(self.candles.timeframe)
         if fine >= coarse or coarse % fine:
-            raise InvalidSettingError(f"detail candles are a divisor of the timeframe {self.candles.timeframe}, were {self.detail.timeframe}")
+            raise InvalidSettingError(
+                f"detail candles are a divisor of the timeframe {self.candles.timeframe}, were {self.detail.timeframe}"
+            )
 
     @property
     def fine_span(self) -> int:
@@ -83,14 +85,16 @@ class Feed:
             step = np.r_[np.diff(self.detail.time) != self.fine_span, False].astype(np.int64)
             broken = np.r_[0, np.cumsum(step)]
             counted &= (broken[np.maximum(last - 1, 0)] - broken[np.minimum(first, len(self.detail))]) == 0
-        return aligned & counted
+        return np.asarray(aligned & counted)
 
     def rows(self) -> Rows:
         """Return the candles to walk."""
         candles, detail = self.candles, self.detail
         complete = self.complete() if detail is not None else None
         if detail is None or complete is None or not complete.any():
-            return Rows(candles.time, candles.open, candles.high, candles.low, candles.close, np.zeros(len(candles), np.uint8))
+            return Rows(
+                candles.time, candles.open, candles.high, candles.low, candles.close, np.zeros(len(candles), np.uint8)
+            )
         owner = np.searchsorted(candles.time, detail.time, "right") - 1
         used = (owner >= 0) & complete[np.maximum(owner, 0)]
         used &= detail.time < candles.time[np.maximum(owner, 0)] + candles.milliseconds
@@ -99,5 +103,8 @@ class Feed:
         order = np.argsort(time, kind="stable")
         ends = detail.time[used] + self.fine_span == candles.time[owner[used]] + candles.milliseconds
         kind = np.r_[np.zeros(int(whole.sum()), np.uint8), np.where(ends, FINE_LAST, FINE).astype(np.uint8)]
-        columns = [np.r_[getattr(candles, name)[whole], getattr(detail, name)[used]][order] for name in ("open", "high", "low", "close")]
+        columns = [
+            np.r_[getattr(candles, name)[whole], getattr(detail, name)[used]][order]
+            for name in ("open", "high", "low", "close")
+        ]
         return Rows(time[order], columns[0], columns[1], columns[2], columns[3], kind[order])

@@ -16,25 +16,144 @@ one file because numba's cache does not notice changes in another one.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
 from backtest.engine.codes import (
-    ABSOLUTE, AT_CLOSE, CANCELED, CANDLE, CLOSED, C_CANCEL, C_CREATE, C_DCA, C_REBUY, C_TAKE_PROFIT, C_TRAILING, C_UPDATE, DONE, EXPIRED, E_CANCELED,
-    E_CLOSED, E_CREATED, E_DCA, E_ENTERED, E_EXPIRED, E_INVALIDATED, E_LIQUIDATED, E_REBOUGHT, E_REFUSED, E_STOP, E_STOP_MOVED, E_TAKE_PROFIT,
-    E_TARGET, E_TRAILING, E_UNFILLED, E_UPDATED, FIXED, FUTURES, GROW, INVALIDATED, L10_1, L10_2, L11_1, L11_2, L11_3, L12_1, L12_2, L13_1, L13_2,
-    L14_2, L3_1, L3_2, L3_4, L3_5, L3_6, L4_1, L4_4, L4_5, L5_3, L5_4, L6_1, L6_4, L6_5, L7_2, L8_1, L8_4, L8_5, L9_1, L9_2, LEG_1, LEG_CALL,
-    LEG_CLOSE, LEG_GAP, LEG_OPEN, NO, NO_STOP, ONE, OPEN, OPTIMISTIC, O_DCA, O_DEAD, O_LIMIT, O_RANGE, O_REBUY, O_TP_LIMIT, O_TP_MARKET, PENDING,
-    REFUSED, RELATIVE, RESTING, R_ALLOCATION, R_BALANCE, R_BOUNDS, R_ENDED, R_FREQUENCY, R_LEFT_ALONE, R_MINIMUM, R_MOST_OPEN, R_NONE, R_NO_STOP,
-    R_RISK, R_SALE_PENDING, R_WOULD_TRIGGER, SPOT, STATIC, TO_BREAK_EVEN, TO_PREVIOUS, TRAILING, T_ABSENT, T_HIT, T_LIVE, T_SKIPPED, WAITING, W_CROSS,
-    W_EXIT_PERCENT, W_LIQUIDATION, W_MISSED, W_NONE, W_ORDER, W_RESTING, W_SALE, W_STOP, W_TARGET, YES, ZERO,
+    ABSOLUTE,
+    AT_CLOSE,
+    C_CANCEL,
+    C_CREATE,
+    C_DCA,
+    C_TAKE_PROFIT,
+    C_TRAILING,
+    C_UPDATE,
+    CANCELED,
+    CANDLE,
+    CLOSED,
+    DONE,
+    E_CANCELED,
+    E_CLOSED,
+    E_CREATED,
+    E_DCA,
+    E_ENTERED,
+    E_EXPIRED,
+    E_INVALIDATED,
+    E_LIQUIDATED,
+    E_REBOUGHT,
+    E_REFUSED,
+    E_STOP,
+    E_STOP_MOVED,
+    E_TAKE_PROFIT,
+    E_TARGET,
+    E_TRAILING,
+    E_UNFILLED,
+    E_UPDATED,
+    EXPIRED,
+    FIXED,
+    FUTURES,
+    GROW,
+    INVALIDATED,
+    L3_1,
+    L3_2,
+    L3_4,
+    L3_5,
+    L3_6,
+    L4_1,
+    L4_4,
+    L4_5,
+    L5_3,
+    L5_4,
+    L6_1,
+    L6_4,
+    L6_5,
+    L7_2,
+    L8_1,
+    L8_4,
+    L8_5,
+    L9_1,
+    L9_2,
+    L10_1,
+    L10_2,
+    L11_1,
+    L11_2,
+    L11_3,
+    L12_1,
+    L12_2,
+    L13_1,
+    L13_2,
+    L14_2,
+    LEG_1,
+    LEG_CALL,
+    LEG_CLOSE,
+    LEG_GAP,
+    LEG_OPEN,
+    NO,
+    NO_STOP,
+    O_DCA,
+    O_DEAD,
+    O_LIMIT,
+    O_RANGE,
+    O_REBUY,
+    O_TP_LIMIT,
+    O_TP_MARKET,
+    ONE,
+    OPEN,
+    OPTIMISTIC,
+    PENDING,
+    R_ALLOCATION,
+    R_BALANCE,
+    R_BOUNDS,
+    R_ENDED,
+    R_FREQUENCY,
+    R_LEFT_ALONE,
+    R_MINIMUM,
+    R_MOST_OPEN,
+    R_NO_STOP,
+    R_NONE,
+    R_RISK,
+    R_SALE_PENDING,
+    R_WOULD_TRIGGER,
+    REFUSED,
+    RESTING,
+    SPOT,
+    STATIC,
+    T_ABSENT,
+    T_HIT,
+    T_LIVE,
+    T_SKIPPED,
+    TO_BREAK_EVEN,
+    TO_PREVIOUS,
+    TRAILING,
+    W_CROSS,
+    W_EXIT_PERCENT,
+    W_LIQUIDATION,
+    W_MISSED,
+    W_NONE,
+    W_ORDER,
+    W_RESTING,
+    W_SALE,
+    W_STOP,
+    W_TARGET,
+    WAITING,
+    YES,
+    ZERO,
 )  # fmt: skip
 from backtest.engine.records import SCRATCH, TARGETS
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from backtest.engine.records import Floats, Ints, Row, Rows
+
+# A call that passes the whole state stays on its line.
+# fmt: off
+
 __all__ = ["advance_many", "advance_one", "equity_of", "examine", "push"]
 
-rule = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+rule = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
 """A part of the kernel: compiled into the entry points that call it, which alone are cached."""
 
 NEVER = np.iinfo(np.int64).max
@@ -47,7 +166,7 @@ NOISE = 1e-15  # of a large number of steps, whose float error alone exceeds ON_
 
 
 @rule
-def tick_toward(m, price, direction):
+def tick_toward(m: Row, price: float, direction: int) -> float:
     """Round a price to the tick, up or down (L3.6); a value within 1e-6 of a tick is on it."""
     if m.tick == 0.0:
         return price
@@ -57,7 +176,7 @@ def tick_toward(m, price, direction):
 
 
 @rule
-def step_down(m, quantity):
+def step_down(m: Row, quantity: float) -> float:
     """Round a quantity down to the step (L3.6)."""
     if m.step == 0.0:
         return quantity
@@ -66,7 +185,7 @@ def step_down(m, quantity):
 
 
 @rule
-def on_step(m, quantity):
+def on_step(m: Row, quantity: float) -> float:
     """Take float noise off the sum or difference of two quantities on the step."""
     if m.step == 0.0:
         return quantity
@@ -74,13 +193,13 @@ def on_step(m, quantity):
 
 
 @rule
-def below_minimum(m, quantity, price):
+def below_minimum(m: Row, quantity: float, price: float) -> bool:
     """Whether an order is smaller than the market allows (L3.6)."""
     return quantity <= 0.0 or quantity < m.min_amount * (1.0 - TIE) or quantity * price < m.min_cost * (1.0 - TIE)
 
 
 @rule
-def trail_level(s, m, c):
+def trail_level(s: Row, m: Row, c: Row) -> float:
     """Return where a trailing stop belongs, given its best price (L8.1, L8.3), on the tick."""
     if c.distance_kind == STATIC:
         return s.stop
@@ -89,13 +208,13 @@ def trail_level(s, m, c):
 
 
 @rule
-def liquidation_price(s, m):
+def liquidation_price(s: Row, m: Row) -> float:
     """Return the level at which an isolated position is liquidated (L13.1), unrounded."""
     return s.average * (1.0 - s.side * (1.0 / s.leverage - m.maintenance))
 
 
 @rule
-def fixed_limit(s, m, c, stop):
+def fixed_limit(s: Row, m: Row, c: Row, stop: float) -> float:
     """Return the limit leg of a fixed stop, rounded towards its trigger, or nan for a stop market order (L7.1)."""
     limit = c.stop_order == 2 or (c.stop_order == 0 and s.account == SPOT)
     return tick_toward(m, stop * (1.0 - s.side * c.stop_margin), s.side) if limit else np.nan
@@ -105,7 +224,7 @@ def fixed_limit(s, m, c, stop):
 
 
 @rule
-def emit(a, b, E, s, kind, price, quantity, fee, target, rule, reason, maker, buy):
+def emit(a: Row, b: Row, E: Rows, s: Row, kind: int, price: float, quantity: float, fee: float, target: int, rule: int, reason: int, maker: int, buy: int) -> None:
     """Append one event of a signal."""
     e = E[a.n_events]
     e.time = b.time
@@ -126,13 +245,13 @@ def emit(a, b, E, s, kind, price, quantity, fee, target, rule, reason, maker, bu
 
 
 @rule
-def note(a, b, E, s, kind, rule, reason):
+def note(a: Row, b: Row, E: Rows, s: Row, kind: int, rule: int, reason: int) -> None:
     """Append an event that trades nothing."""
     emit(a, b, E, s, kind, np.nan, 0.0, 0.0, ZERO, rule, reason, ZERO, ZERO)
 
 
 @rule
-def end_trade(a, b, T, s, kind):
+def end_trade(a: Row, b: Row, T: Rows, s: Row, kind: int) -> None:
     """Write the trade of a position that is flat again."""
     t = T[a.n_trades]
     t.signal = s.id
@@ -159,7 +278,7 @@ def end_trade(a, b, T, s, kind):
 
 
 @rule
-def kill_order(a, o):
+def kill_order(a: Row, o: Row) -> None:
     """End an order and release what it reserved (L5.4)."""
     if o.kind == O_DEAD:
         return
@@ -169,7 +288,7 @@ def kill_order(a, o):
 
 
 @rule
-def kill_orders(a, O, b, i, entries_only):
+def kill_orders(a: Row, O: Rows, b: Row, i: int, entries_only: bool) -> None:
     """End the orders of a signal: all of them, or its initial entries only."""
     for k in range(b.n_orders):
         o = O[k]
@@ -178,7 +297,7 @@ def kill_orders(a, O, b, i, entries_only):
 
 
 @rule
-def has_buy_order(O, b, i):
+def has_buy_order(O: Rows, b: Row, i: int) -> bool:
     """Whether an entry, DCA or rebuy of the signal is alive."""
     for k in range(b.n_orders):
         o = O[k]
@@ -188,7 +307,7 @@ def has_buy_order(O, b, i):
 
 
 @rule
-def end_signal(a, O, b, E, S, i, status, rule):
+def end_signal(a: Row, O: Rows, b: Row, E: Rows, S: Rows, i: int, status: int, rule: int) -> None:
     """End a signal: its orders die, and a closed one says so (L12.2)."""
     s = S[i]
     kill_orders(a, O, b, i, NO)
@@ -200,7 +319,7 @@ def end_signal(a, O, b, E, S, i, status, rule):
 
 
 @rule
-def after_flat(a, S, O, b, E, i):
+def after_flat(a: Row, S: Rows, O: Rows, b: Row, E: Rows, i: int) -> None:
     """A position is back to zero: the signal waits again while a buy of its own lives, else it is closed (L12.2)."""
     s = S[i]
     if s.protection == RESTING or not has_buy_order(O, b, i):  # a stop that was reached ends it, even one left unfilled
@@ -215,7 +334,7 @@ def after_flat(a, S, O, b, E, i):
 
 
 @rule
-def share_of(s, c, k):
+def share_of(s: Row, c: Row, k: int) -> float:
     """Return the share of target ``k`` (L6.1): equal parts, or the profile's with the last taking what is missing."""
     if c.n_shares < 0:
         return 1.0
@@ -228,7 +347,7 @@ def share_of(s, c, k):
 
 
 @rule
-def spread(s, c, quantity):
+def spread(s: Row, c: Row, quantity: float) -> None:
     """Add a bought quantity to the remaining targets, by their shares (L6.1)."""
     total, last = 0.0, -1
     for k in range(s.last_target):
@@ -246,7 +365,7 @@ def spread(s, c, quantity):
 
 
 @rule
-def place_stop(s, m, c, stop):
+def place_stop(s: Row, m: Row, c: Row, stop: float) -> None:
     """Make a fixed stop the one protective order (L7.3)."""
     s.protection = FIXED
     s.stop = stop
@@ -256,7 +375,7 @@ def place_stop(s, m, c, stop):
 
 
 @rule
-def arm_trailing(a, b, E, s, trigger, limit, reference, rule):
+def arm_trailing(a: Row, b: Row, E: Rows, s: Row, trigger: float, limit: float, reference: float, rule: int) -> None:
     """Replace the protective stop by a trailing one (L8.1, L8.2) whose first high is ``reference``."""
     s.protection = TRAILING
     s.stop = trigger
@@ -273,7 +392,7 @@ def arm_trailing(a, b, E, s, trigger, limit, reference, rule):
 
 
 @rule
-def ratchet(S, b, m, c, price, path):
+def ratchet(S: Rows, b: Row, m: Row, c: Row, price: float, path: bool) -> None:
     """Let every trailing stop see a traded price (L8.3); on the path it moves at once, else at the end (L8.4)."""
     for i in range(b.n_signals):
         s = S[i]
@@ -288,7 +407,7 @@ def ratchet(S, b, m, c, price, path):
 
 
 @rule
-def arm_at_fill(a, S, b, m, c, E, s, trigger, limit, price, traded, path, rule):
+def arm_at_fill(a: Row, S: Rows, b: Row, m: Row, c: Row, E: Rows, s: Row, trigger: float, limit: float, price: float, traded: float, path: bool, rule: int) -> None:
     """Arm a trailing stop by a fill (L8.5): ``price`` is its first high, the price traded there ratchets it."""
     arm_trailing(a, b, E, s, trigger, limit, price, rule)
     s.trigger_now = 1 if s.side * trigger >= s.side * traded else 0
@@ -299,7 +418,7 @@ def arm_at_fill(a, S, b, m, c, E, s, trigger, limit, price, traded, path, rule):
 
 
 @rule
-def buy(a, S, O, b, m, c, E, i, quantity, price, maker, allocation, kind, rule):
+def buy(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, i: int, quantity: float, price: float, maker: int, allocation: float, kind: int, rule: int) -> None:
     """Add to the position of a signal and place what its first fill places (L6.1, L7.1, L8.5)."""
     s = S[i]
     fee = (c.maker if maker else c.taker) * price * quantity
@@ -336,7 +455,7 @@ def buy(a, S, O, b, m, c, E, i, quantity, price, maker, allocation, kind, rule):
 
 
 @rule
-def sell(a, S, b, m, c, E, T, i, quantity, price, maker, kind, target, rule):
+def sell(a: Row, S: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, i: int, quantity: float, price: float, maker: int, kind: int, target: int, rule: int) -> None:
     """Sell part or all of a position (L14.3); the trade ends when it is flat."""
     s = S[i]
     everything = quantity >= s.quantity
@@ -365,7 +484,7 @@ def sell(a, S, b, m, c, E, T, i, quantity, price, maker, kind, target, rule):
 
 
 @rule
-def liquidate(a, S, O, b, m, c, E, T, i, price, isolated):
+def liquidate(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, i: int, price: float, isolated: bool) -> None:
     """Close a position by force: isolated it costs its whole margin (L13.1), cross what the level costs (L13.2)."""
     s = S[i]
     quantity = s.quantity
@@ -385,7 +504,7 @@ def liquidate(a, S, O, b, m, c, E, T, i, price, isolated):
 
 
 @rule
-def limit_sale(s, m, level, p, resting):
+def limit_sale(s: Row, m: Row, level: float, p: float, resting: bool) -> tuple[float, int]:
     """Return price and maker of a sell limit: at its own price, or marketable with slippage (L3.1, L3.2)."""
     if resting or s.side * p < s.side * level:
         return level, 1
@@ -394,7 +513,7 @@ def limit_sale(s, m, level, p, resting):
 
 
 @rule
-def limit_buy(s, m, level, p, resting):
+def limit_buy(s: Row, m: Row, level: float, p: float, resting: bool) -> tuple[float, int]:
     """Return price and maker of a buy limit (L3.1, L3.2)."""
     if resting or s.side * p > s.side * level:
         return level, 1
@@ -403,7 +522,7 @@ def limit_buy(s, m, level, p, resting):
 
 
 @rule
-def indivisible(s, m, part, price):
+def indivisible(s: Row, m: Row, part: float, price: float) -> bool:
     """Whether selling ``part`` leaves or makes an order that is too small (L6.3)."""
     rest = s.quantity - part
     return below_minimum(m, part, price) or (rest > 0.0 and below_minimum(m, rest, price))
@@ -413,7 +532,7 @@ def indivisible(s, m, part, price):
 
 
 @rule
-def act_stop(a, S, O, b, m, c, E, T, i, base):
+def act_stop(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, i: int, base: float) -> None:
     """A stop is triggered: sell at ``base``, the level or the price beyond it (L3.4, L3.5, L4.5)."""
     s = S[i]
     if s.quantity <= 0.0:
@@ -441,7 +560,7 @@ def act_stop(a, S, O, b, m, c, E, T, i, base):
 
 
 @rule
-def act_sale(a, S, O, b, m, c, E, T, i, p):
+def act_sale(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, i: int, p: float) -> None:
     """Execute a pending sale at market (L3.3): close-triggered or ratcheted stop, update at the market, cancel."""
     s = S[i]
     kind = s.sale
@@ -450,7 +569,7 @@ def act_sale(a, S, O, b, m, c, E, T, i, p):
 
 
 @rule
-def move_stop_after_target(a, b, m, c, E, s, k):
+def move_stop_after_target(a: Row, b: Row, m: Row, c: Row, E: Rows, s: Row, k: int) -> None:
     """Shift the stop as the profile's trailing take profit says (L6.5): never down."""
     if c.trail_from == 0 or k + 1 < c.trail_from or s.protection == RESTING:
         return
@@ -469,7 +588,7 @@ def move_stop_after_target(a, b, m, c, E, s, k):
 
 
 @rule
-def act_target(a, S, O, b, m, c, E, T, i, k, price, maker):
+def act_target(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, i: int, k: int, price: float, maker: int) -> None:
     """A target is met: sell its part (L6), then cancel entries (L4.6), move the stop (L6.5) or end (L12.2)."""
     s = S[i]
     remaining = 0
@@ -501,7 +620,7 @@ def act_target(a, S, O, b, m, c, E, T, i, k, price, maker):
 
 
 @rule
-def after_partial(a, S, O, b, c, i):
+def after_partial(a: Row, S: Rows, O: Rows, b: Row, c: Row, i: int) -> None:
     """End DCA and rebuy orders after a partial take profit where the assumption says so (L10.3)."""
     if c.buys_survive:
         return
@@ -511,7 +630,7 @@ def after_partial(a, S, O, b, c, i):
 
 
 @rule
-def act_take_profit(a, S, O, b, m, c, E, T, o, p, price, maker, path):
+def act_take_profit(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, o: Row, p: float, price: float, maker: int, path: bool) -> None:
     """A take profit call fills: sell its percent of what is open (L9.1) and arm its trailing stop (L9.2)."""
     i = o.slot
     s = S[i]
@@ -528,7 +647,7 @@ def act_take_profit(a, S, O, b, m, c, E, T, o, p, price, maker, path):
 
 
 @rule
-def act_buy_order(a, S, O, b, m, c, E, o, p, gap, moved, path):
+def act_buy_order(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, o: Row, p: float, gap: bool, moved: bool, path: bool) -> None:
     """An entry, DCA or rebuy is met: buy (L4.1, L3.1, L3.2) and arm the stop that waits for it (L8.5, L10.2)."""
     i = o.slot
     s = S[i]
@@ -562,7 +681,7 @@ def act_buy_order(a, S, O, b, m, c, E, o, p, gap, moved, path):
 
 
 @rule
-def cross_level(a, S, b, m):
+def cross_level(a: Row, S: Rows, b: Row, m: Row) -> tuple[float, int]:
     """Return the price at which the account meets the maintenance margin of its cross positions, and its direction.
 
     Equity and maintenance are linear in the price of this market (L13.2). Direction -1: met when the price falls to it,
@@ -586,7 +705,7 @@ def cross_level(a, S, b, m):
 
 
 @rule
-def act_cross(a, S, O, b, m, c, E, T, price):
+def act_cross(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, price: float) -> None:
     """Liquidate every cross position of this market; the wrapper of the walk closes those of the others (L13.2)."""
     a.cross_liquidated = 1
     for i in range(b.n_signals):
@@ -598,7 +717,7 @@ def act_cross(a, S, O, b, m, c, E, T, price):
 
 
 @rule
-def reach(x, end, level, below, gap):
+def reach(x: float, end: float, level: float, below: bool, gap: bool) -> float:
     """Return how far the price travels until it meets a level, or -1.
 
     ``below``: the level is met from above, at or under it. A level exactly at the end of a gap belongs to the open.
@@ -617,7 +736,7 @@ def reach(x, end, level, below, gap):
 
 
 @rule
-def nearest(a, S, O, b, m, c, p, e, gap, cross):
+def nearest(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, p: float, e: float, gap: bool, cross: bool) -> tuple[int, int, int, float, float]:
     """Return what the price meets first on its way from ``p`` to ``e``: what, signal, index, level, distance.
 
     At one price: liquidation and stop, then other exits, then entries; then by creation of the signal, then by order
@@ -701,7 +820,7 @@ def nearest(a, S, O, b, m, c, p, e, gap, cross):
 
 
 @rule
-def settle(S, O, b):
+def settle(S: Rows, O: Rows, b: Row) -> None:
     """What arrived at this instant rests from here on (L3.2)."""
     if not b.fresh:
         return
@@ -717,7 +836,7 @@ def settle(S, O, b):
 
 
 @rule
-def travel(a, S, O, b, m, c, E, T, p, e, gap, path, cross):
+def travel(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, p: float, e: float, gap: bool, path: bool, cross: bool) -> float:
     """Take the price from ``p`` to ``e``, acting on each level it meets, nearest first (L2.1)."""
     while True:
         what, i, k, level, d = nearest(a, S, O, b, m, c, p, e, gap, cross)
@@ -773,7 +892,7 @@ def travel(a, S, O, b, m, c, E, T, p, e, gap, path, cross):
 
 
 @rule
-def walk_legs(a, S, O, b, m, c, E, T, o, h, l, close, up_first, path, kill_expiring, end, cross):
+def walk_legs(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, o: float, h: float, l: float, close: float, up_first: bool, path: bool, kill_expiring: bool, end: int, cross: bool) -> None:
     """Walk the three legs of one journey; with ``kill_expiring`` what expires inside the candle is dead already (L4.4)."""
     if kill_expiring:
         expire(a, S, O, b, E, end)
@@ -791,7 +910,7 @@ def walk_legs(a, S, O, b, m, c, E, T, o, h, l, close, up_first, path, kill_expir
 
 
 @rule
-def expire(a, S, O, b, E, until):
+def expire(a: Row, S: Rows, O: Rows, b: Row, E: Rows, until: int) -> None:
     """End the initial entries whose time to live ends before ``until``; without a buy, the signal (L4.4)."""
     for i in range(b.n_signals):
         s = S[i]
@@ -812,7 +931,7 @@ def expire(a, S, O, b, E, until):
 
 
 @rule
-def end_candle(a, S, O, b, m, c, E, close, coarse_end):
+def end_candle(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, close: float, coarse_end: bool) -> None:
     """Ratchet at the end of the candle (L8.4), report it once, and let the close trigger stops (L7.2, L4.5)."""
     b.leg = LEG_CLOSE
     for i in range(b.n_signals):
@@ -845,7 +964,7 @@ def end_candle(a, S, O, b, m, c, E, close, coarse_end):
 
 
 @rule
-def compact(a, S, O, b, out):
+def compact(a: Row, S: Rows, O: Rows, b: Row, out: Rows) -> None:
     """Drop dead orders and ended signals, keeping the order of creation, and write how the ended ones ended."""
     gone = False
     for i in range(b.n_signals):
@@ -878,7 +997,7 @@ def compact(a, S, O, b, out):
 
 
 @rule
-def write_outcome(out, s):
+def write_outcome(out: Row, s: Row) -> None:
     """Record where a signal stands."""
     out.status = s.status
     out.side = s.side
@@ -892,7 +1011,7 @@ def write_outcome(out, s):
 
 
 @rule
-def measure(S, O, b, m, c, cross):
+def measure(S: Rows, O: Rows, b: Row, m: Row, c: Row, cross: bool) -> None:
     """Work out the band of prices in which nothing happens, and the value of the open positions per unit of price."""
     low, high, units, cost = 0.0, math.inf, 0.0, 0.0
     slow, ratcheting, expiry = 0, 0, NEVER
@@ -962,13 +1081,13 @@ def measure(S, O, b, m, c, cross):
 
 
 @rule
-def basis_of(acct, B, c):
+def basis_of(acct: Rows, B: Rows, c: Row) -> float:
     """Return what ``invest`` is a percentage of (L5.1)."""
     return equity_of(acct, B) if c.basis_equity else c.balance
 
 
 @njit(cache=True, error_model="numpy")
-def equity_of(acct, B):
+def equity_of(acct: Rows, B: Rows) -> float:
     """Return cash, margins and unrealised PnL at the last prices (L14.3)."""
     total = acct[0].cash + acct[0].margin
     for k in range(len(B) - SCRATCH):
@@ -978,7 +1097,7 @@ def equity_of(acct, B):
 
 
 @rule
-def room_for(a, c, allocation, cost, basis):
+def room_for(a: Row, c: Row, allocation: float, cost: float, basis: float) -> int:
     """Return why an allocation cannot be carried (L5.3, L14.2), or 0."""
     if cost > (a.cash - a.reserved) + TIE * c.balance:
         return R_BALANCE
@@ -988,14 +1107,14 @@ def room_for(a, c, allocation, cost, basis):
 
 
 @rule
-def margin_share(c, leverage):
+def margin_share(c: Row, leverage: float) -> tuple[float, float]:
     """Return margin over allocation (L5.2) and reserved cash over allocation."""
     fees = 1.0 + leverage * max(c.maker, c.taker)
     return (1.0 / fees, 1.0) if c.fee_inside else (1.0, fees)
 
 
 @rule
-def add_order(a, O, b, i, kind, price, low, high, quantity, notional, allocation, place):
+def add_order(a: Row, O: Rows, b: Row, i: int, kind: int, price: float, low: float, high: float, quantity: float, notional: float, allocation: float, place: int) -> Row:
     """Append an order that arrives at this instant and reserve its allocation (L5.4)."""
     o = O[b.n_orders]
     o.slot, o.kind, o.seq, o.price, o.low, o.high = i, kind, b.seq, price, low, high
@@ -1010,7 +1129,7 @@ def add_order(a, O, b, i, kind, price, low, high, quantity, notional, allocation
 
 
 @rule
-def risk_at_stop(s, O, b, i):
+def risk_at_stop(s: Row, O: Rows, b: Row, i: int) -> float:
     """Return the loss at the stop of a position and of its living buys (L14.2), in quote currency."""
     if math.isnan(s.stop):
         return 0.0
@@ -1026,7 +1145,7 @@ def risk_at_stop(s, O, b, i):
 
 
 @rule
-def refuse_limits(acct, S2, O2, B, c, call, basis, now, accepted, risk):
+def refuse_limits(acct: Rows, S2: Rows, O2: Rows, B: Rows, c: Row, call: Row, basis: float, now: int, accepted: Ints, risk: float) -> int:
     """Return which limit of the profile a new signal breaks (L14.2), or 0."""
     a = acct[0]
     if c.max_open > 0 and a.living >= c.max_open:
@@ -1052,7 +1171,7 @@ def refuse_limits(acct, S2, O2, B, c, call, basis, now, accepted, risk):
 
 
 @rule
-def new_signal(s, call, m, now, allocation, leverage):
+def new_signal(s: Row, call: Row, m: Row, now: int, allocation: float, leverage: float) -> None:
     """Fill a signal record from its create."""
     s.id, s.side, s.status, s.account, s.cross, s.leverage = call.signal, call.side, WAITING, call.account, call.cross, leverage
     s.invest, s.allocation, s.created, s.split, s.low, s.high = call.invest, allocation, now, call.split, call.low, call.high
@@ -1075,7 +1194,7 @@ def new_signal(s, call, m, now, allocation, leverage):
 
 
 @rule
-def range_of(side, low, high):
+def range_of(side: int, low: float, high: float) -> tuple[float, float]:
     """Return the numeric bounds of an entry range; a lone maximum is the near bound on both sides (L4.1)."""
     if math.isnan(low):
         return (0.0, high) if side > 0 else (high, math.inf)
@@ -1083,7 +1202,7 @@ def range_of(side, low, high):
 
 
 @rule
-def create_orders(a, O, b, m, i, call, allocation, reserve, notional):
+def create_orders(a: Row, O: Rows, b: Row, m: Row, i: int, call: Row, allocation: float, reserve: float, notional: float) -> None:
     """Place the entry of a create: one range, or a limit for each share of a split (L4.1, L4.2)."""
     if not call.split:
         low, high = range_of(call.side, call.low, call.high)
@@ -1099,7 +1218,7 @@ def create_orders(a, O, b, m, i, call, allocation, reserve, notional):
 
 
 @rule
-def too_small(m, call, notional):
+def too_small(m: Row, call: Row, notional: float) -> bool:
     """Whether an entry order of a create is below the market's minimum at its limit or near bound (L3.6)."""
     if not call.split:
         near = call.high if call.side > 0 or math.isnan(call.low) else call.low
@@ -1113,7 +1232,7 @@ def too_small(m, call, notional):
 
 
 @rule
-def planned_risk(call, notional):
+def planned_risk(call: Row, notional: float) -> float:
     """Return the loss at the stop of a signal about to be created (L14.2)."""
     if math.isnan(call.stop):
         return 0.0
@@ -1130,7 +1249,7 @@ def planned_risk(call, notional):
 
 
 @rule
-def act_create(acct, S2, O2, B, q, m, c, E, call, accepted, out):
+def act_create(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, m: Row, c: Row, E: Rows, call: Row, accepted: Ints, out: Rows) -> None:
     """A create arrives: accept it and reserve its allocation, or refuse it whole (L5, L14.2)."""
     a, b, S, O = acct[0], B[q], S2[q], O2[q]
     basis = basis_of(acct, B, c)
@@ -1163,7 +1282,7 @@ def act_create(acct, S2, O2, B, q, m, c, E, call, accepted, out):
 
 
 @rule
-def act_buy_call(acct, B, q, S, O, m, c, E, call, i):
+def act_buy_call(acct: Rows, B: Rows, q: int, S: Rows, O: Rows, m: Row, c: Row, E: Rows, call: Row, i: int) -> None:
     """A DCA or rebuy arrives: a resting limit, or a range entry (L10.1, L10.2)."""
     a, b = acct[0], B[q]
     s = S[i]
@@ -1189,7 +1308,7 @@ def act_buy_call(acct, B, q, S, O, m, c, E, call, i):
 
 
 @rule
-def act_trailing_call(a, b, E, s, call):
+def act_trailing_call(a: Row, b: Row, E: Rows, s: Row, call: Row) -> None:
     """A trailing stop arrives: it replaces the stop, or waits for the next buy (L8)."""
     if s.quantity <= 0.0:
         s.waiting_trail, s.waiting_limit = call.trail, call.trail_limit
@@ -1200,7 +1319,7 @@ def act_trailing_call(a, b, E, s, call):
 
 
 @rule
-def update_refusal(s, O, b, i, call):
+def update_refusal(s: Row, O: Rows, b: Row, i: int, call: Row) -> int:
     """Return why an update of prices is refused whole (L11.1, L11.2), or 0."""
     low = s.low if math.isnan(call.low) else call.low
     high = s.high if math.isnan(call.high) else call.high
@@ -1218,7 +1337,7 @@ def update_refusal(s, O, b, i, call):
 
 
 @rule
-def update_entries(O, b, m, s, i, call):
+def update_entries(O: Rows, b: Row, m: Row, s: Row, i: int, call: Row) -> bool:
     """Move what has not been bought (L11.1); return whether a bound was left alone."""
     moved_low = moved_high = False
     for k in range(b.n_orders):
@@ -1246,7 +1365,7 @@ def update_entries(O, b, m, s, i, call):
 
 
 @rule
-def update_targets(s, b, c, call):
+def update_targets(s: Row, b: Row, c: Row, call: Row) -> bool:
     """Move or add the targets not yet reached (L11.1); return whether one was left alone."""
     left_alone = added = False
     b.fresh = 1
@@ -1272,7 +1391,7 @@ def update_targets(s, b, c, call):
 
 
 @rule
-def act_update(a, b, O, m, c, E, s, i, call):
+def act_update(a: Row, b: Row, O: Rows, m: Row, c: Row, E: Rows, s: Row, i: int, call: Row) -> None:
     """Update prices arrive: all of them, or none (L11)."""
     reason = update_refusal(s, O, b, i, call)
     if reason != R_NONE:
@@ -1296,7 +1415,7 @@ def act_update(a, b, O, m, c, E, s, i, call):
 
 
 @rule
-def act_cancel(a, S, O, b, E, i):
+def act_cancel(a: Row, S: Rows, O: Rows, b: Row, E: Rows, i: int) -> None:
     """A cancel arrives: all orders die and the position is sold at the next traded price (L12.1)."""
     s = S[i]
     if s.quantity > 0.0:
@@ -1309,7 +1428,7 @@ def act_cancel(a, S, O, b, E, i):
 
 
 @rule
-def act_call(acct, S2, O2, B, q, m, c, E, call, accepted, out):
+def act_call(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, m: Row, c: Row, E: Rows, call: Row, accepted: Ints, out: Rows) -> None:
     """Let one call act at this instant (L1.3)."""
     a, b, S, O = acct[0], B[q], S2[q], O2[q]
     if call.kind == C_CREATE:
@@ -1342,7 +1461,7 @@ def act_call(acct, S2, O2, B, q, m, c, E, call, accepted, out):
 
 
 @rule
-def refuse_ended(a, b, S, E, call, out):
+def refuse_ended(a: Row, b: Row, S: Rows, E: Rows, call: Row, out: Rows) -> None:
     """A call for an ended signal is refused; one before its create does nothing and leaves no event (L11.3)."""
     if out[call.signal].status == PENDING:
         return
@@ -1352,7 +1471,7 @@ def refuse_ended(a, b, S, E, call, out):
 
 
 @rule
-def pay_funding(a, S, b, now, times, rates):
+def pay_funding(a: Row, S: Rows, b: Row, now: int, times: Ints, rates: Floats) -> None:
     """Charge funding on positions held from before this instant (L13.3): a long pays a positive rate."""
     while b.funding < len(times) and times[b.funding] <= now:
         rate = rates[b.funding]
@@ -1371,7 +1490,7 @@ def pay_funding(a, S, b, now, times, rates):
 
 
 @rule
-def copy_state(acct, S2, O2, B, source, target, books):
+def copy_state(acct: Rows, S2: Rows, O2: Rows, B: Rows, source: int, target: int, books: int) -> None:
     """Copy a book and the account into a scratch place."""
     w = target - books
     acct[1 + w] = acct[0]
@@ -1385,7 +1504,7 @@ def copy_state(acct, S2, O2, B, source, target, books):
 
 
 @rule
-def book_equity(a, S, b, close):
+def book_equity(a: Row, S: Rows, b: Row, close: float) -> float:
     """Return cash, margins and unrealised PnL of one book at a price, for comparing journeys (L2.2)."""
     total = a.cash + a.margin
     for i in range(b.n_signals):
@@ -1395,13 +1514,13 @@ def book_equity(a, S, b, close):
 
 
 @rule
-def is_fill(e):
+def is_fill(e: Row) -> bool:
     """Whether an event traded something."""
     return e.buy == 1 or (e.quantity > 0.0)
 
 
 @rule
-def same_fills(A, n, C, k):
+def same_fills(A: Rows, n: int, C: Rows, k: int) -> bool:
     """Whether two walks made the same fills, whatever their order (L2.3)."""
     fills = 0
     for i in range(n):
@@ -1428,7 +1547,7 @@ def same_fills(A, n, C, k):
 
 
 @rule
-def same_fill(x, y):
+def same_fill(x: Row, y: Row) -> bool:
     """Whether two fills agree in signal, kind, price, quantity and fee, to 1e-9 relative."""
     if x.signal != y.signal or x.kind != y.kind or not is_fill(y):
         return False
@@ -1437,7 +1556,7 @@ def same_fill(x, y):
 
 
 @rule
-def mark_ambiguous(E2, acct, S, b, T2, walks, winner):
+def mark_ambiguous(E2: Rows, acct: Rows, S: Rows, b: Row, T2: Rows, walks: int, winner: int) -> None:
     """Mark the trades that an ambiguous candle touches: those with a fill in any of its walks."""
     for w in range(walks):
         for k in range(acct[1 + w].n_events):
@@ -1453,7 +1572,7 @@ def mark_ambiguous(E2, acct, S, b, T2, walks, winner):
 
 
 @rule
-def fork(acct, S2, O2, B, q, books, m, c, E2, T2, o, h, l, close, end, cross, expiring):
+def fork(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, books: int, m: Row, c: Row, E2: Rows, T2: Rows, o: float, h: float, l: float, close: float, end: int, cross: bool, expiring: bool) -> int:
     """Walk the journeys of one candle from the same state and return the one to keep (L2.2, L4.4), in scratch.
 
     Scratch 0 and 1: filled, down-first and up-first; 2 and 3: the same with what expires inside the candle unfilled.
@@ -1488,7 +1607,7 @@ def fork(acct, S2, O2, B, q, books, m, c, E2, T2, o, h, l, close, end, cross, ex
 
 
 @rule
-def keep(acct, S2, O2, B, q, books, winner, E, E2, T, T2):
+def keep(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, books: int, winner: int, E: Rows, E2: Rows, T: Rows, T2: Rows) -> None:
     """Make a walked journey the state of the run, with its events and trades."""
     r = books + winner
     a, w = acct[0], acct[1 + winner]
@@ -1509,7 +1628,7 @@ def keep(acct, S2, O2, B, q, books, winner, E, E2, T, T2):
 
 
 @rule
-def touches(S, b, m, c, h, l):
+def touches(S: Rows, b: Row, m: Row, c: Row, h: float, l: float) -> bool:
     """Whether a candle can meet any level on any journey: its range leaves the quiet band, or a ratchet would be met."""
     if b.slow or l <= b.low or h >= b.high:
         return True
@@ -1531,7 +1650,7 @@ def touches(S, b, m, c, h, l):
 
 
 @rule
-def one_way_out(s, b, c, h, l):
+def one_way_out(s: Row, b: Row, c: Row, h: float, l: float) -> bool:
     """Whether both journeys must make the same fills, so that one walk is enough.
 
     The only signal has no order but its stop and one target, and the candle reaches just one of the two: it ends there
@@ -1552,7 +1671,7 @@ def one_way_out(s, b, c, h, l):
 
 
 @rule
-def quiet_candle(a, S, O, b, m, c, E, h, l, close, coarse_end):
+def quiet_candle(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, h: float, l: float, close: float, coarse_end: bool) -> None:
     """Pass a candle on which nothing is met: only ratchets, at its end (L8.4)."""
     if b.ratcheting:
         ratchet(S, b, m, c, h, c.mode != CANDLE)
@@ -1570,7 +1689,7 @@ def quiet_candle(a, S, O, b, m, c, E, h, l, close, coarse_end):
 
 
 @rule
-def arrive(acct, S2, O2, B, q, m, c, E, calls, queue, accepted, out, now):
+def arrive(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, m: Row, c: Row, E: Rows, calls: Rows, queue: Ints, accepted: Ints, out: Rows, now: int) -> None:
     """Let the calls that have arrived act, in order (L1.2, L1.3)."""
     b = B[q]
     while b.call >= 0 and calls[b.call].arrival <= now:
@@ -1584,7 +1703,7 @@ def arrive(acct, S2, O2, B, q, m, c, E, calls, queue, accepted, out, now):
 
 
 @rule
-def others_of(S2, B, M, q, books):
+def others_of(S2: Rows, B: Rows, M: Rows, q: int, books: int) -> None:
     """Set what the other markets add to equity and to the maintenance of cross positions (L13.2)."""
     total = held = 0.0
     for k in range(books):
@@ -1599,7 +1718,7 @@ def others_of(S2, B, M, q, books):
 
 
 @rule
-def cross_others(acct, S2, O2, B, M, q, books, c, E, T, out):
+def cross_others(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, books: int, c: Row, E: Rows, T: Rows, out: Rows) -> None:
     """Close the cross positions of the other markets at their last prices after a cross liquidation (L13.2)."""
     acct[0].cross_liquidated = 0
     for k in range(books):
@@ -1614,7 +1733,7 @@ def cross_others(acct, S2, O2, B, M, q, books, c, E, T, out):
 
 
 @rule
-def has_cross(S, b):
+def has_cross(S: Rows, b: Row) -> bool:
     for i in range(b.n_signals):
         if S[i].cross and S[i].account != SPOT:
             return True
@@ -1622,7 +1741,7 @@ def has_cross(S, b):
 
 
 @rule
-def candle(acct, S2, O2, B, M, q, books, c, E, E2, T, T2, calls, queue, accepted, out, times, rates, now, end, coarse_end, o, h, l, close):
+def candle(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, books: int, c: Row, E: Rows, E2: Rows, T: Rows, T2: Rows, calls: Rows, queue: Ints, accepted: Ints, out: Rows, times: Ints, rates: Floats, now: int, end: int, coarse_end: bool, o: float, h: float, l: float, close: float) -> None:
     """Walk one candle of one market: expiries, calls, gap, open, legs, close (L1.3, L2.1)."""
     a, b, m, S, O = acct[0], B[q], M[q], S2[q], O2[q]
     b.time = now
@@ -1673,7 +1792,7 @@ def candle(acct, S2, O2, B, M, q, books, c, E, E2, T, T2, calls, queue, accepted
 
 
 @njit(cache=True, error_model="numpy")
-def push(calls, queue, B, k):
+def push(calls: Rows, queue: Ints, B: Rows, k: int) -> None:
     """Append call ``k`` to the queue of its market; ``queue``: (n, 2) int64, the next call and whether it was made."""
     b = B[calls[k].market]
     queue[k, 0] = -1
@@ -1687,7 +1806,7 @@ def push(calls, queue, B, k):
 
 
 @njit(cache=True, error_model="numpy")
-def examine(calls, queue, B, q, ends, until):
+def examine(calls: Rows, queue: Ints, B: Rows, q: int, ends: Ints, until: int) -> None:
     """Decide on the conditional creates of a table up to an instant: made only where nothing of the market lives.
 
     ``queue[k, 1]`` becomes 1 for a create that was made. This is ``while_open="skip"``; it happens after the calls of
@@ -1702,7 +1821,7 @@ def examine(calls, queue, B, q, ends, until):
 
 
 @rule
-def first_at_or_after(time, low, high, instant, span):
+def first_at_or_after(time: Ints, low: int, high: int, instant: int, span: int) -> int:
     """Return the first row in ``[low, high)`` that opens at or after an instant, or ``high``.
 
     Without gaps the row is known; gaps can only bring it nearer.
@@ -1722,7 +1841,7 @@ def first_at_or_after(time, low, high, instant, span):
 
 
 @rule
-def fits(acct, B, q, S2, O2, E, E2, T, T2, calls, queue, now):
+def fits(acct: Rows, B: Rows, q: int, S2: Rows, O2: Rows, E: Rows, E2: Rows, T: Rows, T2: Rows, calls: Rows, queue: Ints, now: int) -> bool:
     """Whether every buffer has room for one more candle with all its consequences."""
     a, b = acct[0], B[q]
     due, k = 0, b.call
@@ -1744,7 +1863,7 @@ def fits(acct, B, q, S2, O2, E, E2, T, T2, calls, queue, now):
 
 
 @njit(cache=True, error_model="numpy")
-def advance_one(acct, S2, O2, B, M, c, E, E2, T, T2, calls, queue, ends, accepted, out, time, o, h, l, close, times, rates, equity, until, peek):
+def advance_one(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Rows, E2: Rows, T: Rows, T2: Rows, calls: Rows, queue: Ints, ends: Ints, accepted: Ints, out: Rows, time: Ints, o: Floats, h: Floats, l: Floats, close: Floats, times: Ints, rates: Floats, equity: Floats, until: int, peek: bool) -> int:
     """Walk one market without detail candles up to row ``until``; write one equity point a candle.
 
     Returns at a close with new events if the run wants them, when a buffer must grow, or at ``until``. With ``peek`` no
@@ -1794,7 +1913,7 @@ def advance_one(acct, S2, O2, B, M, c, E, E2, T, T2, calls, queue, ends, accepte
 
 
 @rule
-def scan(acct, S, O, b, m, c, E, time, o, h, l, close, equity, i, stop):
+def scan(acct: Rows, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, time: Ints, o: Floats, h: Floats, l: Floats, close: Floats, equity: Floats, i: int, stop: int) -> int:
     """Pass quiet candles and mark the positions at their closes; return the first row that is not quiet."""
     a = acct[0]
     units, base, before = b.units, a.cash + a.margin - b.cost, a.n_events
@@ -1817,10 +1936,7 @@ def scan(acct, S, O, b, m, c, E, time, o, h, l, close, equity, i, stop):
 
 
 @njit(cache=True, error_model="numpy")
-def advance_many(
-    acct, S2, O2, B, M, c, E, E2, T, T2, calls, queue, ends, accepted, out, time, o, h, l, close, kind, first, books,
-    times, rates, funding_first, order_market, order_row, equity_time, equity, cursor, stop_time,
-):  # fmt: skip
+def advance_many(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Rows, E2: Rows, T: Rows, T2: Rows, calls: Rows, queue: Ints, ends: Ints, accepted: Ints, out: Rows, time: Ints, o: Floats, h: Floats, l: Floats, close: Floats, kind: NDArray[np.uint8], first: Ints, books: int, times: Ints, rates: Floats, funding_first: Ints, order_market: Ints, order_row: Ints, equity_time: Ints, equity: Floats, cursor: Ints, stop_time: int) -> int:
     """Walk several markets, or one with detail candles, in time order (L14.1); write one equity point a close.
 
     ``cursor``: (3,) int64 - position in the order, position in the equity points, events already told. ``kind``: 0 a
@@ -1865,7 +1981,7 @@ def advance_many(
 
 
 @rule
-def quiet_row(a, b, m, S, c, calls, times, now, kind, h, l):
+def quiet_row(a: Row, b: Row, m: Row, S: Rows, c: Row, calls: Rows, times: Ints, now: int, kind: int, h: float, l: float) -> bool:
     """Whether a candle can be passed without walking it."""
     if b.slow or (b.call >= 0 and calls[b.call].arrival <= now) or (b.funding < len(times) and times[b.funding] <= now):
         return False

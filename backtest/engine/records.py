@@ -6,9 +6,39 @@ One row a thing, fields by name; numbers are float64 (prices, quantities, money)
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any, TypeAlias
 
-__all__ = ["ACCOUNT", "BOOK", "CALL", "CONFIG", "EVENT", "LACKS", "MARKET", "ORDER", "OUTCOME", "SCRATCH", "SIGNAL", "TRADE", "TARGETS"]
+import numpy as np
+from numpy.typing import NDArray
+
+Row: TypeAlias = Any
+"""One record of an array; numpy does not type its fields."""
+
+Rows: TypeAlias = NDArray[Any]
+"""An array of records."""
+
+Ints: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+
+__all__ = [
+    "ACCOUNT",
+    "BOOK",
+    "CALL",
+    "CONFIG",
+    "EVENT",
+    "LACKS",
+    "MARKET",
+    "ORDER",
+    "OUTCOME",
+    "SCRATCH",
+    "SIGNAL",
+    "TARGETS",
+    "TRADE",
+    "Floats",
+    "Ints",
+    "Row",
+    "Rows",
+]
 
 TARGETS = 6
 LACKS = (1, 2, 4, 8, 16, 32)
@@ -20,7 +50,7 @@ SCRATCH = 5
 _F, _I = "f8", "i8"
 
 
-def _record(**fields: str | tuple[str, int]) -> np.dtype[np.record]:
+def _record(**fields: str | tuple[str, int]) -> np.dtype[Any]:
     columns = [(name, kind) if isinstance(kind, str) else (name, kind[0], (kind[1],)) for name, kind in fields.items()]
     return np.dtype((np.record, columns))
 
@@ -37,7 +67,19 @@ CONFIG = _record(
 )  # fmt: skip
 """Profile and assumptions of a run, as numbers."""
 
-MARKET = _record(tick=_F, tick_scale=_F, step=_F, step_scale=_F, min_amount=_F, min_cost=_F, max_leverage=_F, maintenance=_F, slippage=_F, span=_I, fine_span=_I)
+MARKET = _record(
+    tick=_F,
+    tick_scale=_F,
+    step=_F,
+    step_scale=_F,
+    min_amount=_F,
+    min_cost=_F,
+    max_leverage=_F,
+    maintenance=_F,
+    slippage=_F,
+    span=_I,
+    fine_span=_I,
+)
 """One market: grids as mantissa and scale (:class:`backtest.model.grid.Grid`), limits, candle lengths in ms."""
 
 CALL = _record(
@@ -63,7 +105,22 @@ SIGNAL = _record(
 )  # fmt: skip
 """A living signal and its sub-position (L14.1); ``t_`` fields add up the trade under way."""
 
-ORDER = _record(slot=_I, kind=_I, seq=_I, price=_F, low=_F, high=_F, quantity=_F, notional=_F, allocation=_F, fresh=_I, place=_I, amount=_F, trail=_F, trail_limit=_F)
+ORDER = _record(
+    slot=_I,
+    kind=_I,
+    seq=_I,
+    price=_F,
+    low=_F,
+    high=_F,
+    quantity=_F,
+    notional=_F,
+    allocation=_F,
+    fresh=_I,
+    place=_I,
+    amount=_F,
+    trail=_F,
+    trail_limit=_F,
+)
 """A living order other than targets and stop; ``slot`` is the position of its signal in the book."""
 
 ACCOUNT = _record(
@@ -79,7 +136,22 @@ BOOK = _record(
 )  # fmt: skip
 """The living signals and orders of one market: counts, the price band in which nothing happens, and where it stands."""
 
-EVENT = _record(time=_I, signal=_I, kind=_I, price=_F, quantity=_F, fee=_F, target=_I, average=_F, open=_F, leg=_I, rule=_I, reason=_I, maker=_I, buy=_I)
+EVENT = _record(
+    time=_I,
+    signal=_I,
+    kind=_I,
+    price=_F,
+    quantity=_F,
+    fee=_F,
+    target=_I,
+    average=_F,
+    open=_F,
+    leg=_I,
+    rule=_I,
+    reason=_I,
+    maker=_I,
+    buy=_I,
+)
 """One event; ``rule`` is chapter x 10 + number."""
 
 TRADE = _record(
@@ -88,5 +160,7 @@ TRADE = _record(
 )  # fmt: skip
 """One trade, from the first fill to flat."""
 
-OUTCOME = _record(status=_I, market=_I, side=_I, created=_I, realised=_F, fees=_F, funding=_F, quantity=_F, average=_F, missed=_I)
+OUTCOME = _record(
+    status=_I, market=_I, side=_I, created=_I, realised=_F, fees=_F, funding=_F, quantity=_F, average=_F, missed=_I
+)
 """Where a signal ended, or stands."""

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.engine.codes import ABSOLUTE, CANDLE, OPTIMISTIC, PESSIMISTIC, RELATIVE, STATIC, TO_BREAK_EVEN, TO_DISTANCE, TO_PREVIOUS
+from backtest.engine.codes import (
+    ABSOLUTE,
+    CANDLE,
+    OPTIMISTIC,
+    PESSIMISTIC,
+    RELATIVE,
+    STATIC,
+    TO_BREAK_EVEN,
+    TO_DISTANCE,
+    TO_PREVIOUS,
+)
 from backtest.engine.records import CONFIG, MARKET, TARGETS
 
 if TYPE_CHECKING:

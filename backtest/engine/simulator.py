@@ -16,7 +16,6 @@ from backtest.errors import InvalidSignalError
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.calls import Call, CreateSignal, later_side_check
 from backtest.model.events import Event, SignalRef, Status
-from backtest.model.signal import LiveSignal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from backtest.model.profile import SubscriberProfile
+    from backtest.model.signal import LiveSignal
 
 __all__ = ["SimulatedVenue"]
 
@@ -48,7 +48,14 @@ class SimulatedVenue:
         Whether :meth:`advance` returns at each close that brought events.
     """
 
-    def __init__(self, feeds: Sequence[Feed], profile: SubscriberProfile, assumptions: VenueAssumptions | None = None, *, want_events: bool = False) -> None:
+    def __init__(
+        self,
+        feeds: Sequence[Feed],
+        profile: SubscriberProfile,
+        assumptions: VenueAssumptions | None = None,
+        *,
+        want_events: bool = False,
+    ) -> None:
         self.feeds = sorted(feeds, key=lambda feed: feed.candles.symbol)
         self.profile = profile
         self.assumptions = assumptions or VenueAssumptions()
@@ -207,7 +214,11 @@ class SimulatedVenue:
     def has_futures(self, symbol: str) -> bool:
         """Whether a create for the FUTURES account was sent for a market."""
         calls = self._calls[: self._n_calls]
-        return bool(((calls["market"] == self._index[symbol]) & (calls["kind"] == C_CREATE) & (calls["account"] == FUTURES)).any())
+        return bool(
+            (
+                (calls["market"] == self._index[symbol]) & (calls["kind"] == C_CREATE) & (calls["account"] == FUTURES)
+            ).any()
+        )
 
     def _created(self, ref: SignalRef) -> tuple[int, CreateSignal]:
         signal = self._ids.get(ref)
@@ -240,7 +251,9 @@ class SimulatedVenue:
             if (feed.market.coin, feed.market.trade_market) == (call.coin, call.trade_market):
                 return q
         known = ", ".join(f"{feed.market.coin}/{feed.market.trade_market}" for feed in self.feeds)
-        raise InvalidSignalError(f"coin and trade_market were {call.symbol}; the candles given are those of {known}", "coin")
+        raise InvalidSignalError(
+            f"coin and trade_market were {call.symbol}; the candles given are those of {known}", "coin"
+        )
 
     def _reserve_calls(self, n: int) -> None:
         if n > len(self._calls):
@@ -266,7 +279,14 @@ class SimulatedVenue:
             rows = self._rows = Rows(*grown)
             self._equity = _sized(self._equity, size)
         k = self._filled
-        rows.time[k], rows.open[k], rows.high[k], rows.low[k], rows.close[k], rows.kind[k] = time, open_, high, low, close, COARSE
+        rows.time[k], rows.open[k], rows.high[k], rows.low[k], rows.close[k], rows.kind[k] = (
+            time,
+            open_,
+            high,
+            low,
+            close,
+            COARSE,
+        )
         self._filled += 1
 
     def advance(self, until: int | None = None, *, peek: bool = False) -> int:
@@ -404,7 +424,9 @@ class SimulatedVenue:
     @property
     def open_records(self) -> list[Any]:
         """The records of living signals with a position, in order of symbol and creation."""
-        return [s for q in range(len(self.feeds)) for s in self._signals[q, : self._books[q].n_signals] if s.quantity > 0.0]
+        return [
+            s for q in range(len(self.feeds)) for s in self._signals[q, : self._books[q].n_signals] if s.quantity > 0.0
+        ]
 
     @property
     def refs(self) -> list[SignalRef]:
@@ -413,7 +435,7 @@ class SimulatedVenue:
 
     def symbol_of(self, signal: int) -> str:
         """Return the symbol of a signal by its position."""
-        return self.symbols[self._outcomes[signal].market]
+        return self.symbols[int(self._outcomes[signal].market)]
 
     @property
     def markets_of(self) -> NDArray[np.int64]:
@@ -427,7 +449,13 @@ class SimulatedVenue:
             for s in self._signals[q, : self._books[q].n_signals]:
                 row = out[s.id]
                 row.status, row.side, row.created, row.missed = s.status, s.side, s.created, s.missed
-                row.realised, row.fees, row.funding, row.quantity, row.average = s.realised, s.fees, s.funding, s.quantity, s.average
+                row.realised, row.fees, row.funding, row.quantity, row.average = (
+                    s.realised,
+                    s.fees,
+                    s.funding,
+                    s.quantity,
+                    s.average,
+                )
         return out
 
     def status(self, ref: SignalRef) -> Status:
@@ -435,8 +463,8 @@ class SimulatedVenue:
         signal = self._created(ref)[0]
         for s in self._signals[self._outcomes[signal].market, : self._books[self._outcomes[signal].market].n_signals]:
             if s.id == signal:
-                return STATUSES[s.status]
-        return STATUSES[self._outcomes[signal].status]
+                return STATUSES[int(s.status)]
+        return STATUSES[int(self._outcomes[signal].status)]
 
 
 def _doubled(old: NDArray[Any]) -> NDArray[Any]:
@@ -452,4 +480,9 @@ def _sized(old: NDArray[Any], size: int) -> NDArray[Any]:
 def _joined(rows: list[Rows]) -> Rows:
     if len(rows) == 1:
         return rows[0]
-    return Rows(*(np.concatenate([getattr(part, name) for part in rows]) for name in ("time", "open", "high", "low", "close", "kind")))
+    return Rows(
+        *(
+            np.concatenate([getattr(part, name) for part in rows])
+            for name in ("time", "open", "high", "low", "close", "kind")
+        )
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from backtest.engine.feed import Feed
 from backtest.engine.simulator import SimulatedVenue
 from backtest.model.candles import Candles
@@ -13,8 +15,9 @@ __all__ = ["warm"]
 
 def warm() -> None:
     """Run one candle through each entry point of the kernel; numba keeps what it compiled beside the source."""
-    hour = Candles("BTC/USDT", "1h", [0], [1.0], [1.0], [1.0], [1.0], [0.0])  # type: ignore[arg-type]
-    half = Candles("BTC/USDT", "30m", [0, 1_800_000], *([[1.0, 1.0]] * 4), [0.0, 0.0])  # type: ignore[arg-type]
+    one, two = np.ones(1), np.ones(2)
+    hour = Candles("BTC/USDT", "1h", np.zeros(1, np.int64), one, one, one, one, one)
+    half = Candles("BTC/USDT", "30m", np.array([0, 1_800_000]), two, two, two, two, two)
     market, profile = Market("BTC/USDT"), SubscriberProfile.anny()
     for detail in (None, half):
         venue = SimulatedVenue([Feed(market, hour, detail)], profile)

@@ -28,6 +28,7 @@ __all__ = [
     "TakeProfit",
     "TrailingStop",
     "UpdatePrices",
+    "create_directions",
     "later_side_check",
 ]
 
@@ -99,21 +100,10 @@ class CreateSignal:
         _one_of("entry_mode", self.entry_mode, ("range", None))
         if self.version == 1:
             self._check_version_1()
-        elif self.version != 2:  # noqa: PLR2004
+        elif self.version != 2:
             raise InvalidSignalError(f"version is 2 or 1, was {self.version!r}", "version")
-        if self.invest is None:
-            raise InvalidSignalError("invest is missing; give the percent of the portfolio", "invest")
-        _positive("invest", self.invest)
-        if self.leverage is not None and not (_is_number(self.leverage) and 1.0 <= self.leverage < math.inf):
-            raise InvalidSignalError(f"leverage is at least 1, was {self.leverage!r}", "leverage")
-        if self.ttl_buy_order is not None and not (_is_whole(self.ttl_buy_order) and self.ttl_buy_order > 0):
-            raise InvalidSignalError(f"ttl_buy_order is a whole number of ms above 0, was {self.ttl_buy_order!r}", "ttl_buy_order")
-        for name in ("attachment_image1_url", "attachment_image2_url", "attachment_description"):
-            text = getattr(self, name)
-            if not isinstance(text, str | None):
-                raise InvalidSignalError(f"{name} is a text, was {text!r}", name)
-        if self.attachment_description is not None and len(self.attachment_description) > 1000:  # noqa: PLR2004
-            raise InvalidSignalError(f"attachment_description has at most 1000 characters, had {len(self.attachment_description)}", "attachment_description")
+        self._check_numbers()
+        self._check_attachments()
         self._check_entry()
         self._check_split()
         self._check_targets()
@@ -152,28 +142,11 @@ class CreateSignal:
         InvalidSignalError
             Where the prices contradict each other once they are on the tick.
         """
-        grid, side = market.price_grid, self.side
-        buy, away = _toward(grid, -side), _toward(grid, side)
-        if self.is_split:
-            bounds = {name: buy(getattr(self, name)) for name in ("entry_price_min", "entry_price_mid", "entry_price_max")}
-        else:
-            lone_short = side < 0 and self.entry_price_min is None
-            top = _toward(grid, 1 if lone_short else -1)
-            bounds = {"entry_price_min": _toward(grid, 1)(self.entry_price_min), "entry_price_mid": buy(self.entry_price_mid), "entry_price_max": top(self.entry_price_max)}
-        targets = tuple(away(price) for price in self.targets)
-        return replace(self, **bounds, targets=targets, stop_loss=buy(self.stop_loss))
+        ways = create_directions(self.side, split=self.is_split, lone=self.entry_price_min is None)
+        grid, away = market.price_grid, _toward(market.price_grid, self.side)
+        moved: dict[str, Any] = {name: _toward(grid, way)(getattr(self, name)) for name, way in ways.items()}
+        return replace(self, targets=tuple(away(price) for price in self.targets), **moved)
 
-    def _name(self, field: str) -> str:
-        """Return the API's name of a V2 field in this version."""
-        if self.version == 1:
-            return field.replace("entry_price", "buy_price").replace("exit_price", "sell_price")
-        return field
-
-    def _check_version_1(self) -> None:
-        for name in ("entry_price_mid", "account", "leverage", "margin_type", "entry_mode", "invest_entry_min", "invest_entry_mid", "invest_entry_max"):
-            if getattr(self, name) is not None:
-                raise InvalidSignalError(f"{name} does not exist in version 1 of create signal, was {getattr(self, name)!r}; use version 2", name)
-        if self.entry_price_min is None:
     def lint(self, market: Market, profile: SubscriberProfile, **context: Any) -> list[Finding]:
         """Return what is wrong with this signal before it is sent; see :func:`backtest.model.lint.lint`.
 
@@ -184,6 +157,51 @@ class CreateSignal:
 
         return lint(self, market, profile, **context)
 
+    def _name(self, field: str) -> str:
+        """Return the API's name of a V2 field in this version."""
+        if self.version == 1:
+            return field.replace("entry_price", "buy_price").replace("exit_price", "sell_price")
+        return field
+
+    def _check_numbers(self) -> None:
+        if self.invest is None:
+            raise InvalidSignalError("invest is missing; give the percent of the portfolio", "invest")
+        _positive("invest", self.invest)
+        if self.leverage is not None and not (_is_number(self.leverage) and 1.0 <= self.leverage < math.inf):
+            raise InvalidSignalError(f"leverage is at least 1, was {self.leverage!r}", "leverage")
+        if self.ttl_buy_order is not None and not (_is_whole(self.ttl_buy_order) and self.ttl_buy_order > 0):
+            raise InvalidSignalError(
+                f"ttl_buy_order is a whole number of ms above 0, was {self.ttl_buy_order!r}", "ttl_buy_order"
+            )
+
+    def _check_attachments(self) -> None:
+        for name in ("attachment_image1_url", "attachment_image2_url", "attachment_description"):
+            text = getattr(self, name)
+            if not isinstance(text, str | None):
+                raise InvalidSignalError(f"{name} is a text, was {text!r}", name)
+        if self.attachment_description is not None and len(self.attachment_description) > 1000:
+            raise InvalidSignalError(
+                f"attachment_description has at most 1000 characters, had {len(self.attachment_description)}",
+                "attachment_description",
+            )
+
+    def _check_version_1(self) -> None:
+        for name in (
+            "entry_price_mid",
+            "account",
+            "leverage",
+            "margin_type",
+            "entry_mode",
+            "invest_entry_min",
+            "invest_entry_mid",
+            "invest_entry_max",
+        ):
+            if getattr(self, name) is not None:
+                raise InvalidSignalError(
+                    f"{name} does not exist in version 1 of create signal, was {getattr(self, name)!r}; use version 2",
+                    name,
+                )
+        if self.entry_price_min is None:
             raise InvalidSignalError("buy_price_min is missing; version 1 needs both bounds", "buy_price_min")
 
     def _check_entry(self) -> None:
@@ -193,11 +211,15 @@ class CreateSignal:
             _positive(self._name("entry_price_min"), low)
             if low > high:
                 name = self._name("entry_price_min")
-                raise InvalidSignalError(f"{name} may not exceed {self._name('entry_price_max')} {high}, was {low}", name)
+                raise InvalidSignalError(
+                    f"{name} may not exceed {self._name('entry_price_max')} {high}, was {low}", name
+                )
         if mid is not None:
             _positive("entry_price_mid", mid)
             if not (low is None or low <= mid) or not mid <= high:
-                raise InvalidSignalError(f"entry_price_mid lies between the bounds {low} and {high}, was {mid}", "entry_price_mid")
+                raise InvalidSignalError(
+                    f"entry_price_mid lies between the bounds {low} and {high}, was {mid}", "entry_price_mid"
+                )
 
     def _check_split(self) -> None:
         if not self.is_split:
@@ -207,10 +229,14 @@ class CreateSignal:
             share = getattr(self, f"invest_entry_{part}")
             if share is None:
                 continue
-            if not (_is_number(share) and 0.0 <= share <= 100.0):  # noqa: PLR2004
-                raise InvalidSignalError(f"invest_entry_{part} is a percent from 0 to 100, was {share!r}", f"invest_entry_{part}")
+            if not (_is_number(share) and 0.0 <= share <= 100.0):
+                raise InvalidSignalError(
+                    f"invest_entry_{part} is a percent from 0 to 100, was {share!r}", f"invest_entry_{part}"
+                )
             if share > 0.0 and getattr(self, f"entry_price_{part}") is None:
-                raise InvalidSignalError(f"invest_entry_{part} {share} needs entry_price_{part}", f"invest_entry_{part}")
+                raise InvalidSignalError(
+                    f"invest_entry_{part} {share} needs entry_price_{part}", f"invest_entry_{part}"
+                )
             total += share
         if not math.isclose(total, 100.0, abs_tol=1e-9):
             raise InvalidSignalError(
@@ -218,10 +244,14 @@ class CreateSignal:
             )
 
     def _check_targets(self) -> None:
-        most = 5 if self.version == 2 else 6  # noqa: PLR2004
+        most = 5 if self.version == 2 else 6
         if len(self.targets) > most:
             name = self._name(f"exit_price_{most + 1}")
-            raise InvalidSignalError(f"{name} does not exist in version {self.version}, which has {most} targets" + ("; version=1 has six" if most < 6 else ""), name)  # noqa: PLR2004
+            raise InvalidSignalError(
+                f"{name} does not exist in version {self.version}, which has {most} targets"
+                + ("; version=1 has six" if most < 6 else ""),
+                name,
+            )
         if not self.targets or self.targets[0] is None:
             name = self._name("exit_price_1")
             raise InvalidSignalError(f"{name} is missing; a signal needs a target", name)
@@ -232,7 +262,10 @@ class CreateSignal:
             name = self._name(f"exit_price_{number}")
             _positive(name, price)
             if not self.side * price > self.side * before:
-                raise InvalidSignalError(f"{name} of a {self.type or 'long'} lies {'above' if self.side > 0 else 'below'} {what} {before}, was {price}", name)
+                raise InvalidSignalError(
+                    f"{name} of a {self.type or 'long'} lies {'above' if self.side > 0 else 'below'} {what} {before}, was {price}",
+                    name,
+                )
             before, what = price, name
 
     def _check_stop(self) -> None:
@@ -241,7 +274,10 @@ class CreateSignal:
         _positive("stop_loss", self.stop_loss)
         if not self.side * self.stop_loss < self.side * self.far_bound:
             word = "below" if self.side > 0 else "above"
-            raise InvalidSignalError(f"stop_loss of a {self.type or 'long'} lies {word} its far entry bound {self.far_bound}, was {self.stop_loss}", "stop_loss")
+            raise InvalidSignalError(
+                f"stop_loss of a {self.type or 'long'} lies {word} its far entry bound {self.far_bound}, was {self.stop_loss}",
+                "stop_loss",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,22 +298,31 @@ class TakeProfit:
 
     def __post_init__(self) -> None:
         _one_of("order_type", self.order_type, ("limit", "market"))
-        if not (_is_number(self.sell_amount_relative) and 1.0 <= self.sell_amount_relative <= 100.0):  # noqa: PLR2004
-            raise InvalidSignalError(f"sell_amount_relative is a percent from 1 to 100, was {self.sell_amount_relative!r}", "sell_amount_relative")
+        if not (_is_number(self.sell_amount_relative) and 1.0 <= self.sell_amount_relative <= 100.0):
+            raise InvalidSignalError(
+                f"sell_amount_relative is a percent from 1 to 100, was {self.sell_amount_relative!r}",
+                "sell_amount_relative",
+            )
         if self.order_type == "limit" and self.sell_price is None:
             raise InvalidSignalError("sell_price is missing; a limit take profit needs it", "sell_price")
         if self.sell_price is not None:
             _positive("sell_price", self.sell_price)
         _check_pair(self.trailing_stop_price, self.trailing_stop_limit_price)
-        if self.sell_amount_relative < 100.0 and self.trailing_stop_price is None:  # noqa: PLR2004
+        if self.sell_amount_relative < 100.0 and self.trailing_stop_price is None:
             raise InvalidSignalError(
-                f"trailing_stop_price and trailing_stop_limit_price are required when sell_amount_relative is below 100, was {self.sell_amount_relative}", "trailing_stop_price"
+                f"trailing_stop_price and trailing_stop_limit_price are required when sell_amount_relative is below 100, was {self.sell_amount_relative}",
+                "trailing_stop_price",
             )
 
     def rounded(self, market: Market, side: int) -> TakeProfit:
         """Return the call with its prices on the tick (L3.6)."""
         stop, limit = _rounded_pair(market.price_grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
-        return replace(self, sell_price=_toward(market.price_grid, side)(self.sell_price), trailing_stop_price=stop, trailing_stop_limit_price=limit)
+        return replace(
+            self,
+            sell_price=_toward(market.price_grid, side)(self.sell_price),
+            trailing_stop_price=stop,
+            trailing_stop_limit_price=limit,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +359,10 @@ class Rebuy:
         _positive("buy_price_min", self.buy_price_min)
         _positive("buy_price_max", self.buy_price_max)
         if self.buy_price_min > self.buy_price_max:
-            raise InvalidSignalError(f"buy_price_min may not exceed buy_price_max {self.buy_price_max}, was {self.buy_price_min}", "buy_price_min")
+            raise InvalidSignalError(
+                f"buy_price_min may not exceed buy_price_max {self.buy_price_max}, was {self.buy_price_min}",
+                "buy_price_min",
+            )
         if self.invest is not None:
             _positive("invest", self.invest)
         _check_pair(self.trailing_stop_price, self.trailing_stop_limit_price)
@@ -324,9 +372,14 @@ class Rebuy:
         grid = market.price_grid
         low, high = grid.up(self.buy_price_min), grid.down(self.buy_price_max)
         if low > high:
-            raise InvalidSignalError(f"buy_price_min {self.buy_price_min} and buy_price_max {self.buy_price_max} hold no multiple of the tick {market.tick}", "buy_price_min")
+            raise InvalidSignalError(
+                f"buy_price_min {self.buy_price_min} and buy_price_max {self.buy_price_max} hold no multiple of the tick {market.tick}",
+                "buy_price_min",
+            )
         stop, limit = _rounded_pair(grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
-        return replace(self, buy_price_min=low, buy_price_max=high, trailing_stop_price=stop, trailing_stop_limit_price=limit)
+        return replace(
+            self, buy_price_min=low, buy_price_max=high, trailing_stop_price=stop, trailing_stop_limit_price=limit
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +396,8 @@ class Dca:
 
     def rounded(self, market: Market, side: int) -> Dca:
         """Return the call with its price on the tick (L3.6)."""
-        return replace(self, buy_price=_toward(market.price_grid, -side)(self.buy_price))
+        grid = market.price_grid
+        return replace(self, buy_price=grid.down(self.buy_price) if side > 0 else grid.up(self.buy_price))
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,22 +424,41 @@ class UpdatePrices:
             price = getattr(self, name)
             if price is not None:
                 _positive(name, price)
-        if self.entry_price_min is not None and self.entry_price_max is not None and self.entry_price_min > self.entry_price_max:
-            raise InvalidSignalError(f"entry_price_min may not exceed entry_price_max {self.entry_price_max}, was {self.entry_price_min}", "entry_price_min")
+        if (
+            self.entry_price_min is not None
+            and self.entry_price_max is not None
+            and self.entry_price_min > self.entry_price_max
+        ):
+            raise InvalidSignalError(
+                f"entry_price_min may not exceed entry_price_max {self.entry_price_max}, was {self.entry_price_min}",
+                "entry_price_min",
+            )
 
     @property
     def targets(self) -> tuple[float | None, ...]:
         """``exit_price_1`` to ``exit_price_6``."""
-        return (self.exit_price_1, self.exit_price_2, self.exit_price_3, self.exit_price_4, self.exit_price_5, self.exit_price_6)
+        return (
+            self.exit_price_1,
+            self.exit_price_2,
+            self.exit_price_3,
+            self.exit_price_4,
+            self.exit_price_5,
+            self.exit_price_6,
+        )
 
     def rounded(self, market: Market, side: int, *, split: bool = False, lone: bool = False) -> UpdatePrices:
         """Return the call with its prices on the tick (L3.6); how bounds round depends on the signal's entry."""
         grid = market.price_grid
-        buy, away = _toward(grid, -side), _toward(grid, side)
-        low = buy if split else _toward(grid, 1)
-        top = buy if split or (lone and side < 0) else _toward(grid, -1)
-        moved = {f"exit_price_{k}": away(price) for k, price in enumerate(self.targets, 1)}
-        return replace(self, entry_price_min=low(self.entry_price_min), entry_price_max=top(self.entry_price_max), stop_loss=buy(self.stop_loss), **moved)
+        ways = create_directions(side, split=split, lone=lone)
+        away = _toward(grid, side)
+        moved: dict[str, Any] = {f"exit_price_{k}": away(price) for k, price in enumerate(self.targets, 1)}
+        return replace(
+            self,
+            entry_price_min=_toward(grid, ways["entry_price_min"])(self.entry_price_min),
+            entry_price_max=_toward(grid, ways["entry_price_max"])(self.entry_price_max),
+            stop_loss=_toward(grid, ways["stop_loss"])(self.stop_loss),
+            **moved,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +471,19 @@ class Cancel:
 Call = CreateSignal | TakeProfit | TrailingStop | Rebuy | Dca | UpdatePrices | Cancel
 
 
+def create_directions(side: int, *, split: bool, lone: bool) -> dict[str, int]:
+    """Return which way each price of a create rounds, +1 up and -1 down (L3.6); targets round towards ``side``.
+
+    ``lone``: an entry without a minimum, whose maximum is the near bound on both sides (L4.1).
+    """
+    return {
+        "entry_price_min": -side if split else 1,
+        "entry_price_mid": -side,
+        "entry_price_max": -side if split or lone else -1,
+        "stop_loss": -side,
+    }
+
+
 def later_side_check(call: Call, side: int) -> None:
     """Refuse a trailing limit that is better than its trigger, which only the signal's side can tell.
 
@@ -406,7 +492,11 @@ def later_side_check(call: Call, side: int) -> None:
     InvalidSignalError
         Naming ``trailing_stop_limit_price``.
     """
-    if not isinstance(call, TakeProfit | TrailingStop | Rebuy) or call.trailing_stop_price is None or call.trailing_stop_limit_price is None:
+    if (
+        not isinstance(call, TakeProfit | TrailingStop | Rebuy)
+        or call.trailing_stop_price is None
+        or call.trailing_stop_limit_price is None
+    ):
         return
     if side * call.trailing_stop_limit_price > side * call.trailing_stop_price:
         word = "exceed" if side > 0 else "be below"

@@ -136,9 +136,22 @@ class Candles:
         """
         fine, coarse = self.milliseconds, milliseconds(timeframe)
         if coarse % fine:
-            raise InvalidSettingError(f"{self.timeframe} candles cannot be resampled to {timeframe}: it is no multiple of {self.timeframe}")
+            raise InvalidSettingError(
+                f"{self.timeframe} candles cannot be resampled to {timeframe}: it is no multiple of {self.timeframe}"
+            )
         if coarse == fine or len(self) == 0:
-            return Candles(self.symbol, timeframe, self.time, self.open, self.high, self.low, self.close, self.volume, self.exchange, _validated=True)
+            return Candles(
+                self.symbol,
+                timeframe,
+                self.time,
+                self.open,
+                self.high,
+                self.low,
+                self.close,
+                self.volume,
+                self.exchange,
+                _validated=True,
+            )
         offset = week_offset(timeframe)
         bucket = (self.time - offset) // coarse
         first = np.flatnonzero(np.r_[True, bucket[1:] != bucket[:-1]])
@@ -159,7 +172,9 @@ class Candles:
         )
 
     @classmethod
-    def from_pandas(cls, frame: pd.DataFrame, *, symbol: str, timeframe: str | None = None, exchange: str = "") -> Candles:
+    def from_pandas(
+        cls, frame: pd.DataFrame, *, symbol: str, timeframe: str | None = None, exchange: str = ""
+    ) -> Candles:
         """Build candles from a DataFrame whose columns have their usual names (see :mod:`backtest.market_data.frame`).
 
         ``timeframe`` None takes the most frequent distance between rows. Strictly descending rows are turned round.
@@ -235,7 +250,9 @@ def _check(candles: Candles) -> None:
         row = int(np.argmax(late)) + 1
         same = candles.time[row] == candles.time[row - 1]
         what = "has the time of the row before" if same else "is older than the row before"
-        raise InvalidCandlesError(f"row {row} ({_when(candles.time[row])}) {what}; candles need unique ascending times: sort them or drop duplicates")
+        raise InvalidCandlesError(
+            f"row {row} ({_when(candles.time[row])}) {what}; candles need unique ascending times: sort them or drop duplicates"
+        )
     o, h, l, c, v = candles.open, candles.high, candles.low, candles.close, candles.volume  # noqa: E741
     # each comparison is false for NaN, so one pass refuses it together with the broken row
     good = (l > 0.0) & (l <= o) & (l <= c) & (o <= h) & (c <= h) & (h < np.inf) & (v >= 0.0) & (v < np.inf)

@@ -50,7 +50,9 @@ class Grid:
         except (InvalidOperation, TypeError, ValueError):
             value = Decimal("nan")
         if not value.is_finite() or value < 0:
-            raise InvalidSettingError(f'a tick or step is a decimal number of at least 0, such as "0.01", was {self.size!r}')
+            raise InvalidSettingError(
+                f'a tick or step is a decimal number of at least 0, such as "0.01", was {self.size!r}'
+            )
         exponent = int(value.normalize().as_tuple().exponent)
         places = max(0, -exponent)
         object.__setattr__(self, "mantissa", float(int(value.scaleb(places))))

@@ -50,13 +50,20 @@ class Market:
         base, slash, quote = self.symbol.partition("/")
         if not (base and slash and quote):
             raise InvalidSettingError(f'symbol is written BASE/QUOTE, such as "BTC/USDT", was {self.symbol!r}')
-        for name, least in (("min_amount", 0.0), ("min_cost", 0.0), ("max_leverage", 1.0), ("maintenance_margin_rate", 0.0)):
+        for name, least in (
+            ("min_amount", 0.0),
+            ("min_cost", 0.0),
+            ("max_leverage", 1.0),
+            ("maintenance_margin_rate", 0.0),
+        ):
             value = _number(name, getattr(self, name))
             if not least <= value < math.inf:
                 raise InvalidSettingError(f"market {name} is a number of at least {least:g}, was {value}")
             object.__setattr__(self, name, value)
         if not self.maintenance_margin_rate < 1.0:
-            raise InvalidSettingError(f"market maintenance_margin_rate is a fraction below 1, was {self.maintenance_margin_rate}")
+            raise InvalidSettingError(
+                f"market maintenance_margin_rate is a fraction below 1, was {self.maintenance_margin_rate}"
+            )
         object.__setattr__(self, "coin", self.coin or base)
         object.__setattr__(self, "trade_market", self.trade_market or quote.partition(":")[0])
         object.__setattr__(self, "tick", str(self.tick))
@@ -70,7 +77,9 @@ class Market:
         known = [name for name in cls.__dataclass_fields__ if not name.endswith("_grid")]
         for name in values:
             if name not in known:
-                raise InvalidSettingError(f"market has no field {name!r}; it knows {', '.join(known)}.{did_you_mean(name, known)}")
+                raise InvalidSettingError(
+                    f"market has no field {name!r}; it knows {', '.join(known)}.{did_you_mean(name, known)}"
+                )
         if not isinstance(values.get("symbol"), str):
             raise InvalidSettingError(f'market needs a symbol, such as "BTC/USDT", was {values.get("symbol")!r}')
         return cls(**{name: value for name, value in values.items() if value is not None})

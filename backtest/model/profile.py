@@ -27,7 +27,9 @@ class TrailingTakeProfit(_Value):
 
     from_target: int = Field(ge=1, le=6)
     stop_to: Literal["break_even", "previous_target", "distance"]
-    distance_percent: float | None = Field(None, gt=0.0, lt=100.0, description="below the target reached, for stop_to distance")
+    distance_percent: float | None = Field(
+        None, gt=0.0, lt=100.0, description="below the target reached, for stop_to distance"
+    )
 
     @model_validator(mode="after")
     def _distance_is_given(self) -> TrailingTakeProfit:
@@ -54,13 +56,21 @@ class SubscriberProfile(_Value):
     basis: Literal["initial", "equity"] = Field("initial", description="what `invest` is a percentage of (L5.1)")
     maker_fee: _Fraction = 0.001
     taker_fee: _Fraction = 0.001
-    slippage: _Fraction | None = Field(None, description="fraction; None: 0.1 % for the vendor's majors, 0.3 % for the rest (L3.7)")
+    slippage: _Fraction | None = Field(
+        None, description="fraction; None: 0.1 % for the vendor's majors, 0.3 % for the rest (L3.7)"
+    )
     latency_ms: int = Field(0, ge=0, description="from sending a call to its arrival at the venue (L1.2)")
     intrabar: Literal["pessimistic", "candle", "optimistic"] = "pessimistic"
-    target_shares: tuple[_Percent, ...] | None = Field(None, max_length=6, description="percent sold at each target (L6.1); None: equal parts")
-    take_profit_at: int | str | None = Field(None, description="target number, or percent over the average entry as '4%' (L6.4)")
+    target_shares: tuple[_Percent, ...] | None = Field(
+        None, max_length=6, description="percent sold at each target (L6.1); None: equal parts"
+    )
+    take_profit_at: int | str | None = Field(
+        None, description="target number, or percent over the average entry as '4%' (L6.4)"
+    )
     trailing_take_profit: TrailingTakeProfit | None = None
-    stop_order: Literal["market", "limit"] | None = Field(None, description="None: market for FUTURES and MARGIN, limit for SPOT (L7.1)")
+    stop_order: Literal["market", "limit"] | None = Field(
+        None, description="None: market for FUTURES and MARGIN, limit for SPOT (L7.1)"
+    )
     stop_limit_margin: _Fraction = 0.005
     stop_trigger: Literal["order", "close"] = "order"
     trail_distance: Literal["absolute", "relative", "static"] = "absolute"
@@ -73,7 +83,9 @@ class SubscriberProfile(_Value):
     @classmethod
     def _shares(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if value is not None and sum(value) > 100.0 + 1e-9:
-            raise ValueError(f"target_shares sum to {sum(value):g}; they are percent of the position and may not exceed 100")
+            raise ValueError(
+                f"target_shares sum to {sum(value):g}; they are percent of the position and may not exceed 100"
+            )
         return value
 
     @field_validator("take_profit_at")
@@ -99,15 +111,19 @@ class SubscriberProfile(_Value):
     @classmethod
     def exchange(cls, *, maker_fee: float, taker_fee: float, **changes: Any) -> SubscriberProfile:
         """Return a subscriber who pays the exchange's own maker and taker fee, without slippage unless given."""
-        return cls.from_dict({"name": "exchange", "maker_fee": maker_fee, "taker_fee": taker_fee, "slippage": 0.0, **changes})
+        return cls.from_dict(
+            {"name": "exchange", "maker_fee": maker_fee, "taker_fee": taker_fee, "slippage": 0.0, **changes}
+        )
 
     @classmethod
     def preset(cls, name: str) -> SubscriberProfile:
         """Return a preset by its name on the command line: ``anny`` or ``exchange`` (0.1 % maker and taker)."""
-        presets = {"anny": lambda: cls.anny(), "exchange": lambda: cls.exchange(maker_fee=0.001, taker_fee=0.001)}
+        presets = {"anny": cls.anny(), "exchange": cls.exchange(maker_fee=0.001, taker_fee=0.001)}
         if name not in presets:
-            raise InvalidSettingError(f"profile was {name!r}; there are anny and exchange, or a JSON file.{did_you_mean(name, presets)}")
-        return presets[name]()
+            raise InvalidSettingError(
+                f"profile was {name!r}; there are anny and exchange, or a JSON file.{did_you_mean(name, presets)}"
+            )
+        return presets[name]
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SubscriberProfile:
@@ -120,7 +136,9 @@ class SubscriberProfile(_Value):
         """
         for name in values:
             if name not in cls.model_fields:
-                raise InvalidSettingError(f"profile has no field {name!r}; it knows {', '.join(cls.model_fields)}.{did_you_mean(name, cls.model_fields)}")
+                raise InvalidSettingError(
+                    f"profile has no field {name!r}; it knows {', '.join(cls.model_fields)}.{did_you_mean(name, cls.model_fields)}"
+                )
         try:
             return cls(**values)
         except ValidationError as error:

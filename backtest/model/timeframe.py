@@ -21,7 +21,7 @@ def milliseconds(timeframe: str) -> int:
     InvalidSettingError
         Unless it is a whole number above 0 and one of ``s m h d w``. Months have no fixed length.
     """
-    found = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", timeframe) if isinstance(timeframe, str) else None
+    found = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", str(timeframe))
     if found is None:
         raise InvalidSettingError(
             f"timeframe was {timeframe!r}; write a number and one of s m h d w, such as {', '.join(TIMEFRAMES)}."

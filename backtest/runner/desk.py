@@ -9,10 +9,22 @@ import numpy as np
 
 from backtest.engine.book import call_order
 from backtest.errors import InvalidSettingError, InvalidSignalError
-from backtest.model.calls import Call, CreateSignal, later_side_check
+from backtest.model.calls import (
+    Call,
+    Cancel,
+    CreateSignal,
+    Dca,
+    Rebuy,
+    TakeProfit,
+    TrailingStop,
+    UpdatePrices,
+    create_directions,
+    later_side_check,
+)
 from backtest.model.events import Event, SignalRef, Status
 from backtest.model.signal import LiveSignal
 from backtest.strategy.moment import Moment
+from backtest.strategy.plan import plan_of
 from backtest.wire.tag import signal_tag, with_tag
 
 if TYPE_CHECKING:
@@ -25,7 +37,7 @@ if TYPE_CHECKING:
     from backtest.model.market import Market
     from backtest.strategy import Indicators, SignalTable, Strategy
 
-__all__ = ["Desk", "created_fields", "row_fields", "table_rows"]
+__all__ = ["Desk", "created_fields", "hears_events", "row_fields", "table_rows"]
 
 
 class Desk:
@@ -37,7 +49,8 @@ class Desk:
     def __init__(self, strategy: Strategy, candles: Candles, market: Market, venue: SimulatedVenue) -> None:
         self.strategy, self.market, self.venue = strategy, market, venue
         self.symbol, self.timeframe, self.span = candles.symbol, candles.timeframe, candles.milliseconds
-        self.hears_events = strategy.has("on_event")
+        self.plan, self.answers_events = plan_of(strategy), strategy.has("on_event")
+        self.hears_events = hears_events(strategy)
         self._returned: list[Call] = []
         self._close_time = 0
         self._living: tuple[LiveSignal, ...] | None = None
@@ -46,12 +59,16 @@ class Desk:
     def bind(self, candles: Candles, ind: Indicators) -> None:
         """Show the desk its candles and indicators, whole in a backtest, the prefix so far in a live session."""
         self.candles = candles
-        self.time = memoryview(candles.time)
-        self.columns = {name: memoryview(getattr(candles, name)) for name in ("open", "high", "low", "close", "volume")}
-        self.ind: Mapping[str, memoryview] = {name: memoryview(_column(name, column, len(candles))) for name, column in ind.items()}
+        self.time: memoryview[int] = _view(candles.time)
+        self.columns: Mapping[str, memoryview[float]] = {
+            name: _view(getattr(candles, name)) for name in ("open", "high", "low", "close", "volume")
+        }
+        self.ind: Mapping[str, memoryview[float]] = {
+            name: _view(_column(name, column, len(candles))) for name, column in ind.items()
+        }
 
     def forget(self) -> None:
-        """The venue went on: what was known of living signals is asked anew."""
+        """Ask anew what lives: the venue went on."""
         self._living = None
 
     def living(self) -> tuple[LiveSignal, ...]:
@@ -60,10 +77,21 @@ class Desk:
             pending = [self._unborn(self.venue.create_of(ref), 0) for ref in self.venue.pending(self.symbol)]
             self._living = (*self.venue.living(self.symbol), *pending)
         if self._returned:
-            return (*self._living, *(self._unborn(call, self._close_time) for call in self._returned if isinstance(call, CreateSignal)))
+            return (
+                *self._living,
+                *(self._unborn(call, self._close_time) for call in self._returned if isinstance(call, CreateSignal)),
+            )
         return self._living
 
-    def decide(self, position: int, events: Sequence[Event], *, asked: bool, rows: Iterable[dict[str, Any]] = (), skip: bool = False) -> list[Call]:
+    def decide(
+        self,
+        position: int,
+        events: Sequence[Event],
+        *,
+        asked: bool,
+        rows: Iterable[dict[str, Any]] = (),
+        skip: bool = False,
+    ) -> list[Call]:
         """Return the final calls of one close: ``on_event`` in event order, then ``on_candle`` or the table's rows.
 
         ``skip`` leaves a row of a table out where a signal of the market lives.
@@ -76,7 +104,7 @@ class Desk:
         now = Moment(self, position)
         self._start(position)
         try:
-            if self.hears_events:
+            if self.answers_events:
                 for event in events:
                     self._take(self.strategy.on_event(now, event))
             for fields in rows:
@@ -84,6 +112,7 @@ class Desk:
                     self._add(self.create(self._close_time, fields))
             if asked:
                 self._take(self.strategy.on_candle(now))
+            self._manage(position, events)
             return self._finish()
         except InvalidSignalError as error:
             raise self._named(error) from None
@@ -97,6 +126,7 @@ class Desk:
         self._start(position)
         try:
             self._take(returned)
+            self._manage(position, ())
             return self._finish()
         except InvalidSignalError as error:
             raise self._named(error) from None
@@ -123,42 +153,63 @@ class Desk:
         )
         return with_tag(final, self._tag(close_time, number))
 
+    def next_ask(self, close_time: int) -> int | None:
+        """Return the next instant after a close at which the plan must be asked, events or not; None: never."""
+        if self.plan is None or not self.plan.watches_closes:
+            return None
+        return self.plan.asks_at(self.living(), close_time, self.span)
+
+    def _manage(self, position: int, events: Sequence[Event]) -> None:
+        """Add what the strategy's plan wants at this close, after the strategy's own calls."""
+        if self.plan is not None:
+            for call in self.plan.at_close(Moment(self, position), tuple(self._returned), events):
+                self._add(call)
+
     def _start(self, position: int) -> None:
         self._returned = []
         self._close_time = self.time[position] + self.span
 
     def _finish(self) -> list[Call]:
         """Order the calls of this close; one about a signal created at this close follows its create."""
-        if len(self._returned) < 2:  # noqa: PLR2004
+        if len(self._returned) < 2:
             return self._returned
         born = {call.ref for call in self._returned if isinstance(call, CreateSignal)}
         last = call_order(CreateSignal)
-        return sorted(self._returned, key=lambda call: last if not isinstance(call, CreateSignal) and call.signal in born else call_order(type(call)))
+        return sorted(
+            self._returned,
+            key=lambda call: (
+                last if not isinstance(call, CreateSignal) and call.signal in born else call_order(type(call))
+            ),
+        )
 
     def _take(self, returned: Iterable[Call] | None) -> None:
         if returned is None:
             return
-        if isinstance(returned, Call):
-            self._add(returned)
-            return
-        for call in returned:
+        single = isinstance(returned, Call)  # a lane may return one call instead of yielding it
+        for call in (returned,) if single else returned:
             self._add(call)
 
-    def _add(self, call: Call) -> None:
+    def _add(self, call: object) -> None:
         if isinstance(call, CreateSignal):
             self._returned.append(self._numbered(call))
             return
-        if not isinstance(call, Call):
-            raise InvalidSettingError(f"{type(self.strategy).__name__} returned {call!r}; a strategy returns calls such as now.create(...) or UpdatePrices(...)")
-        create = self._create_of(call.signal)
+        if not isinstance(call, TakeProfit | TrailingStop | Rebuy | Dca | UpdatePrices | Cancel):
+            raise InvalidSettingError(
+                f"{type(self.strategy).__name__} returned {call!r}; a strategy returns calls such as now.create(...) "
+                "or UpdatePrices(...)"
+            )
+        create = self.create_of(call.signal)
         later_side_check(call, create.side)
-        if hasattr(call, "allow_marketable"):
-            call = call.rounded(self.market, create.side, split=create.is_split, lone=create.entry_price_min is None)
-        elif hasattr(call, "rounded"):
-            call = call.rounded(self.market, create.side)
-        self._returned.append(call)
+        if isinstance(call, UpdatePrices):
+            lone = create.entry_price_min is None
+            self._returned.append(call.rounded(self.market, create.side, split=create.is_split, lone=lone))
+        elif isinstance(call, Cancel):
+            self._returned.append(call)
+        else:
+            self._returned.append(call.rounded(self.market, create.side))
 
-    def _create_of(self, ref: SignalRef) -> CreateSignal:
+    def create_of(self, ref: SignalRef) -> CreateSignal:
+        """Return the create of a signal, one returned at this close included."""
         for call in self._returned:
             if isinstance(call, CreateSignal) and call.ref == ref:
                 return call
@@ -171,20 +222,48 @@ class Desk:
         if call.ref == ref:
             return call
         if (call.coin, call.trade_market) != (self.market.coin, self.market.trade_market):
-            raise InvalidSignalError(f"coin and trade_market were {call.symbol}; this strategy runs on {self.market.coin}/{self.market.trade_market}", "coin")
-        text = (call.attachment_description or "").rpartition("ref:")[0].rstrip() if call.ref else call.attachment_description
-        return with_tag(replace(call.rounded(self.market), ref=ref, attachment_description=text or None), self._tag(self._close_time, number))
+            raise InvalidSignalError(
+                f"coin and trade_market were {call.symbol}; this strategy runs on {self.market.coin}/{self.market.trade_market}",
+                "coin",
+            )
+        text = (
+            (call.attachment_description or "").rpartition("ref:")[0].rstrip()
+            if call.ref
+            else call.attachment_description
+        )
+        return with_tag(
+            replace(call.rounded(self.market), ref=ref, attachment_description=text or None),
+            self._tag(self._close_time, number),
+        )
 
     def _tag(self, close_time: int, number: int) -> str:
         return signal_tag(self.strategy.identity, self.symbol, self.timeframe, close_time, number)
 
     def _unborn(self, call: CreateSignal, created: int) -> LiveSignal:
         targets = (*call.targets, *([None] * (6 - len(call.targets))))
-        return LiveSignal(call.ref, self.symbol, call.side, Status.PENDING, call.stop_loss, trailing=False, targets=targets, average_entry=None, open_quantity=0.0, created=created)
+        return LiveSignal(
+            call.ref,
+            self.symbol,
+            call.side,
+            Status.PENDING,
+            call.stop_loss,
+            trailing=False,
+            targets=targets,
+            average_entry=None,
+            open_quantity=0.0,
+            created=created,
+        )
 
     def _named(self, error: InvalidSignalError) -> InvalidSignalError:
         when = np.datetime64(int(self._close_time), "ms")
-        return InvalidSignalError(f"{type(self.strategy).__name__} on {self.symbol} at the close of {when}Z: {error}", error.field)
+        return InvalidSignalError(
+            f"{type(self.strategy).__name__} on {self.symbol} at the close of {when}Z: {error}", error.field
+        )
+
+
+def hears_events(strategy: Strategy) -> bool:
+    """Whether a strategy, or its plan, wants to be asked at closes that brought events."""
+    return strategy.has("on_event") or plan_of(strategy) is not None
 
 
 def created_fields(fields: dict[str, Any], market: Market) -> dict[str, Any]:
@@ -195,13 +274,15 @@ def created_fields(fields: dict[str, Any], market: Market) -> dict[str, Any]:
         raise InvalidSignalError(f'side is "long" or "short", was {side!r}', "type")
     grid = market.price_grid
     split = any(name.startswith("invest_entry_") for name in fields)
-    buy, gain = (grid.down, grid.up) if side > 0 else (grid.up, grid.down)
-    top = buy if split else (grid.up if side < 0 and "entry_price_min" not in fields else grid.down)
-    ways = {"entry_price_max": top, "entry_price_min": buy if split else grid.up, "entry_price_mid": buy, "stop_loss": buy}
-    for name, way in ways.items():
+    gain = grid.up if side > 0 else grid.down
+    for name, way in create_directions(side, split=split, lone="entry_price_min" not in fields).items():
         if name in fields:
-            fields[name] = way(_price(name, fields[name]))
-    fields["targets"] = tuple(None if price is None else gain(_price(f"exit_price_{k}", price)) for k, price in enumerate(fields.get("targets", ()), 1))
+            price = _price(name, fields[name])
+            fields[name] = grid.up(price) if way > 0 else grid.down(price)
+    fields["targets"] = tuple(
+        None if price is None else gain(_price(f"exit_price_{k}", price))
+        for k, price in enumerate(fields.get("targets", ()), 1)
+    )
     fields["invest"] = float(fields["invest"]) if "invest" in fields else None
     if "ttl_buy_order" in fields:
         fields["ttl_buy_order"] = int(fields["ttl_buy_order"])
@@ -219,10 +300,17 @@ def _price(name: str, value: Any) -> float:
     return price
 
 
+def _view(column: NDArray[Any]) -> memoryview[Any]:
+    """Return a column as a memoryview: reading one number from it is three times faster than from numpy."""
+    return memoryview(column)  # type: ignore[arg-type]
+
+
 def _column(name: str, column: Any, n: int) -> NDArray[np.float64]:
     values = np.ascontiguousarray(column, np.float64)
     if values.shape != (n,):
-        raise InvalidSettingError(f"indicator {name!r} has shape {values.shape}; it needs one value for each of the {n} candles")
+        raise InvalidSettingError(
+            f"indicator {name!r} has shape {values.shape}; it needs one value for each of the {n} candles"
+        )
     return values
 
 
@@ -234,4 +322,10 @@ def table_rows(table: SignalTable, position: int) -> list[dict[str, Any]]:
 
 def row_fields(table: SignalTable, k: int) -> dict[str, Any]:
     """Return the fields of one row of a table, as :meth:`Moment.create` gives them."""
-    return {**table.row(k), "account": table.account, "margin_type": table.margin_type, "version": table.version, "allow_no_stop": table.allow_no_stop}
+    return {
+        **table.row(k),
+        "account": table.account,
+        "margin_type": table.margin_type,
+        "version": table.version,
+        "allow_no_stop": table.allow_no_stop,
+    }

@@ -10,7 +10,7 @@ import numpy as np
 
 from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import InvalidSettingError
-from backtest.runner.desk import Desk, row_fields
+from backtest.runner.desk import Desk, hears_events, row_fields
 from backtest.runner.session import Decision
 from backtest.runner.table_lane import table_records
 from backtest.strategy.moment import Moment
@@ -59,7 +59,11 @@ class Execution:
         if not self.from_tables:
             return self.decided
         self.name_signals()
-        made = [Decision(at, self._create(q, k, at, number)) for q in range(len(self.prepared)) for k, at, number in self._made(q)]
+        made = [
+            Decision(at, self._create(q, k, at, number))
+            for q in range(len(self.prepared))
+            for k, at, number in self._made(q)
+        ]
         made.sort(key=lambda decision: decision.at)
         return made
 
@@ -86,7 +90,11 @@ class Execution:
         assert part.table is not None  # noqa: S101
         rows, made = part.table.rows, self.venue.table_creates(q)
         at = part.feed.candles.time[rows[made]] + part.feed.candles.milliseconds
-        number = np.zeros(len(made), np.int64) if part.table.while_open == "skip" else made - np.searchsorted(rows, rows[made])
+        number = (
+            np.zeros(len(made), np.int64)
+            if part.table.while_open == "skip"
+            else made - np.searchsorted(rows, rows[made])
+        )
         return list(zip(made.tolist(), at.tolist(), number.tolist(), strict=True))
 
     def _create(self, q: int, k: int, at: int, number: int) -> CreateSignal:
@@ -108,7 +116,9 @@ def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
     if lane == "table":
         table = strategy.signals(candles, ind)
         if len(table) and not 0 <= int(table.rows[0]) <= int(table.rows[-1]) < len(candles):
-            raise InvalidSettingError(f"SignalTable.at lies within the {len(candles)} candles, was {int(table.rows[0])} to {int(table.rows[-1])}")
+            raise InvalidSettingError(
+                f"SignalTable.at lies within the {len(candles)} candles, was {int(table.rows[0])} to {int(table.rows[-1])}"
+            )
         records, bad = table_records(table, candles, feed.market)
         if bad is not None:
             _refuse(strategy, feed, ind, table, bad)
@@ -119,7 +129,9 @@ def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
     if triggers is None:
         return Prepared(feed, ind, None, None, np.arange(len(candles)))
     if triggers.shape != (len(candles),) or triggers.dtype != np.bool_:
-        raise InvalidSettingError(f"triggers are {len(candles)} of true and false, one a candle, had shape {triggers.shape} of {triggers.dtype}")
+        raise InvalidSettingError(
+            f"triggers are {len(candles)} of true and false, one a candle, had shape {triggers.shape} of {triggers.dtype}"
+        )
     return Prepared(feed, ind, None, None, np.flatnonzero(triggers))
 
 
@@ -131,12 +143,16 @@ def _refuse(strategy: Strategy, feed: Feed, ind: Indicators, table: SignalTable,
     desk.bind(feed.candles, ind)
     desk.hears_events = False
     desk.decide(int(table.rows[k]), (), asked=False, rows=[row_fields(table, k)])
-    raise InvalidSettingError(f"row {k} of the signal table was refused as a column but not as a call; please report this")
+    raise InvalidSettingError(
+        f"row {k} of the signal table was refused as a column but not as a call; please report this"
+    )
 
 
-def execute(strategy: Strategy, prepared: Sequence[Prepared], profile: SubscriberProfile, assumptions: VenueAssumptions) -> Execution:
+def execute(
+    strategy: Strategy, prepared: Sequence[Prepared], profile: SubscriberProfile, assumptions: VenueAssumptions
+) -> Execution:
     """Run one strategy over one account to the end of the candles."""
-    hears = strategy.has("on_event")
+    hears = hears_events(strategy)
     venue = SimulatedVenue([part.feed for part in prepared], profile, assumptions, want_events=hears)
     desks = [Desk(strategy, part.feed.candles, part.feed.market, venue) for part in prepared]
     pure = not hears and all(part.table is not None for part in prepared)
@@ -167,8 +183,12 @@ def _decide(run: Execution, desk: Desk, part: Prepared, position: int, events: S
     if table is None:
         calls = desk.decide(position, events, asked=asked)
     else:
-        rows = range(*(int(edge) for edge in np.searchsorted(table.rows, [position, position + 1]))) if asked else range(0)
-        calls = desk.decide(position, events, asked=False, rows=[row_fields(table, k) for k in rows], skip=table.while_open == "skip")
+        rows = (
+            range(*(int(edge) for edge in np.searchsorted(table.rows, [position, position + 1]))) if asked else range(0)
+        )
+        calls = desk.decide(
+            position, events, asked=False, rows=[row_fields(table, k) for k in rows], skip=table.while_open == "skip"
+        )
     if calls:
         _send(run, desk, position, calls)
     return bool(calls)
@@ -177,20 +197,32 @@ def _decide(run: Execution, desk: Desk, part: Prepared, position: int, events: S
 def _walk_one(run: Execution, desk: Desk, part: Prepared) -> None:
     """Walk one market: compiled code between two closes at which Python has something to decide."""
     venue, hears = run.venue, desk.hears_events
-    asked = _asked_at(part).tolist()
+    asked, closes = _asked_at(part).tolist(), part.feed.candles.close_time
     last, due, k = len(part.feed.candles) - 1, 0, 0
     while due <= last:
         k = _ask_ahead(run, desk, part, asked, k, due, last)
-        stop = asked[k] if k < len(asked) else last
+        planned = _planned(desk, closes, int(closes[due - 1]) if due else 0)
+        stop = min(asked[k] if k < len(asked) else last, planned)
         venue.advance(desk.time[stop] + desk.span)
         desk.forget()
         position = venue.row - 1
         events = venue.new_events() if hears else ()
         is_asked = k < len(asked) and asked[k] == position
         k += is_asked
-        if is_asked or events:
+        if is_asked or events or position == planned:
             _decide(run, desk, part, position, events, asked=is_asked)
         due = position + 1
+
+
+def _planned(desk: Desk, closes: NDArray[np.int64], reached: int) -> int:
+    """Return the position of the next close at which the strategy's plan must be asked; past the last one: none."""
+    instant = desk.next_ask(reached)
+    return len(closes) if instant is None else int(np.searchsorted(closes, instant))
+
+
+def _planned_close(desk: Desk, closes: NDArray[np.int64], reached: int) -> int | None:
+    position = _planned(desk, closes, reached)
+    return int(closes[position]) if position < len(closes) else None
 
 
 def _ask_ahead(run: Execution, desk: Desk, part: Prepared, asked: list[int], k: int, due: int, last: int) -> int:
@@ -202,7 +234,8 @@ def _ask_ahead(run: Execution, desk: Desk, part: Prepared, asked: list[int], k: 
     venue = run.venue
     if not venue.has_living(desk.symbol):
         return _ask(run, desk, part, asked, k, last)[0]
-    if venue.is_ratcheting or k >= len(asked) or asked[k] != due:
+    watched = desk.plan is not None and desk.plan.watches_closes
+    if watched or venue.is_ratcheting or k >= len(asked) or asked[k] != due:
         return k
     venue.advance(peek=True)
     desk.forget()
@@ -248,11 +281,16 @@ def _walk_many(run: Execution) -> None:
     venue = run.venue
     asked = [_asked_at(part) for part in run.prepared]
     closes = [part.feed.candles.close_time for part in run.prepared]
-    due = np.unique(np.concatenate([close[positions] for close, positions in zip(closes, asked, strict=True)])) if asked else _NO_POSITIONS
-    k = 0
+    due = (
+        np.unique(np.concatenate([close[positions] for close, positions in zip(closes, asked, strict=True)]))
+        if asked
+        else _NO_POSITIONS
+    )
+    k, reached = 0, 0
     while True:
         target = int(due[k]) if k < len(due) else None
-        reached = venue.advance(target)
+        planned = [_planned_close(desk, close, reached) for desk, close in zip(run.desks, closes, strict=True)]
+        reached = venue.advance(min((t for t in (target, *planned) if t is not None), default=None))
         events = _by_symbol(venue.new_events()) if run.desks and run.desks[0].hears_events else {}
         is_due = target is not None and reached >= target
         for q, desk in enumerate(run.desks):
@@ -261,10 +299,10 @@ def _walk_many(run: Execution) -> None:
             closes_now = position < len(closes[q]) and closes[q][position] == reached
             is_asked = is_due and closes_now and bool(_contains(asked[q], position))
             mine = events.get(desk.symbol, ())
-            if is_asked or mine:
+            if is_asked or mine or reached == planned[q]:
                 _decide(run, desk, run.prepared[q], position if closes_now else position - 1, mine, asked=is_asked)
         k += is_due
-        if target is None and not events:
+        if target is None and not events and not any(planned):
             return
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from backtest.strategy import Strategy
 from backtest.wire import call_from_body, endpoint_of
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     import pandas as pd
@@ -60,7 +60,14 @@ def sent(decision: Decision) -> dict[str, Any]:
     call = decision.call
     ref = call.ref if isinstance(call, CreateSignal) else call.signal
     request = endpoint_of(call, None if isinstance(call, CreateSignal) else ref)
-    row = {"at": decision.at, "ref": ref, "kind": request.kind, "method": request.method, "path": request.path, "body": json.loads(request.body)}
+    row = {
+        "at": decision.at,
+        "ref": ref,
+        "kind": request.kind,
+        "method": request.method,
+        "path": request.path,
+        "body": json.loads(request.body),
+    }
     if getattr(call, "allow_marketable", False):
         row["allow_marketable"] = True
     return row
@@ -68,7 +75,15 @@ def sent(decision: Decision) -> dict[str, Any]:
 
 def calls_of(rows: Sequence[dict[str, Any]]) -> list[Decision]:
     """Return saved calls as objects."""
-    return [Decision(row["at"], call_from_body(row["kind"], row["body"], SignalRef(row["ref"]), allow_marketable=row.get("allow_marketable", False))) for row in rows]
+    return [
+        Decision(
+            row["at"],
+            call_from_body(
+                row["kind"], row["body"], SignalRef(row["ref"]), allow_marketable=row.get("allow_marketable", False)
+            ),
+        )
+        for row in rows
+    ]
 
 
 def save_tables(tables: ResultTables, folder: str | os.PathLike[str]) -> Path:
@@ -82,7 +97,9 @@ def save_tables(tables: ResultTables, folder: str | os.PathLike[str]) -> Path:
         Where the disk refuses.
     """
     target = Path(folder)
-    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / "manifest.json").is_file())):
+    if target.exists() and (
+        not target.is_dir() or (any(target.iterdir()) and not (target / "manifest.json").is_file())
+    ):
         raise InvalidSettingError(f"{target} exists and holds no result; choose a new folder")
     made = None
     try:
@@ -91,11 +108,11 @@ def save_tables(tables: ResultTables, folder: str | os.PathLike[str]) -> Path:
         _write(tables, made)
         if target.exists():
             for old in made.iterdir():
-                os.replace(old, target / old.name)
+                old.replace(target / old.name)
             made.rmdir()
         else:
             made.chmod(0o755)
-            os.replace(made, target)
+            made.replace(target)
     except OSError as error:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
@@ -108,16 +125,23 @@ def _write(tables: ResultTables, folder: Path) -> None:
     import pyarrow.parquet as pq
 
     def put(name: str, frame: pd.DataFrame) -> None:
-        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), folder / f"{name}.parquet", compression="zstd")
+        pq.write_table(
+            pa.Table.from_pandas(frame, preserve_index=False), folder / f"{name}.parquet", compression="zstd"
+        )
 
     import pandas as pd
 
-    put("candles", pd.concat([frame.assign(symbol=symbol) for symbol, frame in sorted(tables.candles.items())], ignore_index=True))
+    put(
+        "candles",
+        pd.concat([frame.assign(symbol=symbol) for symbol, frame in sorted(tables.candles.items())], ignore_index=True),
+    )
     for name in _TABLES:
         put(name, getattr(tables, name))
     lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in tables.calls]
     (folder / "calls.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    (folder / "manifest.json").write_text(json.dumps(tables.manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+    (folder / "manifest.json").write_text(
+        json.dumps(tables.manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8"
+    )
 
 
 def load_tables(folder: str | os.PathLike[str]) -> ResultTables:
@@ -132,13 +156,18 @@ def load_tables(folder: str | os.PathLike[str]) -> ResultTables:
     except (OSError, ValueError):
         raise InvalidSettingError(f"{source} holds no result: there is no readable manifest.json in it") from None
     if manifest.get("format") != FORMAT:
-        raise InvalidSettingError(f"{source} was saved in format {manifest.get('format')!r}; this version reads format {FORMAT}")
+        raise InvalidSettingError(
+            f"{source} was saved in format {manifest.get('format')!r}; this version reads format {FORMAT}"
+        )
     try:
         frames = {name: pd.read_parquet(source / f"{name}.parquet") for name in ("candles", *_TABLES)}
         calls = [json.loads(line) for line in (source / "calls.jsonl").read_text("utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise InvalidSettingError(f"the result in {source} is incomplete: {error}") from None
-    candles = {str(symbol): part.drop(columns="symbol").reset_index(drop=True) for symbol, part in frames.pop("candles").groupby("symbol")}
+    candles = {
+        str(symbol): part.drop(columns="symbol").reset_index(drop=True)
+        for symbol, part in frames.pop("candles").groupby("symbol")
+    }
     return ResultTables(manifest=manifest, candles=candles, calls=calls, **frames)
 
 
@@ -158,7 +187,10 @@ def _manifest(result: Result, prepared: Sequence[Prepared], venue: SimulatedVenu
         "assumptions": [assumption._asdict() for assumption in result.assumptions.listed()],
         "market": {feed.candles.symbol: feed.market.to_dict() for feed in feeds},
         "candles": {feed.candles.symbol: _described(feed) for feed in feeds},
-        "emitted": {feed.candles.symbol: f"{feed.market.exchange} {feed.market.coin}/{feed.market.trade_market}" for feed in feeds},
+        "emitted": {
+            feed.candles.symbol: f"{feed.market.exchange} {feed.market.coin}/{feed.market.trade_market}"
+            for feed in feeds
+        },
         "versions": _versions(),
         "total_return": result.total_return,
         "ambiguous": result.ambiguous,
@@ -192,7 +224,12 @@ def _described(feed: Any) -> dict[str, Any]:
         "exchange": candles.exchange,
     }
     if feed.detail is not None:
-        row["detail"] = {"timeframe": feed.detail.timeframe, "hash": feed.detail.hash, "rows": len(feed.detail), "complete": int(feed.complete().sum())}
+        row["detail"] = {
+            "timeframe": feed.detail.timeframe,
+            "hash": feed.detail.hash,
+            "rows": len(feed.detail),
+            "complete": int(feed.complete().sum()),
+        }
     return row
 
 
@@ -213,16 +250,22 @@ def _warnings(result: Result, prepared: Sequence[Prepared], venue: SimulatedVenu
         feed = part.feed
         candles, market = feed.candles, feed.market
         if candles.gaps:
-            found.append(f"{candles.symbol}: {candles.gaps} candles are missing between the first and the last; nothing was invented for them.")
+            found.append(
+                f"{candles.symbol}: {candles.gaps} candles are missing between the first and the last; nothing was invented for them."
+            )
         if market.price_grid.mantissa == 0.0:
             found.append(f"{candles.symbol}: no tick was given, so prices were not rounded as the exchange would.")
         if f"{market.coin}/{market.trade_market}" != candles.symbol.partition(":")[0]:
-            found.append(f"{candles.symbol}: the candles are of {candles.symbol}, the signals are emitted for {market.exchange} {market.coin}/{market.trade_market}.")
+            found.append(
+                f"{candles.symbol}: the candles are of {candles.symbol}, the signals are emitted for {market.exchange} {market.coin}/{market.trade_market}."
+            )
         if feed.detail is not None and not feed.complete().all():
-            found.append(f"{candles.symbol}: detail candles were incomplete for {int((~feed.complete()).sum())} of {len(candles)} candles, which were walked as they are.")
+            found.append(
+                f"{candles.symbol}: detail candles were incomplete for {int((~feed.complete()).sum())} of {len(candles)} candles, which were walked as they are."
+            )
         if not len(feed.funding) and venue.has_futures(candles.symbol):
             found.append(f"{candles.symbol}: no funding rates were given; funding was taken as 0.")
-    refused = int(np.sum(venue.outcomes()["status"] == 7))  # noqa: PLR2004
+    refused = int(np.sum(venue.outcomes()["status"] == 7))
     if refused:
         found.append(f"{refused} creates were refused by the market or the account; see the events of kind refused.")
     if not isinstance(result.strategy, Strategy):
@@ -243,11 +286,10 @@ def write_figure(figure: Any, path: Path) -> None:
     """
     from backtest.report.canvas import png, svg
 
-    writers = {".png": lambda: png(figure), ".svg": lambda: svg(figure)}
-    if path.suffix not in writers:
+    if path.suffix not in {".png", ".svg"}:
         raise InvalidSettingError(f"a chart is written as .png or .svg, was {path.name!r}")
-    made = writers[path.suffix]()
+    made = png(figure) if path.suffix == ".png" else svg(figure).encode()
     try:
-        path.write_bytes(made if isinstance(made, bytes) else made.encode())
+        path.write_bytes(made)
     except OSError as error:
         raise StorageError(f"the chart could not be written to {path}: {error.strerror}") from None

@@ -136,7 +136,9 @@ def events_of(frame: pd.DataFrame) -> list[Event]:
             rule=rule,
             reason=reason,
         )
-        for time, signal, symbol, kind, price, quantity, fee, target, average, open_, leg, rule, reason in zip(*rows.values(), strict=True)
+        for time, signal, symbol, kind, price, quantity, fee, target, average, open_, leg, rule, reason in zip(
+            *rows.values(), strict=True
+        )
     ]
 
 
@@ -155,5 +157,3 @@ def _symbols(venue: SimulatedVenue) -> NDArray[np.object_]:
 def _rules(codes: NDArray[np.int64]) -> NDArray[np.object_]:
     unique, where = np.unique(codes, return_inverse=True)
     return np.array([*(rule_name(int(code)) for code in unique), ""], object)[:-1][where]
-
-

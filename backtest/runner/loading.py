@@ -38,7 +38,9 @@ def load_strategy(source: str) -> type[Strategy]:
     if not name and len(found) > 1:
         raise InvalidSettingError(f"{path} defines {', '.join(found)}: say which, as {path}:{next(iter(found))}")
     if name and name not in found:
-        raise InvalidSettingError(f"{path} has no strategy {name!r}; it defines {', '.join(found)}.{did_you_mean(name, found)}")
+        raise InvalidSettingError(
+            f"{path} has no strategy {name!r}; it defines {', '.join(found)}.{did_you_mean(name, found)}"
+        )
     return found[name or next(iter(found))]
 
 
@@ -54,6 +56,10 @@ def _classes(path: Path) -> dict[str, type[Strategy]]:
         spec.loader.exec_module(module)
     except BacktestError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever the user's file raises, its author wants to read it
         raise InvalidSettingError(f"{path} fails when it is loaded: {type(error).__name__}: {error}") from None
-    return {key: value for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == name}
+    return {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == name
+    }

@@ -9,7 +9,7 @@ import numpy as np
 
 from backtest.engine.settings import MODES
 from backtest.runner.execute import Execution, Prepared, execute
-from backtest.runner.frames import equity_frame, events_frame, events_of, fills_frame, trades_frame
+from backtest.runner.frames import events_frame, events_of, fills_frame, trades_frame
 
 if TYPE_CHECKING:
     import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.events import Event
     from backtest.model.profile import SubscriberProfile
-    from backtest.report.metrics import Statistics
+    from backtest.report.statistic import Statistics
     from backtest.report.tables import ResultTables
     from backtest.runner.log_replay import CallLog
     from backtest.runner.session import Decision
@@ -121,7 +121,9 @@ class Result:
         for mode in MODES:
             run = self._execution
             if mode != self.profile.intrabar:
-                run = self._walk(self.strategy, self._prepared, self.profile.model_copy(update={"intrabar": mode}), self.assumptions)
+                run = self._walk(
+                    self.strategy, self._prepared, self.profile.model_copy(update={"intrabar": mode}), self.assumptions
+                )
             found[mode] = float(run.venue.equity[-1]) / self.profile.balance - 1.0
         return found
 
@@ -134,7 +136,11 @@ class Result:
         touched = trades["ambiguous"].to_numpy(bool)
         pnl = np.abs(trades["pnl"].to_numpy(np.float64))
         total = float(pnl.sum())
-        return {"candles": int(self._execution.venue.account.ambiguous), "trades": int(touched.sum()), "pnl_share": float(pnl[touched].sum()) / total if total else 0.0}
+        return {
+            "candles": int(self._execution.venue.account.ambiguous),
+            "trades": int(touched.sum()),
+            "pnl_share": float(pnl[touched].sum()) / total if total else 0.0,
+        }
 
     @cached_property
     def stats(self) -> Statistics:

@@ -108,9 +108,18 @@ def feeds_of(
         if len(one) == 0:
             raise InvalidSettingError(f"there is no candle of {symbol} to run over")
     if len({one.timeframe for one in series.values()}) > 1:
-        raise InvalidSettingError(f"all symbols need one timeframe, had {', '.join(sorted({one.timeframe for one in series.values()}))}: resample them")
-    markets, fine, rates = _by_symbol(market, Market, series, "market"), _by_symbol(detail, Candles, series, "detail"), _rates(funding, series)
-    return [Feed(markets.get(symbol) or market_of(one), one, fine.get(symbol), rates.get(symbol, np.empty((0, 2)))) for symbol, one in sorted(series.items())]
+        raise InvalidSettingError(
+            f"all symbols need one timeframe, had {', '.join(sorted({one.timeframe for one in series.values()}))}: resample them"
+        )
+    markets, fine, rates = (
+        _by_symbol(market, Market, series, "market"),
+        _by_symbol(detail, Candles, series, "detail"),
+        _rates(funding, series),
+    )
+    return [
+        Feed(markets.get(symbol) or market_of(one), one, fine.get(symbol), rates.get(symbol, np.empty((0, 2))))
+        for symbol, one in sorted(series.items())
+    ]
 
 
 def market_of(candles: Candles) -> Market:
@@ -144,7 +153,15 @@ def _rates(funding: Any, series: Mapping[str, Candles]) -> dict[str, Any]:
     rates = {}
     for symbol, rows in given.items():
         table = np.asarray(rows, np.float64)
-        if symbol not in series or table.ndim != 2 or table.shape[1] != 2 or not np.isfinite(table).all() or (np.diff(table[:, 0]) <= 0).any():  # noqa: PLR2004
-            raise InvalidSettingError(f"funding of {symbol} is a column of times (UTC ms, ascending) and one of rates, for a symbol with candles")
+        if (
+            symbol not in series
+            or table.ndim != 2
+            or table.shape[1] != 2
+            or not np.isfinite(table).all()
+            or (np.diff(table[:, 0]) <= 0).any()
+        ):
+            raise InvalidSettingError(
+                f"funding of {symbol} is a column of times (UTC ms, ascending) and one of rates, for a symbol with candles"
+            )
         rates[symbol] = table
     return rates

@@ -32,7 +32,16 @@ if TYPE_CHECKING:
 
     from backtest.model.events import Event
 
-__all__ = ["LoggedCall", "Scenario", "check_refs", "logged_call", "replay", "replay_directory", "replay_file", "walk_log"]
+__all__ = [
+    "LoggedCall",
+    "Scenario",
+    "check_refs",
+    "logged_call",
+    "replay",
+    "replay_directory",
+    "replay_file",
+    "walk_log",
+]
 
 _KEYS = ("market", "markets", "profile", "candles", "detail", "funding", "assumptions", "calls")
 _CALLS = ("create_v1", "create_v2", "takeprofit", "trailingstop", "rebuy", "dca", "updateprice", "cancel")
@@ -69,7 +78,9 @@ class Scenario:
             raise InvalidSettingError(f"a scenario is a JSON object, was {type(values).__name__}")
         for key in values:
             if key not in _KEYS and key not in {"why", "name"}:
-                raise InvalidSettingError(f"a scenario has no field {key!r}; it knows {', '.join(_KEYS)}.{did_you_mean(key, _KEYS)}")
+                raise InvalidSettingError(
+                    f"a scenario has no field {key!r}; it knows {', '.join(_KEYS)}.{did_you_mean(key, _KEYS)}"
+                )
         profile = SubscriberProfile.from_dict(_object(values.get("profile") or {}, "profile"))
         assumptions = VenueAssumptions.from_dict(_object(values.get("assumptions") or {}, "assumptions"))
         feeds = tuple(_feeds(values))
@@ -79,11 +90,17 @@ class Scenario:
 
     def run(self, mode: str | None = None) -> SimulatedVenue:
         """Replay the log to the end of the candles, in the profile's mode or another one."""
-        profile = self.profile if mode in (None, self.profile.intrabar) else self.profile.model_copy(update={"intrabar": mode})
+        profile = (
+            self.profile
+            if mode in (None, self.profile.intrabar)
+            else self.profile.model_copy(update={"intrabar": mode})
+        )
         return walk_log(self.feeds, self.calls, profile, self.assumptions)
 
 
-def walk_log(feeds: Sequence[Feed], calls: Sequence[LoggedCall], profile: SubscriberProfile, assumptions: VenueAssumptions) -> SimulatedVenue:
+def walk_log(
+    feeds: Sequence[Feed], calls: Sequence[LoggedCall], profile: SubscriberProfile, assumptions: VenueAssumptions
+) -> SimulatedVenue:
     """Send a call log in order of time and walk the candles to their end."""
     venue = SimulatedVenue(feeds, profile, assumptions)
     for logged in calls:
@@ -105,7 +122,9 @@ def replay(scenario: Scenario) -> dict[str, Any]:
         "cash": float(venue.account.cash),
         "equity": [[int(t), float(v)] for t, v in zip(venue.equity_time, venue.equity, strict=True)],
         "ambiguous_candles": int(venue.account.ambiguous),
-        "total_return": {mode: (float(run.equity[-1]) / balance - 1.0 if len(run.equity) else 0.0) for mode, run in runs.items()},
+        "total_return": {
+            mode: (float(run.equity[-1]) / balance - 1.0 if len(run.equity) else 0.0) for mode, run in runs.items()
+        },
     }
 
 
@@ -160,7 +179,15 @@ def _signals(venue: SimulatedVenue) -> list[dict[str, Any]]:
 
 
 def _event(event: Event) -> dict[str, Any]:
-    return {"time": event.time, "kind": event.kind.value, "price": event.price, "quantity": event.quantity, "fee": event.fee, "rule": event.rule, "target": event.target}
+    return {
+        "time": event.time,
+        "kind": event.kind.value,
+        "price": event.price,
+        "quantity": event.quantity,
+        "fee": event.fee,
+        "rule": event.rule,
+        "target": event.target,
+    }
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:
@@ -173,14 +200,31 @@ def _feeds(values: dict[str, Any]) -> list[Feed]:
     if ("market" in values) == ("markets" in values):
         raise InvalidSettingError("a scenario has either market or markets")
     if "market" in values:
-        market = _object(values["market"], "market")
-        return [_feed(Market.from_dict(market), values.get("candles"), values.get("detail"), values.get("funding"))]
+        return [
+            _feed(
+                Market.from_dict(_object(values["market"], "market")),
+                values.get("candles"),
+                values.get("detail"),
+                values.get("funding"),
+            )
+        ]
     found = []
     for entry in _entries(values["markets"]):
         inner = entry.get("market")
-        fields = inner if isinstance(inner, dict) else {k: v for k, v in entry.items() if k not in {"candles", "detail", "funding"}}
+        fields = (
+            inner
+            if isinstance(inner, dict)
+            else {k: v for k, v in entry.items() if k not in {"candles", "detail", "funding"}}
+        )
         market = Market.from_dict(fields)
-        found.append(_feed(market, entry.get("candles"), entry.get("detail"), entry.get("funding", _funding_of(values.get("funding"), market.symbol))))
+        found.append(
+            _feed(
+                market,
+                entry.get("candles"),
+                entry.get("detail"),
+                entry.get("funding", _funding_of(values.get("funding"), market.symbol)),
+            )
+        )
     if not found:
         raise InvalidSettingError("markets is empty; give at least one with its candles")
     if len({feed.market.symbol for feed in found}) != len(found):
@@ -204,21 +248,35 @@ def _feed(market: Market, candles: Any, detail: Any, funding: Any) -> Feed:
     if candles is None:
         raise InvalidSettingError(f"candles of {market.symbol} are missing")
     series = _candles(candles, market.symbol, "candles")
-    return Feed(market, series, None if detail is None else _candles(detail, market.symbol, "detail"), _funding(_funding_of(funding, market.symbol)))
+    return Feed(
+        market,
+        series,
+        None if detail is None else _candles(detail, market.symbol, "detail"),
+        _funding(_funding_of(funding, market.symbol)),
+    )
 
 
 def _candles(values: Any, symbol: str, name: str) -> Candles:
     values = _object(values, name)
     timeframe, rows = values.get("timeframe"), values.get("rows")
     if not isinstance(timeframe, str) or not isinstance(rows, list):
-        raise InvalidSettingError(f'{name} needs timeframe and rows: {{"timeframe": "1h", "rows": [[time, open, high, low, close, volume]]}}')
+        raise InvalidSettingError(
+            f'{name} needs timeframe and rows: {{"timeframe": "1h", "rows": [[time, open, high, low, close, volume]]}}'
+        )
     for number, row in enumerate(rows):
-        numbers = isinstance(row, list) and len(row) in (5, 6) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in row)
+        numbers = (
+            isinstance(row, list)
+            and len(row) in (5, 6)
+            and all(isinstance(v, int | float) and not isinstance(v, bool) for v in row)
+        )
         if not numbers or row[0] != int(row[0]):
-            raise InvalidCandlesError(f"{name} row {number} was {row!r}; it is [time in ms, open, high, low, close, volume]")
-    table = np.array([[*row[1:5], row[5] if len(row) > 5 else 0.0] for row in rows], np.float64).reshape(-1, 5)  # noqa: PLR2004
+            raise InvalidCandlesError(
+                f"{name} row {number} was {row!r}; it is [time in ms, open, high, low, close, volume]"
+            )
+    table = np.array([[*row[1:5], row[5] if len(row) > 5 else 0.0] for row in rows], np.float64).reshape(-1, 5)
     time = np.array([int(row[0]) for row in rows], np.int64)
-    return Candles(symbol, timeframe, time, *(table[:, k].copy() for k in range(5)))
+    open_, high, low, close, volume = (table[:, k].copy() for k in range(5))
+    return Candles(symbol, timeframe, time, open_, high, low, close, volume)
 
 
 def _funding(values: Any) -> NDArray[np.float64]:
@@ -252,8 +310,15 @@ def logged_call(where: str, entry: Any) -> LoggedCall:
         raise InvalidSignalError(f"{where} is a JSON object, was {entry!r}")
     for key in entry:
         if key not in _CALL_KEYS:
-            raise InvalidSignalError(f"{where}: unknown field {key!r}; it knows {', '.join(_CALL_KEYS)}.{did_you_mean(key, _CALL_KEYS)}", key)
-    for key, kind, what in (("at", int, "UTC milliseconds"), ("ref", str, "a text"), ("call", str, "a text"), ("body", dict, "a JSON object")):
+            raise InvalidSignalError(
+                f"{where}: unknown field {key!r}; it knows {', '.join(_CALL_KEYS)}.{did_you_mean(key, _CALL_KEYS)}", key
+            )
+    for key, kind, what in (
+        ("at", int, "UTC milliseconds"),
+        ("ref", str, "a text"),
+        ("call", str, "a text"),
+        ("body", dict, "a JSON object"),
+    ):
         if not isinstance(entry.get(key), kind) or isinstance(entry.get(key), bool):
             problem = f"was {entry[key]!r}" if key in entry else "is missing"
             raise InvalidSignalError(f"{where}: {key} is {what}, {problem}", key)
@@ -263,7 +328,10 @@ def logged_call(where: str, entry: Any) -> LoggedCall:
         raise InvalidSignalError(f"{label}: call is one of {', '.join(_CALLS)}.{did_you_mean(kind, _CALLS)}", "call")
     allowed = entry.get("allow_marketable", False)
     if not isinstance(allowed, bool) or (allowed and kind != "updateprice"):
-        raise InvalidSignalError(f"{label}: allow_marketable is true or false and belongs to updateprice, was {allowed!r}", "allow_marketable")
+        raise InvalidSignalError(
+            f"{label}: allow_marketable is true or false and belongs to updateprice, was {allowed!r}",
+            "allow_marketable",
+        )
     try:
         call = call_from_body(kind, entry["body"], entry["ref"])
     except InvalidSignalError as error:

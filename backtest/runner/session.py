@@ -52,7 +52,15 @@ class Session:
         :meth:`close` like everything else; this argument only names the series.
     """
 
-    def __init__(self, strategy: Strategy, candles: Candles, *, market: Market, profile: SubscriberProfile, assumptions: VenueAssumptions | None = None) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        candles: Candles,
+        *,
+        market: Market,
+        profile: SubscriberProfile,
+        assumptions: VenueAssumptions | None = None,
+    ) -> None:
         self.strategy, self.market = strategy, market
         empty = candles.slice(0, 0)
         self._symbol, self._timeframe, self._exchange = candles.symbol, candles.timeframe, candles.exchange
@@ -60,7 +68,9 @@ class Session:
         self._desk = Desk(strategy, empty, market, self.venue)
         self._table = strategy.has("signals")
         self._n = 0
-        self._columns: dict[str, NDArray[Any]] = {name: np.zeros(1024, np.int64 if name == "time" else np.float64) for name in _COLUMNS}
+        self._columns: dict[str, NDArray[Any]] = {
+            name: np.zeros(1024, np.int64 if name == "time" else np.float64) for name in _COLUMNS
+        }
         self.events: Sequence[Event] = ()
         for row in zip(*(getattr(candles, name).tolist() for name in _COLUMNS), strict=True):
             self.close(*row)
@@ -96,7 +106,9 @@ class Session:
         self._desk.bind(candles, ind)
         if self._table:
             table = strategy.signals(candles, ind)
-            return self._desk.decide(position, self.events, asked=False, rows=table_rows(table, position), skip=table.while_open == "skip")
+            return self._desk.decide(
+                position, self.events, asked=False, rows=table_rows(table, position), skip=table.while_open == "skip"
+            )
         asked = strategy.has("on_candle")
         if asked:
             triggers = strategy.triggers(candles, ind)
@@ -104,9 +116,12 @@ class Session:
         return self._desk.decide(position, self.events, asked=asked)
 
     def _remember(self, *row: float) -> None:
-        Candles(self._symbol, self._timeframe, *(np.array([value]) for value in row))  # refuses what contradicts itself
+        time, open_, high, low, close, volume = (np.array([value]) for value in row)
+        Candles(self._symbol, self._timeframe, time, open_, high, low, close, volume)  # refuses what contradicts itself
         if self._n and row[0] <= self._columns["time"][self._n - 1]:
-            raise InvalidCandlesError(f"a candle of {np.datetime64(int(row[0]), 'ms')}Z came after that of {np.datetime64(int(self._columns['time'][self._n - 1]), 'ms')}Z; candles come in order")
+            raise InvalidCandlesError(
+                f"a candle of {np.datetime64(int(row[0]), 'ms')}Z came after that of {np.datetime64(int(self._columns['time'][self._n - 1]), 'ms')}Z; candles come in order"
+            )
         if self._n == len(self._columns["time"]):
             for name, column in self._columns.items():
                 self._columns[name] = np.concatenate([column, np.zeros_like(column)])

@@ -48,7 +48,14 @@ def table_records(table: SignalTable, candles: Candles, market: Market) -> tuple
             records["targets"][:, int(name[6:])] = values
         else:
             records[name] = values
-    for name, field in (("invest", "invest"), ("leverage", "leverage"), ("ttl", "ttl_buy_order"), ("share_low", "invest_entry_min"), ("share_mid", "invest_entry_mid"), ("share_high", "invest_entry_max")):
+    for name, field in (
+        ("invest", "invest"),
+        ("leverage", "leverage"),
+        ("ttl", "ttl_buy_order"),
+        ("share_low", "invest_entry_min"),
+        ("share_mid", "invest_entry_mid"),
+        ("share_high", "invest_entry_max"),
+    ):
         value = table.column(field)
         if isinstance(value, np.ndarray):
             records[name] = value
@@ -60,7 +67,9 @@ def _create(table: SignalTable, k: int, market: Market) -> CreateSignal:
     return CreateSignal(coin=market.coin, trade_market=market.trade_market, exchange=market.exchange, **fields)
 
 
-def _rounded(table: SignalTable, market: Market, side: NDArray[np.int64] | int) -> dict[str, NDArray[np.float64] | float]:
+def _rounded(
+    table: SignalTable, market: Market, side: NDArray[np.int64] | int
+) -> dict[str, NDArray[np.float64] | float]:
     """Return the price columns on the tick; scalars were written with the first row unless the sides differ."""
     grid = market.price_grid
     split = any(table.column(f"invest_entry_{place}") is not None for place in ("min", "mid", "max"))
@@ -93,7 +102,13 @@ def first_bad_row(records: NDArray[Any], table: SignalTable) -> int | None:
     ranged = table.column("entry_price_min") is not None
     far = np.where(side > 0, low, high) if ranged else high
     near = np.where(side > 0, high, low) if ranged else high
-    good = (high > 0.0) & (high < math.inf) & (records["invest"] > 0.0) & (records["invest"] < math.inf) & (records["leverage"] >= 1.0)
+    good = (
+        (high > 0.0)
+        & (high < math.inf)
+        & (records["invest"] > 0.0)
+        & (records["invest"] < math.inf)
+        & (records["leverage"] >= 1.0)
+    )
     if ranged:
         good &= (low > 0.0) & (low <= high)
     if table.stop_loss is not None:

@@ -51,19 +51,23 @@ class Strategy(BaseModel):
         for name in parameters:
             if name not in known:
                 what = f"it has {', '.join(known)}" if known else "it has none"
-                raise InvalidSettingError(f"{type(self).__name__} has no parameter {name!r}; {what}.{did_you_mean(name, known)}")
+                raise InvalidSettingError(
+                    f"{type(self).__name__} has no parameter {name!r}; {what}.{did_you_mean(name, known)}"
+                )
         try:
             super().__init__(**parameters)
         except ValidationError as error:
             first = error.errors()[0]
             path = ".".join(str(part) for part in first["loc"])
-            raise InvalidSettingError(f"parameter {path} of {type(self).__name__} was {first['input']!r}: {first['msg']}") from None
+            raise InvalidSettingError(
+                f"parameter {path} of {type(self).__name__} was {first['input']!r}: {first['msg']}"
+            ) from None
 
-    def indicators(self, candles: Candles) -> Indicators:  # noqa: ARG002
+    def indicators(self, candles: Candles) -> Indicators:
         """Return columns computed once over all candles; each value may use its own and earlier rows only."""
         return {}
 
-    def triggers(self, candles: Candles, ind: Indicators) -> NDArray[np.bool_] | None:  # noqa: ARG002
+    def triggers(self, candles: Candles, ind: Indicators) -> NDArray[np.bool_] | None:
         """Return (n,) bool, the closes at which :meth:`on_candle` is asked; None asks at every close."""
         return None
 

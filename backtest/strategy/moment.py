@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from backtest.model.calls import CreateSignal
     from backtest.model.candles import Candles
+    from backtest.model.events import SignalRef
     from backtest.model.market import Market
     from backtest.model.signal import LiveSignal
 
@@ -24,10 +25,10 @@ class Desk(Protocol):
     symbol: str
     market: Market
     candles: Candles
-    time: memoryview
+    time: memoryview[int]
     span: int
-    columns: Mapping[str, memoryview]
-    ind: Mapping[str, memoryview]
+    columns: Mapping[str, memoryview[float]]
+    ind: Mapping[str, memoryview[float]]
 
     def living(self) -> tuple[LiveSignal, ...]:
         """Return the living signals, those returned at this close included."""
@@ -35,6 +36,10 @@ class Desk(Protocol):
 
     def create(self, close_time: int, fields: dict[str, Any]) -> CreateSignal:
         """Return a create, rounded, with its ref and tag."""
+        ...
+
+    def create_of(self, ref: SignalRef) -> CreateSignal:
+        """Return the create of a signal, one returned at this close included."""
         ...
 
 
@@ -54,9 +59,11 @@ class Moment:
     def __getitem__(self, name: str) -> float:
         """Return an indicator's value at this candle; NaN until it is warm."""
         try:
-            return self._desk.ind[name][self.position]  # type: ignore[no-any-return]
+            return self._desk.ind[name][self.position]
         except KeyError:
-            raise InvalidSettingError(f"there is no indicator {name!r}; there are {', '.join(self._desk.ind)}.{did_you_mean(name, self._desk.ind)}") from None
+            raise InvalidSettingError(
+                f"there is no indicator {name!r}; there are {', '.join(self._desk.ind)}.{did_you_mean(name, self._desk.ind)}"
+            ) from None
 
     def previous(self, name: str, k: int = 1) -> float:
         """Return an indicator's value, or a candle's column (``"close"``), ``k`` candles before; NaN before the first."""
@@ -65,8 +72,10 @@ class Moment:
         column = self._desk.ind.get(name) or self._desk.columns.get(name)
         if column is None:
             known = [*self._desk.ind, *self._desk.columns]
-            raise InvalidSettingError(f"there is no column {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}")
-        return column[self.position - k] if self.position >= k else float("nan")  # type: ignore[no-any-return]
+            raise InvalidSettingError(
+                f"there is no column {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}"
+            )
+        return column[self.position - k] if self.position >= k else float("nan")
 
     @property
     def symbol(self) -> str:
@@ -81,37 +90,43 @@ class Moment:
     @property
     def time(self) -> int:
         """Open time of the candle, UTC ms."""
-        return self._desk.time[self.position]  # type: ignore[no-any-return]
+        return self._desk.time[self.position]
 
     @property
     def close_time(self) -> int:
         """The instant of this moment, UTC ms."""
-        return self._desk.time[self.position] + self._desk.span  # type: ignore[no-any-return]
+        return self._desk.time[self.position] + self._desk.span
+
+    @property
+    def previous_close_time(self) -> int:
+        """The close before this one, UTC ms; at the first candle its open."""
+        time, position = self._desk.time, self.position
+        return int(time[position - 1]) + self._desk.span if position else int(time[0])
 
     @property
     def open(self) -> float:
         """Open of the candle, quote currency."""
-        return self._desk.columns["open"][self.position]  # type: ignore[no-any-return]
+        return self._desk.columns["open"][self.position]
 
     @property
     def high(self) -> float:
         """High of the candle."""
-        return self._desk.columns["high"][self.position]  # type: ignore[no-any-return]
+        return self._desk.columns["high"][self.position]
 
     @property
     def low(self) -> float:
         """Low of the candle."""
-        return self._desk.columns["low"][self.position]  # type: ignore[no-any-return]
+        return self._desk.columns["low"][self.position]
 
     @property
     def close(self) -> float:
         """Close of the candle."""
-        return self._desk.columns["close"][self.position]  # type: ignore[no-any-return]
+        return self._desk.columns["close"][self.position]
 
     @property
     def volume(self) -> float:
         """Volume of the candle, base currency."""
-        return self._desk.columns["volume"][self.position]  # type: ignore[no-any-return]
+        return self._desk.columns["volume"][self.position]
 
     @property
     def candles(self) -> Candles:
@@ -123,7 +138,17 @@ class Moment:
         """The living signals of this symbol, pending ones included, those returned at this close too."""
         return self._desk.living()
 
-    def create(
+    def create_of(self, ref: SignalRef) -> CreateSignal:
+        """Return the create of a signal of this strategy as it was sent: its entry and all its targets.
+
+        Raises
+        ------
+        InvalidSignalError
+            If it was never created.
+        """
+        return self._desk.create_of(ref)
+
+    def create(  # noqa: PLR0913 - the fields of the API
         self,
         *,
         entry: float | tuple[float, float] | Mapping[float, float],
@@ -162,7 +187,7 @@ class Moment:
             "targets": tuple(targets),
             "invest": invest,
             "stop_loss": stop_loss,
-            "side": 1 if side == "long" else -1 if side == "short" else side,
+            "side": {"long": 1, "short": -1}.get(side, side),
             "ttl_buy_order": milliseconds(ttl) if isinstance(ttl, str) else ttl,
             "account": account,
             "leverage": leverage,
@@ -179,8 +204,10 @@ def entry_fields(entry: float | tuple[float, float] | Mapping[float, float]) -> 
     if isinstance(entry, int | float):
         return {"entry_price_max": entry}
     if isinstance(entry, tuple):
-        if len(entry) != 2:  # noqa: PLR2004
-            raise InvalidSignalError(f"entry is a price, (low, high) or {{price: percent}}, was {entry!r}", "entry_price_max")
+        if len(entry) != 2:
+            raise InvalidSignalError(
+                f"entry is a price, (low, high) or {{price: percent}}, was {entry!r}", "entry_price_max"
+            )
         return {"entry_price_min": entry[0], "entry_price_max": entry[1]}
     prices = sorted(entry)
     places = {1: ("max",), 2: ("min", "max"), 3: ("min", "mid", "max")}.get(len(prices))

@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 
 __all__ = ["SignalTable"]
 
-_NUMBERS = ("entry_price_max", "entry_price_min", "entry_price_mid", "stop_loss", "invest", "invest_entry_min", "invest_entry_mid", "invest_entry_max", "leverage", "ttl_buy_order")
+_NUMBERS = (
+    "entry_price_max",
+    "entry_price_min",
+    "entry_price_mid",
+    "stop_loss",
+    "invest",
+    "invest_entry_min",
+    "invest_entry_mid",
+    "invest_entry_max",
+    "leverage",
+    "ttl_buy_order",
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -119,7 +130,9 @@ class SignalTable:
         if column.ndim == 0:
             return float(column)
         if column.shape != self.rows.shape:
-            raise InvalidSettingError(f"SignalTable.{name} has {column.shape} values for {len(self.rows)} rows; select them with [at]")
+            raise InvalidSettingError(
+                f"SignalTable.{name} has {column.shape} values for {len(self.rows)} rows; select them with [at]"
+            )
         return column
 
 
