@@ -1,0 +1,240 @@
+"""A strategy over real HTTP to the paper venue, against its backtest, also through crashes and faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from backtest import (
+    Cancel,
+    Candles,
+    Dca,
+    Market,
+    Moment,
+    Rebuy,
+    Strategy,
+    SubscriberProfile,
+    TakeProfit,
+    TrailingStop,
+    UpdatePrices,
+)
+from backtest.errors import InvalidSettingError, VenueUnavailableError
+from backtest.live.emission import Plan, Rehearsed, rehearse
+from backtest.live.intent import State
+from backtest.live.journal import Journal
+from backtest.live.settings import EmitSettings
+from backtest.venue.control import PaperControl
+from backtest.wire import ENDPOINTS
+from tests.paper_room import KEY, SECRET, credentials, paper_room
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from backtest import Call
+
+ROOT = Path(__file__).parents[2]
+HOUR = 3_600_000
+
+
+class Busy(Strategy):
+    """Says everything that can be said, and so often that something always lives."""
+
+    pause: int = 5
+
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        """Create every few closes; manage what lives by its age."""
+        price = now.close
+        if (now.time // HOUR) % self.pause == 0:
+            version: Literal[1, 2] = 1 if (now.time // HOUR) % 2 else 2
+            entry = (price * 0.99, price)
+            targets = (price * 1.02, price * 1.04)
+            yield now.create(entry=entry, targets=targets, stop_loss=price * 0.95, invest=5, version=version)
+        for living in now.signals:
+            age = (now.close_time - living.created) // HOUR if living.created else 0
+            if age == 2:
+                yield UpdatePrices(living.ref, exit_price_2=price * 1.05, stop_loss=price * 0.94)
+            if age == 3:
+                yield Dca(living.ref, price * 0.97, 0.5)
+                yield Rebuy(living.ref, price * 0.98, price * 0.985, invest=2)
+            if age == 4:
+                yield TakeProfit(living.ref, "limit", 50, price * 1.01, None, price * 0.96, price * 0.955)
+            if age == 6:
+                yield TrailingStop(living.ref, price * 0.97, price * 0.965)
+            if age == 12:
+                yield Cancel(living.ref)
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    candles = Candles.sample("BTC/USD", "1h").slice(0, 110)
+    return Plan(Busy(), candles, Market("BTC/USD", tick="0.01"), SubscriberProfile.anny())
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder in memory where there is one: a journal waits for the disk twice a call."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with paper_room(tmp_path / "venue.sqlite") as found:
+        yield found
+
+
+def emit(plan: Plan, url: str, folder: Path, **options: Any) -> Rehearsed:
+    return rehearse(plan, credentials(url), folder / "journal.sqlite", EmitSettings(), **options)
+
+
+def test_calls_and_fills_equal_the_backtest(plan: Plan, url: str, tmp_path: Path) -> None:
+    done = emit(plan, url, tmp_path)
+    assert done.report.equal, done.report.text()
+    assert done.report.calls.found > 90
+    assert done.report.fills.found > 40
+    assert "equal byte for byte" in done.report.text()
+    assert (done.unknown, done.left, done.halted) == ([], [], False)
+    with PaperControl(url) as control:
+        kinds = {effect["kind"] for effect in control.effects()}
+    assert kinds == set(ENDPOINTS)
+
+
+def test_emitting_again_sends_nothing(plan: Plan, url: str, tmp_path: Path) -> None:
+    first = emit(plan, url, tmp_path)
+    with PaperControl(url) as control:
+        before = control.received()
+        assert emit(plan, url, tmp_path).report == first.report
+        assert control.received() == before
+
+
+def test_a_longer_file_goes_on_where_it_stopped(plan: Plan, url: str, tmp_path: Path) -> None:
+    emit(replace(plan, candles=plan.candles.slice(0, 70)), url, tmp_path)
+    paces: list[int] = []
+    done = emit(plan, url, tmp_path, pace=paces.append)
+    assert done.report.equal, done.report.text()
+    assert paces == list(range(71, 111))
+
+
+def test_venue_that_starts_again_knows_everything(plan: Plan, tmp_path: Path) -> None:
+    with paper_room(tmp_path / "venue.sqlite") as url:
+        emit(replace(plan, candles=plan.candles.slice(0, 70)), url, tmp_path)
+    with paper_room(tmp_path / "venue.sqlite") as url:
+        done = emit(plan, url, tmp_path)
+    assert done.report.equal, done.report.text()
+
+
+def test_faults_that_prove_nothing_was_done_change_nothing(plan: Plan, url: str, tmp_path: Path) -> None:
+    with PaperControl(url) as control:
+        control.plan_faults(*["429:100", "429-result:100", "none"] * 60)
+    done = emit(plan, url, tmp_path)
+    assert done.report.equal, done.report.text()
+
+
+def test_what_was_lost_is_told_and_never_sent_again(plan: Plan, url: str, tmp_path: Path) -> None:
+    with PaperControl(url) as control:
+        control.plan_faults("500-after")
+    done = emit(plan, url, tmp_path)
+    assert not done.report.equal
+    assert [intent.kind for intent in done.unknown] == ["create_v1"]
+    assert "NO PARITY" in done.report.text()
+    assert "unknown: create_v1" in done.report.text()
+    with PaperControl(url) as control:
+        bodies = [effect["body"] for effect in control.effects()]
+    assert bodies.count(done.unknown[0].body) == 1
+
+
+def test_bad_credentials_end_it(plan: Plan, url: str, tmp_path: Path) -> None:
+    environment = {"ANNY_API_KEY": KEY, "ANNY_API_SECRET": "wrong", "ANNY_BASE_URL": url}
+    found = type(credentials()).load(environment=environment)
+    done = rehearse(plan, found, tmp_path / "journal.sqlite", EmitSettings())
+    assert done.halted
+    with PaperControl(url) as control:
+        assert control.received() == []
+
+
+def test_other_candles_or_another_strategy_are_refused(plan: Plan, url: str, tmp_path: Path) -> None:
+    emit(replace(plan, candles=plan.candles.slice(0, 60)), url, tmp_path)
+    with pytest.raises(InvalidSettingError, match="began with the candle"):
+        emit(replace(plan, candles=plan.candles.slice(1, 60)), url, tmp_path)
+    with pytest.raises(InvalidSettingError, match="is not the one"):
+        emit(replace(plan, candles=plan.candles.slice(0, 50)), url, tmp_path)
+    with pytest.raises(InvalidSettingError, match="no candles"):
+        emit(replace(plan, candles=plan.candles.slice(0, 0)), url, tmp_path)
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        assert journal.intents(State.PLANNED) == []
+
+
+def test_the_same_name_with_other_code_is_refused(plan: Plan, url: str, tmp_path: Path) -> None:
+    emit(replace(plan, candles=plan.candles.slice(0, 60)), url, tmp_path)
+
+    class Changed(Busy):
+        def on_candle(self, now: Moment) -> Iterable[Call]:
+            yield now.create(entry=now.close, targets=(now.close * 1.5,), stop_loss=now.close * 0.5, invest=1)
+
+    Changed.__name__ = "Busy"
+    changed = Changed()
+    if changed.identity != plan.strategy.identity:
+        pytest.skip("the identity holds more than name and parameters")
+    with pytest.raises(InvalidSettingError, match="use another journal"):
+        emit(replace(plan, strategy=changed), url, tmp_path)
+
+
+def test_paper_goes_to_this_machine_only(plan: Plan, tmp_path: Path) -> None:
+    far = credentials("https://api.example.org")
+    with pytest.raises(InvalidSettingError, match="this machine only"):
+        rehearse(plan, far, tmp_path / "journal.sqlite", EmitSettings())
+    with pytest.raises(VenueUnavailableError, match="backtest venue"):
+        emit(plan, "http://127.0.0.1:9", tmp_path)
+
+
+STRATEGY = """
+from collections.abc import Iterable
+from backtest import Call, Moment, Strategy
+
+class Steady(Strategy):
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        if (now.time // 3600000) % 4 == 0:
+            price = now.close
+            yield now.create(entry=(price * 0.99, price), targets=(price * 1.02,), stop_loss=price * 0.95, invest=5)
+"""
+COMMAND = "import typer; from backtest.cli import emit; app = typer.Typer(); emit.register(app); app()"
+
+
+def test_the_command_killed_in_the_middle_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "steady.py").write_text(STRATEGY)
+    candles = Candles.sample("BTC/USD", "1h").slice(0, 40)
+    candles.to_pandas().to_csv(tmp_path / "candles.csv")
+    with paper_room(tmp_path / "venue.sqlite") as url:
+        argv = [sys.executable, "-c", COMMAND, "emit", str(tmp_path / "steady.py"), "--paper"]
+        argv += ["--candles", str(tmp_path / "candles.csv"), "--symbol", "BTC/USD", "--timeframe", "1h"]
+        argv += ["--journal", str(tmp_path / "journal.sqlite"), "--tick", "0.01"]
+        secrets = {"ANNY_API_KEY": KEY, "ANNY_API_SECRET": SECRET, "ANNY_BASE_URL": url, "PYTHONPATH": str(ROOT)}
+
+        def go(failpoint: str = "") -> subprocess.CompletedProcess[str]:
+            variables = {**os.environ, **secrets, "BACKTEST_FAILPOINT": failpoint}
+            return subprocess.run(argv, env=variables, capture_output=True, text=True, check=False, timeout=300)
+
+        assert go("K2:create_v2:3").returncode == -signal.SIGKILL
+        assert go("K10:create_v2:2").returncode == -signal.SIGKILL
+        done = go()
+        assert "PARITY: the rehearsal equals the backtest" in done.stdout, done.stdout + done.stderr
+        assert done.returncode == 0
+        with PaperControl(url) as control:
+            tags = [json.loads(effect["body"])["attachment_description"] for effect in control.effects()]
+    assert len(tags) == len(set(tags)) == 10
+    for path in tmp_path.iterdir():
+        assert SECRET.encode() not in path.read_bytes(), path
+    assert SECRET not in done.stdout + done.stderr
