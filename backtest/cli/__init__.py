@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
-from backtest.cli import calls, data, demo, explain, fetch, replay, run
+from backtest.cli import calls, data, demo, emit, explain, fetch, replay, run, venue
 from backtest.errors import BacktestError
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 __all__ = ["app", "main"]
 
@@ -20,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, run, calls, replay, explain, fetch, data):
+for verb in (demo, run, calls, emit, venue, replay, explain, fetch, data):
     verb.register(app)
 
 
@@ -28,6 +32,7 @@ def main() -> None:
     """Run the command line; an error is one sentence on standard error, never a traceback.
 
     Exit status: 0 done, 2 bad request, 3 the world failed, 4 an unknown outcome awaits a person, 130 interrupted.
+    What a strategy's own code raises is its author's bad request: one sentence with file and line.
     """
     try:
         app()
@@ -40,3 +45,19 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        where = _strategy_line(error.__traceback__)
+        if where is None:
+            raise
+        typer.echo(f"error: {where}: {type(error).__name__}: {error}", err=True)
+        sys.exit(2)
+
+
+def _strategy_line(trace: TracebackType | None) -> str | None:
+    """Return file and line of the innermost frame in a strategy's file; None where no strategy was running."""
+    found = None
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").startswith("strategy_"):
+            found = f"{trace.tb_frame.f_code.co_filename} line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return found

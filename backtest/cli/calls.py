@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backtest.cli import options
+from backtest.errors import InvalidSettingError
 
 if TYPE_CHECKING:
     from backtest.runner.session import Decision
@@ -39,11 +40,15 @@ def calls(  # noqa: PLR0913, PLR0917  every option is an argument
 
     backtest calls strategies/breakout.py --candles sample:BTC/USD:1h --last 3
     """
+    from backtest.runner.run import lane_of
     from backtest.runner.session import Session
 
     if len(candles) != 1:
-        raise typer.BadParameter("one symbol at a time is walked, as live does", param_hint="--candles")
+        raise InvalidSettingError(
+            f"one symbol at a time is walked, as live does; --candles was given {len(candles)} times"
+        )
     chosen = options.strategy_from(strategy, param)
+    lane_of(chosen)
     series = options.candles_from(candles[0], symbol=symbol, timeframe=timeframe, exchange=exchange)
     market = options.market_from(series, exchange=exchange, tick=tick, step=step)
     session = Session(chosen, series.slice(0, 0), market=market, profile=options.profile_from(profile))

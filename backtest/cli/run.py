@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from backtest.cli import options
+from backtest.errors import InvalidSettingError
 
 __all__ = ["register", "show"]
 
@@ -42,7 +43,8 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
     series = [options.candles_from(source, symbol=symbol, timeframe=timeframe, exchange=exchange) for source in candles]
     by_symbol = {one.symbol: one for one in series}
     if len(by_symbol) < len(series):
-        raise typer.BadParameter("two files hold candles of one symbol", param_hint="--candles")
+        names = ", ".join(one.symbol for one in series)
+        raise InvalidSettingError(f"each --candles holds another symbol, had {names}; --detail takes finer candles")
     markets = {one.symbol: options.market_from(one, exchange=exchange, tick=tick, step=step) for one in series}
     fine = [options.candles_from(source, symbol=symbol, exchange=exchange) for source in detail or []]
     account = options.profile_from(profile)

@@ -56,7 +56,7 @@ def _classes(path: Path) -> dict[str, type[Strategy]]:
         spec.loader.exec_module(module)
     except BacktestError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever the user's file raises, its author wants to read it
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's file raises, its author wants to read it
         raise InvalidSettingError(f"{path} fails when it is loaded: {type(error).__name__}: {error}") from None
     return {
         key: value
