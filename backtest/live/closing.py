@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backtest.live.intent import Intent, Source, State
+from backtest.live.intent import Source, State
 from backtest.model.calls import Cancel
 from backtest.model.events import SignalRef
 from backtest.model.timeframe import milliseconds
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from backtest.live.journal import Journal, SignalRow
 
 __all__ = ["Closed", "cancel_all", "to_cancel"]
+
+_MINUTE = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +38,17 @@ def cancel_all(emitter: Emitter, account: str, *, ended: bool = False) -> list[C
     """Cancel every living signal.
 
     The cancels belong to the last close that was seen: one that the strategy had planned there already is the same
-    intent, and is sent once.
+    intent, and is sent once. A venue that is away is waited for a minute longer than the rate limit needs.
     """
     journal = emitter.journal
     rows = to_cancel(journal, ended=ended)
-    made: list[Intent] = []
-    span = 0
     for cursor in journal.cursors():
-        span = max(span, milliseconds(cursor.timeframe))
         source = Source(account, cursor.strategy, cursor.symbol, cursor.timeframe, milliseconds(cursor.timeframe))
         mine = [row for row in rows if (row.strategy, row.symbol) == (cursor.strategy, cursor.symbol)]
         calls = [Cancel(SignalRef(row.ref)) for row in mine]
-        made.extend(emitter.plan(source, cursor, calls))
-    emitter.drain(emitter.clock.now() + span)
+        emitter.plan(source, cursor, calls)
+    minutes = 1 + -(-len(rows) // emitter.settings.per_minute)
+    emitter.drain(emitter.clock.now() + minutes * _MINUTE)
     refs = {(row.strategy, row.ref): row for row in rows}
     found = [intent for intent in journal.intents() if intent.kind == "cancel"]
     last = {(intent.strategy, intent.level): intent for intent in found}

@@ -1,0 +1,241 @@
+"""The commands emit and venue: one sentence and an exit status for each way in which they can go wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from backtest.cli import emit, venue
+from backtest.errors import BacktestError
+from backtest.live.clock import CandleClock
+from backtest.live.emitter import Emitter
+from backtest.live.intent import Source, State
+from backtest.live.journal import Cursor, Journal, Run
+from backtest.live.settings import EmitSettings
+from backtest.model.calls import CreateSignal, TakeProfit
+from backtest.model.candles import Candles
+from backtest.model.events import SignalRef
+from backtest.venue.client import Client
+from backtest.venue.control import PaperControl
+from backtest.venue.rate import RateLimit
+from tests.paper_room import KEY, SECRET, credentials, paper_room
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HOUR = 3_600_000
+SOURCE = Source(credentials().fingerprint, "a" * 64, "BTC/USDT", "1h", HOUR)
+STRATEGY = """
+from collections.abc import Iterable
+from backtest import Call, Moment, Strategy
+
+class Once(Strategy):
+    stop: bool = True
+
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        if (now.time // 3600000) % 8 == 0:
+            stop = now.close * 0.9 if self.stop else None
+            yield now.create(entry=now.close, targets=(now.close * 1.1,), stop_loss=stop, invest=5, allow_no_stop=False)
+"""
+
+app = typer.Typer()
+venue.register(app)
+emit.register(app)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with paper_room(tmp_path_factory.mktemp("venue") / "venue.sqlite") as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ANNY_API_KEY", KEY)
+    monkeypatch.setenv("ANNY_API_SECRET", SECRET)
+    monkeypatch.setenv("ANNY_BASE_URL", url)
+    for name in ("ANNY_SECRET_FILE", "ANNY_CONFIRM_ACCOUNT", "ANNY_PAPER_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "once.py").write_text(STRATEGY)
+    Candles.sample("BTC/USD", "1h").slice(0, 30).to_pandas().to_csv(tmp_path / "candles.csv")
+
+
+def run(*argv: str, answer: str | None = None) -> tuple[int, str]:
+    """Return exit status and output, as the main command gives them."""
+    result = CliRunner().invoke(app, list(argv), input=answer)
+    if isinstance(result.exception, BacktestError):
+        return result.exception.exit_status, f"{result.output}{result.exception}"
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+CANDLES = ("--candles", "candles.csv", "--symbol", "BTC/USD", "--timeframe", "1h")
+
+
+def journal_with(url: str, *faults: str) -> None:
+    """Emit a create and a take profit that meet faults."""
+    ref = SignalRef(f"BTC/USDT-{HOUR}-0")
+    fields: dict[str, Any] = {"coin": "BTC", "trade_market": "USDT", "exchange": "BINANCE", "invest": 5.0}
+    create = CreateSignal(**fields, entry_price_max=100.0, targets=(110.0,), stop_loss=90.0, ref=ref)
+    clock = CandleClock(HOUR)
+    with (
+        PaperControl(url) as control,
+        Journal("emit.sqlite", Run("paper", SOURCE.account, 0)) as journal,
+        Client(credentials(url), rate=RateLimit(100, clock.seconds)) as client,
+    ):
+        control.plan_faults(*faults)
+        emitter = Emitter(journal, client, clock, EmitSettings(), clock.now)
+        emitter.plan(SOURCE, Cursor("a" * 64, "BTC/USDT", "1h", 0, HOUR, ""), [create, TakeProfit(ref, "market", 100)])
+        emitter.drain(2 * HOUR)
+        control.plan_faults()
+
+
+def test_status_of_a_quiet_journal(url: str) -> None:
+    journal_with(url)
+    status, text = run("emit", "status")
+    assert status == 0
+    assert "2 acked" in text
+    assert "signals living: 1" in text
+    assert "stop_loss 90" in text
+
+
+def test_status_shows_an_unknown_and_exits_4(url: str) -> None:
+    journal_with(url, "none", "500-after")
+    status, text = run("emit", "status")
+    assert status == 4
+    assert "UNKNOWN" in text
+    assert "500 CRITICAL" in text
+    assert "backtest emit resolve" in text
+
+
+def test_resolve_takes_a_decision_once(url: str) -> None:
+    journal_with(url, "none", "500-after")
+    with Journal("emit.sqlite") as journal:
+        (lost,) = journal.intents(State.UNKNOWN)
+    assert run("emit", "resolve", lost.id[:12])[0] == 2
+    assert run("emit", "resolve", lost.id[:12], "--landed", "another")[0] == 2
+    assert run("emit", "resolve", lost.id[:12], "--not-landed", "--abandon")[0] == 2
+    status, text = run("emit", "resolve", lost.id[:12], "--not-landed")
+    assert (status, "is not_landed; 0 unknown left" in text) == (0, True)
+    assert run("emit", "resolve", lost.id[:12], "--abandon")[0] == 2
+    assert run("emit", "status")[0] == 0
+
+
+def test_resolve_names_what_landed(url: str) -> None:
+    journal_with(url, "500-after")
+    with Journal("emit.sqlite") as journal:
+        (lost,) = journal.intents(State.UNKNOWN)
+    assert run("emit", "resolve", lost.id, "--landed", "abc123")[0] == 0
+    assert "abc123" in run("emit", "status")[1]
+
+
+def test_cancel_all_asks_first_and_tells_of_each(url: str) -> None:
+    journal_with(url)
+    assert run("emit", "cancel-all", answer="n\n")[0] == 2
+    status, text = run("emit", "cancel-all", answer="y\n")
+    assert status == 0
+    assert ": acked" in text
+    with PaperControl(url) as control:
+        assert control.effects()[-1]["kind"] == "cancel"
+    assert run("emit", "cancel-all", "--yes") == (0, "no signal lives\n")
+
+
+def test_cancel_all_of_a_paper_journal_never_leaves_this_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal_with(url)
+    monkeypatch.setenv("ANNY_BASE_URL", "https://api.example.org")
+    status, text = run("emit", "cancel-all", "--yes")
+    assert (status, "paper journal" in text) == (2, True)
+
+
+def test_journal_of_another_account_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal_with(url)
+    monkeypatch.setenv("ANNY_API_KEY", "another")
+    for argv in (("emit", "cancel-all", "--yes"), ("emit", "once.py", *CANDLES)):
+        status, text = run(*argv)
+        assert (status, "journal of account" in text) == (2, True)
+
+
+def test_rehearsal_with_a_venue_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("ANNY_BASE_URL")
+    monkeypatch.delenv("ANNY_API_KEY")
+    monkeypatch.delenv("ANNY_API_SECRET")
+    status, text = run("emit", "once.py", *CANDLES, "--speed", "1000")
+    assert status == 0, text
+    assert "PARITY" in text
+    assert (tmp_path / "emit.venue.sqlite").exists()
+
+
+def test_rehearsal_with_a_wrong_secret_exits_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANNY_API_SECRET", "wrong")
+    status, text = run("emit", "once.py", *CANDLES)
+    assert status == 2
+    assert "the venue refused the credentials" in text
+
+
+def test_dry_run_prints_what_would_be_sent(url: str) -> None:
+    with PaperControl(url) as control:
+        before = control.received()
+        status, text = run("emit", "once.py", *CANDLES, "--dry-run")
+        assert control.received() == before
+    line = text.splitlines()[0].split(" ", 3)
+    assert (status, line[1:3]) == (0, ["POST", "/v2/signal"])
+    assert json.loads(line[3])["coin"] == "BTC"
+
+
+WRONG = [
+    (("emit", "once.py"), "--candles is missing"),
+    (("emit", "once.py", "--live", *CANDLES), "as they close"),
+    (("emit", "once.py", *CANDLES, "--speed", "fast"), "--speed"),
+    (("emit", "once.py", *CANDLES, "--config", "config.toml"), "belongs into the environment"),
+    (("emit", "nothing.py", *CANDLES), "no strategy file"),
+    (("emit", "status", "--journal", "none.sqlite"), "there is no journal"),
+    (("emit", "resolve", "abc", "--abandon", "--journal", "none.sqlite"), "there is no journal"),
+    (("venue", "--host", "0.0.0.0"), "open to others"),
+    (("venue", "--fault", "500-befor@0.1"), "500-before"),
+    (("venue", "--profile", "any"), "anny"),
+    (("venue", "--speed", "0"), "--speed"),
+]
+
+
+@pytest.mark.parametrize(("argv", "sentence"), WRONG, ids=[" ".join(argv[:4]) for argv, _ in WRONG])
+def test_bad_requests_are_one_sentence(tmp_path: Path, argv: tuple[str, ...], sentence: str) -> None:
+    (tmp_path / "config.toml").write_text(f'api_secret = "{SECRET}"\n')
+    status, text = run(*argv)
+    assert status == 2
+    assert sentence in text
+    assert SECRET not in text
+    assert "Traceback" not in text
+
+
+def test_paper_calls_to_another_machine_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANNY_BASE_URL", "https://api.example.org")
+    assert run("emit", "once.py", *CANDLES)[0] == 2
+    monkeypatch.setenv("ANNY_BASE_URL", "http://api.example.org")
+    assert run("emit", "once.py", *CANDLES)[0] == 2
+
+
+def test_a_venue_that_is_away_exits_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANNY_BASE_URL", "http://127.0.0.1:9")
+    status, text = run("emit", "once.py", *CANDLES)
+    assert (status, "backtest venue" in text) == (3, True)
+
+
+def test_live_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    status, text = run("emit", "once.py", "--live", "--journal", "live.sqlite")
+    assert status == 2
+    assert "ok      credentials" in text
+    assert "MISSING confirmation" in text
+    assert "ok      journal" in text
+    assert "ok      strategy" in text
+    assert "MISSING live feed" in text
+    monkeypatch.setenv("ANNY_CONFIRM_ACCOUNT", SOURCE.account)
+    status, text = run("emit", "once.py", "--live", "--journal", "live.sqlite", "--param", "stop=false")
+    assert "ok      confirmation" in text
+    assert "MISSING strategy" in text
+    assert "no stop_loss" in text
