@@ -16,6 +16,8 @@ import numpy as np
 from backtest.errors import InvalidSettingError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
 
     from backtest.model.candles import Candles
@@ -33,6 +35,7 @@ __all__ = [
     "highest",
     "lowest",
     "macd",
+    "on",
     "previous",
     "roc",
     "rsi",
@@ -128,6 +131,42 @@ def bbands(x: ArrayLike, n: int = 20, width: float = 2.0) -> tuple[FloatArray, F
     if isinstance(width, bool) or not 0.0 < width < np.inf:
         raise InvalidSettingError(f"bbands needs a width above 0, was {width!r}")
     return talib.BBANDS(_column("bbands", x), _whole("bbands", "n", n, 2), float(width), float(width))
+
+
+def on(
+    candles: Candles, timeframe: str, fn: Callable[[Candles], FloatArray | tuple[FloatArray, ...]]
+) -> FloatArray | tuple[FloatArray, ...]:
+    """Return an indicator of a higher timeframe, carried to each candle from the last *completed* higher candle.
+
+    Parameters
+    ----------
+    timeframe
+        A multiple of the candles' own, ``"4h"``.
+    fn
+        Takes the higher candles, returns one column or a tuple of them: ``lambda four: ta.ema(four.close, 50)``.
+
+    Returns
+    -------
+    (n,) float64 or a tuple of them
+        At row *t* the value of the newest higher candle that has closed when candle *t* closes; NaN before the first.
+        An unfinished higher candle is never seen, so the value is causal like every other.
+    """
+    higher = candles.resample(timeframe)
+    columns = fn(higher)
+    place = np.searchsorted(higher.close_time, candles.close_time, "right") - 1
+    known = place >= 0
+
+    def carried(column: ArrayLike) -> FloatArray:
+        values = np.asarray(column, np.float64)
+        if values.shape != (len(higher),):
+            raise InvalidSettingError(
+                f"an indicator on {timeframe} gives one value for each of its {len(higher)} candles, had {values.shape}"
+            )
+        lower = np.full(len(candles), np.nan)
+        lower[known] = values[place[known]]
+        return lower
+
+    return tuple(carried(column) for column in columns) if isinstance(columns, tuple) else carried(columns)
 
 
 def true_range(candles: Candles) -> FloatArray:

@@ -126,8 +126,9 @@ class Candles:
     def resample(self, timeframe: str) -> Candles:
         """Return coarser candles; only complete ones, so an unfinished candle is never shown.
 
-        A coarse candle counts as complete when the last fine candle of its span is present, or a later one is (a hole
-        inside it is a hole in the source). Weeks start on Monday.
+        A coarse candle counts as complete when the first fine candle of its span is present, unless a hole swallowed it,
+        and the last is, or a later one. So a series that begins or ends inside a coarse candle does not show it, and a
+        hole inside one is a hole in the source. Weeks start on Monday.
 
         Raises
         ------
@@ -157,7 +158,9 @@ class Candles:
         first = np.flatnonzero(np.r_[True, bucket[1:] != bucket[:-1]])
         last = np.r_[first[1:], len(self)] - 1
         opened = bucket[first] * coarse + offset
-        complete = np.r_[np.ones(len(first) - 1, bool), self.time[-1] + fine >= opened[-1] + coarse]
+        complete = np.ones(len(first), bool)
+        complete[0] = self.time[0] == opened[0]
+        complete[-1] &= self.time[-1] + fine >= opened[-1] + coarse
         return Candles(
             self.symbol,
             timeframe,

@@ -59,6 +59,7 @@ class Desk:
     def bind(self, candles: Candles, ind: Indicators) -> None:
         """Show the desk its candles and indicators, whole in a backtest, the prefix so far in a live session."""
         self.candles = candles
+        self._higher: dict[str, Candles] = {}
         self.time: memoryview[int] = _view(candles.time)
         self.columns: Mapping[str, memoryview[float]] = {
             name: _view(getattr(candles, name)) for name in ("open", "high", "low", "close", "volume")
@@ -66,6 +67,13 @@ class Desk:
         self.ind: Mapping[str, memoryview[float]] = {
             name: _view(_column(name, column, len(candles))) for name, column in ind.items()
         }
+
+    def candles_of(self, timeframe: str, position: int) -> Candles:
+        """Return the higher candles that have closed when the candle at a position closes."""
+        if timeframe not in self._higher:
+            self._higher[timeframe] = self.candles.resample(timeframe)
+        higher = self._higher[timeframe]
+        return higher.slice(0, int(np.searchsorted(higher.close_time, self.time[position] + self.span, "right")))
 
     def forget(self) -> None:
         """Ask anew what lives: the venue went on."""
@@ -155,9 +163,7 @@ class Desk:
 
     def next_ask(self, close_time: int) -> int | None:
         """Return the next instant after a close at which the plan must be asked, events or not; None: never."""
-        if self.plan is None or not self.plan.watches_closes:
-            return None
-        return self.plan.asks_at(self.living(), close_time, self.span)
+        return None if self.plan is None else self.plan.asks_at(self.living(), close_time, self.span)
 
     def _manage(self, position: int, events: Sequence[Event]) -> None:
         """Add what the strategy's plan wants at this close, after the strategy's own calls."""

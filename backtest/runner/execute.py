@@ -216,7 +216,10 @@ def _walk_one(run: Execution, desk: Desk, part: Prepared) -> None:
 
 def _planned(desk: Desk, closes: NDArray[np.int64], reached: int) -> int:
     """Return the position of the next close at which the strategy's plan must be asked; past the last one: none."""
-    instant = desk.next_ask(reached)
+    if desk.plan is None or not desk.plan.watches_closes:
+        return len(closes)
+    done = int(np.searchsorted(closes, reached, "right"))
+    instant = desk.next_ask(int(closes[done - 1]) if done else 0)
     return len(closes) if instant is None else int(np.searchsorted(closes, instant))
 
 

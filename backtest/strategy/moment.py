@@ -34,6 +34,10 @@ class Desk(Protocol):
         """Return the living signals, those returned at this close included."""
         ...
 
+    def candles_of(self, timeframe: str, position: int) -> Candles:
+        """Return the higher candles that have closed at a position."""
+        ...
+
     def create(self, close_time: int, fields: dict[str, Any]) -> CreateSignal:
         """Return a create, rounded, with its ref and tag."""
         ...
@@ -132,6 +136,10 @@ class Moment:
     def candles(self) -> Candles:
         """All closed candles, this one the last."""
         return self._desk.candles.slice(0, self.position + 1)
+
+    def candles_of(self, timeframe: str) -> Candles:
+        """Return the candles of a higher timeframe that have closed by now, the newest last; never an unfinished one."""
+        return self._desk.candles_of(timeframe, self.position)
 
     @property
     def signals(self) -> tuple[LiveSignal, ...]:

@@ -145,7 +145,7 @@ class DcaLadder(_Part):
     """
 
     kind: Literal["dca_ladder"] = "dca_ladder"
-    levels: int = Field(3, ge=1, le=50)
+    levels: int | None = Field(None, ge=1, le=50, description="None: three, or as many as there are prices")
     step_percent: float | None = Field(None, gt=0.0, lt=100.0)
     prices: tuple[_Price, ...] | None = Field(None, min_length=1, max_length=50)
     step_scale: float = Field(1.0, gt=0.0)
@@ -156,7 +156,7 @@ class DcaLadder(_Part):
     def _steps_or_prices(self) -> DcaLadder:
         if (self.step_percent is None) == (self.prices is None):
             raise ValueError("a DCA ladder has either step_percent or prices")
-        if self.prices is not None and "levels" in self.model_fields_set and self.levels != len(self.prices):
+        if self.prices is not None and self.levels not in (None, len(self.prices)):
             raise ValueError(f"levels was {self.levels} and there are {len(self.prices)} prices; leave levels out")
         depth = sum(self._offsets())
         if depth >= 100.0:
@@ -186,8 +186,8 @@ class DcaLadder(_Part):
 
     def _offsets(self) -> list[float]:
         if self.step_percent is None:
-            return []
-        return [self.step_percent * self.step_scale**number for number in range(self.levels)]
+            return []  # prices are given instead
+        return [self.step_percent * self.step_scale**number for number in range(self.levels or 3)]
 
 
 def _hits(events: Sequence[Event]) -> list[int]:
