@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from backtest.cli import options
+
 __all__ = ["register"]
 
 
@@ -16,14 +18,42 @@ def register(app: typer.Typer) -> None:
     app.command("replay")(replay)
 
 
-def replay(
-    scenario: Annotated[Path, typer.Argument(help="A scenario file, or a folder of *.json files.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
+def replay(  # noqa: PLR0913, PLR0917  every option is an argument
+    scenario: Annotated[Path, typer.Argument(help="A scenario file, a folder of *.json files, or a CSV call log.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON (scenarios).")] = False,
+    candles: Annotated[
+        list[str] | None, typer.Option("--candles", "-c", help="Candles under a CSV call log, one file a symbol.")
+    ] = None,
+    symbol: options.SymbolOption = None,
+    timeframe: options.TimeframeOption = None,
+    exchange: options.ExchangeOption = None,
+    tick: options.TickOption = None,
+    step: options.StepOption = None,
+    profile: options.ProfileOption = "anny",
+    out: Annotated[Path | None, typer.Option(help="Folder for tables, calls and report.html (CSV call logs).")] = None,
 ) -> None:
     """Replay a call log over candles: what each signal would have done, step by step.
 
     A folder prints one JSON list of {"file", "exit", "result", "error"}, sorted by name, and exits 0.
+
+    A CSV call log has the columns at, ref, call and the API's fields, and is judged like a strategy's run:
+
+    backtest replay channel.csv --candles btc.parquet --symbol BTC/USDT --out out/channel
     """
+    if scenario.suffix.lower() == ".csv":
+        series = [
+            options.candles_from(one, symbol=symbol, timeframe=timeframe, exchange=exchange) for one in candles or []
+        ]
+        if not series:
+            raise typer.BadParameter("a CSV call log is replayed over candles: name them", param_hint="--candles")
+        from backtest.cli.run import show
+        from backtest.runner.log_replay import replay_calls
+
+        markets = {one.symbol: options.market_from(one, exchange=exchange, tick=tick, step=step) for one in series}
+        by_symbol = {one.symbol: one for one in series}
+        account = options.profile_from(profile)
+        show(replay_calls(scenario, by_symbol, market=markets, profile=account), out)
+        return
     from backtest.runner.scenario import replay_directory, replay_file
 
     if scenario.is_dir():
