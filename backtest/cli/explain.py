@@ -27,10 +27,11 @@ def explain(
     from backtest.runner.result import Result
 
     result = Result.load(run)
-    typer.echo(result.explain(signal))
+    told = result.explain(signal)
     if chart is not None:
         from backtest.report.charts import signal_chart
         from backtest.runner.folder import write_figure
 
         write_figure(signal_chart(result.tables, signal), chart)
-        typer.echo(f"chart  {chart}")
+        told += f"\nchart  {chart}"
+    typer.echo(told)

@@ -139,9 +139,7 @@ def _write(tables: ResultTables, folder: Path) -> None:
         put(name, getattr(tables, name))
     lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in tables.calls]
     (folder / "calls.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    (folder / "manifest.json").write_text(
-        json.dumps(tables.manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8"
-    )
+    (folder / "manifest.json").write_text(json.dumps(tables.manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def load_tables(folder: str | os.PathLike[str]) -> ResultTables:
