@@ -314,6 +314,7 @@ def end_signal(a: Row, O: Rows, b: Row, E: Rows, S: Rows, i: int, status: int, r
     s.status = status
     s.protection = NO_STOP
     s.sale = 0
+    a.living -= 1
     if status == CLOSED:
         note(a, b, E, s, E_CLOSED, rule, R_NONE)
 
@@ -983,7 +984,6 @@ def compact(a: Row, S: Rows, O: Rows, b: Row, out: Rows) -> None:
     kept = 0
     for i in range(b.n_signals):
         if S[i].status > OPEN:
-            a.living -= 1
             continue
         if kept != i:
             for k in range(b.n_orders):
