@@ -679,6 +679,8 @@ def act_buy_order(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, o: 
         arm_at_fill(a, S, b, m, c, E, s, o.trail, o.trail_limit, price, traded, path, L10_2)
     elif waits and first:
         arm_at_fill(a, S, b, m, c, E, s, s.waiting_trail, s.waiting_limit, price, traded, path, L8_5)
+    elif first and not gap:  # a trailing stop that outlived a flat position sees the price of the fill (L8.3)
+        ratchet(S, b, m, c, p, path)
 
 
 @rule
