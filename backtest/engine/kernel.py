@@ -941,8 +941,8 @@ def end_candle(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, close:
         s = S[i]
         if s.status > OPEN:
             continue
-        if s.protection == TRAILING and s.quantity > 0.0 and s.sale == 0:
-            if c.mode == CANDLE:
+        if s.protection == TRAILING and s.sale == 0:
+            if c.mode == CANDLE and s.quantity > 0.0:
                 level = trail_level(s, m, c)
                 if s.side * level > s.side * s.stop:
                     s.stop = level
@@ -950,7 +950,7 @@ def end_candle(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, close:
             if s.stop != s.reported:
                 s.reported = s.stop
                 emit(a, b, E, s, E_STOP_MOVED, s.stop, 0.0, 0.0, ZERO, L8_4, R_NONE, ZERO, ZERO)
-                if c.mode == CANDLE and s.side * close <= s.side * s.stop:
+                if c.mode == CANDLE and s.quantity > 0.0 and s.side * close <= s.side * s.stop:
                     kill_orders(a, O, b, i, NO)
                     s.sale = E_TRAILING
                     s.sale_rule = L8_4
