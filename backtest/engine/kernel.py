@@ -159,6 +159,7 @@ rule = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 NEVER = np.iinfo(np.int64).max
 ON_GRID = 1e-6
 TIE = 1e-9
+NO_RATCHET = 1e-12  # of a stop: float noise, of a distance taken and given back, moves none
 NOISE = 1e-15  # of a large number of steps, whose float error alone exceeds ON_GRID
 
 
@@ -204,6 +205,8 @@ def trail_level(s: Row, m: Row, c: Row) -> float:
     if c.distance_kind == STATIC:
         return s.stop
     raw = s.best - s.side * s.distance if c.distance_kind == ABSOLUTE else s.best * (1.0 - s.side * s.ratio)
+    if s.side * (raw - s.stop) <= NO_RATCHET * s.stop:
+        return s.stop
     return tick_toward(m, raw, -s.side)
 
 
