@@ -14,7 +14,8 @@ Given for the project:
 - L4.4: an order that expires inside a candle lives in its gap and open; "unfilled" lets it die right after the open.
 - L2.3: mode `candle` compares the ratcheting walks with each other; the one it keeps is walked beside them; fills
   are equal within 1e-9 relative.
-- L13.2: cross level = equity equals maintenance of all cross positions; all of them close, no fee.
+- L13.2: cross level = equity equals maintenance of all cross positions; all of them close, no fee; at the market where
+  the level is passed already (a fill's fee can do that).
 - L13.3: funding on FUTURES, at the last price, before expiries and calls of the first candle at or after its time.
 - L14.2: frequency is a rolling 24 hours; risk is the loss at the present stop of position and living buys.
 - L11.2: an allowed target sells its part at the open, an allowed stop everything.
@@ -31,7 +32,7 @@ Chosen here:
 - L4.2, split orders count nearest first.
 - L4.4, an expiry inside forks whenever the entry order is still alive after the open, so that a DCA before the entry
   is decided by it too; where nothing differs the fork changes nothing.
-- L4.5, `cancel_if_target_first` ends the signal `canceled`; a target jumped in the gap counts as reached.
+- L4.5, `cancel_if_target_first` ends the signal `invalidated`; a target jumped in the gap counts as reached.
 - L4.5, L12.2, flat at its stop: `invalidated` if nothing was ever bought, else `closed`.
 - L6.1, shares belong to target numbers; all shares given must not exceed 100; plans start from 0 after going flat.
 - L6.3, cost is taken at the price of the sale; a skipped target moves no stop (L6.5) and is not moved (L11.1).
@@ -943,7 +944,7 @@ def trail(world: World, signal: Signal) -> None:
         return
     raw = stop.best * stop.distance if stop.trailing == "relative" else stop.best - side * stop.distance
     level = market.as_stop(raw, side)
-    if side * level > side * stop.level:
+    if side * level > side * stop.level + 1e-12 * level:
         stop.level = level
         stop.limit = market.as_target(level - stop.offset, side)
 
@@ -1289,10 +1290,13 @@ def watches(world: World) -> list[Watch]:
     if cross is not None:
         level, direction = cross
 
-        def liquidate(_: float) -> None:
+        def at_point(price: float) -> None:
+            liquidate_cross(world, price if direction * (price - level) > 0 else level)
+
+        def in_gap(_: float) -> None:
             liquidate_cross(world, level)
 
-        found.append(Watch(level, direction, 0, -1, 0, liquidate, liquidate))
+        found.append(Watch(level, direction, 0, -1, 0, at_point, in_gap))
     for signal in world.here():
         if signal.units and signal.leveraged and not signal.cross:
             found.append(watch_liquidation(world, signal))
@@ -1377,7 +1381,7 @@ def watch_missed_target(world: World, signal: Signal) -> list[Watch]:
         return []
 
     def act(_: float) -> None:
-        finish(world, signal, "canceled", "L4.5")
+        finish(world, signal, "invalidated", "L4.5")
 
     fresh = first[0].arriving
     return [Watch(first[0].price, signal.side, 1, signal.seq, 0, act, None if fresh else act)]
