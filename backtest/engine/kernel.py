@@ -885,8 +885,8 @@ def travel(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, p
         elif what == W_MISSED:
             S[i].missed = 1
             if c.cancel_if_target_first:
-                end_signal(a, O, b, E, S, i, INVALIDATED, L4_5)
-                note(a, b, E, S[i], E_INVALIDATED, L4_5, R_NONE)
+                end_signal(a, O, b, E, S, i, CANCELED, L4_5)
+                note(a, b, E, S[i], E_CANCELED, L4_5, R_NONE)
         elif what == W_LIQUIDATION:
             liquidate(a, S, O, b, m, c, E, T, i, level, YES)
         else:
@@ -1489,6 +1489,7 @@ def pay_funding(a: Row, S: Rows, b: Row, now: int, times: Ints, rates: Floats) -
                 a.funding += paid
                 s.funding += paid
                 s.t_funding += paid
+                b.acted = 1
 
 
 # ---------------------------------------------------------------- one candle
@@ -1694,17 +1695,17 @@ def quiet_candle(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, h: f
 
 
 @rule
-def arrive(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, m: Row, c: Row, E: Rows, calls: Rows, queue: Ints, accepted: Ints, out: Rows, now: int) -> None:
-    """Let the calls that have arrived act, in order (L1.2, L1.3)."""
+def arrive(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, m: Row, c: Row, E: Rows, calls: Rows, queue: Ints, accepted: Ints, out: Rows) -> None:
+    """Let the next call of a market act (L1.3)."""
     b = B[q]
-    while b.call >= 0 and calls[b.call].arrival <= now:
-        k = b.call
-        b.call = queue[k, 0]
-        if b.call < 0:
-            b.last_call = -1
-        if calls[k].kind == C_CREATE:
-            b.pending -= 1
-        act_call(acct, S2, O2, B, q, m, c, E, calls[k], accepted, out)
+    k = b.call
+    b.call = queue[k, 0]
+    if b.call < 0:
+        b.last_call = -1
+    if calls[k].kind == C_CREATE:
+        b.pending -= 1
+    b.acted = 1
+    act_call(acct, S2, O2, B, q, m, c, E, calls[k], accepted, out)
 
 
 @rule
@@ -1746,18 +1747,24 @@ def has_cross(S: Rows, b: Row) -> bool:
 
 
 @rule
-def candle(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, books: int, c: Row, E: Rows, E2: Rows, T: Rows, T2: Rows, calls: Rows, queue: Ints, accepted: Ints, out: Rows, times: Ints, rates: Floats, now: int, end: int, coarse_end: bool, o: float, h: float, l: float, close: float) -> None:
-    """Walk one candle of one market: expiries, calls, gap, open, legs, close (L1.3, L2.1)."""
-    a, b, m, S, O = acct[0], B[q], M[q], S2[q], O2[q]
+def open_instant(a: Row, S: Rows, O: Rows, b: Row, E: Rows, times: Ints, rates: Floats, now: int, o: float) -> None:
+    """Begin an instant: funding on what is held, then expiries (L13.3, L1.3)."""
     b.time = now
     b.leg = LEG_CALL
+    b.acted = 0
     if not b.started:
         b.started = 1
         b.last = o
     pay_funding(a, S, b, now, times, rates)
     if b.next_expiry <= now:
+        b.acted = 1
         expire(a, S, O, b, E, now + 1)
-    arrive(acct, S2, O2, B, q, m, c, E, calls, queue, accepted, out, now)
+
+
+@rule
+def candle(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, books: int, c: Row, E: Rows, E2: Rows, T: Rows, T2: Rows, out: Rows, end: int, coarse_end: bool, o: float, h: float, l: float, close: float) -> None:
+    """Walk one candle of one market after the calls of its instant: gap, open, legs, close (L2.1)."""
+    a, b, m, S, O = acct[0], B[q], M[q], S2[q], O2[q]
     if b.n_signals == 0:
         b.last = close
         return
@@ -1909,7 +1916,10 @@ def advance_one(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Row
             return DONE
         if not fits(acct, B, 0, S2, O2, E, E2, T, T2, calls, queue, now):
             return GROW
-        candle(acct, S2, O2, B, M, 0, 1, c, E, E2, T, T2, calls, queue, accepted, out, times, rates, now, now + span, YES, o[i], h[i], l[i], close[i])
+        open_instant(a, S2[0], O2[0], b, E, times, rates, now, o[i])
+        while b.call >= 0 and calls[b.call].arrival <= now:
+            arrive(acct, S2, O2, B, 0, m, c, E, calls, queue, accepted, out)
+        candle(acct, S2, O2, B, M, 0, 1, c, E, E2, T, T2, out, now + span, YES, o[i], h[i], l[i], close[i])
         equity[i] = a.cash + a.margin + (b.units * b.last - b.cost)
         b.row = i + 1
         if c.want_events and a.n_events > before:
@@ -1944,7 +1954,8 @@ def scan(acct: Rows, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, time: In
 def advance_many(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Rows, E2: Rows, T: Rows, T2: Rows, calls: Rows, queue: Ints, ends: Ints, accepted: Ints, out: Rows, time: Ints, o: Floats, h: Floats, l: Floats, close: Floats, kind: NDArray[np.uint8], first: Ints, books: int, times: Ints, rates: Floats, funding_first: Ints, order_market: Ints, order_row: Ints, equity_time: Ints, equity: Floats, cursor: Ints, stop_time: int) -> int:
     """Walk several markets, or one with detail candles, in time order (L14.1); write one equity point a close.
 
-    ``cursor``: (3,) int64 - position in the order, position in the equity points, events already told. ``kind``: 0 a
+    ``cursor``: (4,) int64 - position in the order, position in the equity points, events already told, and the end of the
+    instant that has begun. ``kind``: 0 a
     candle of its own, 1 a fine candle, 2 the last fine candle of a coarse one. Returns at a close with new events if the
     run wants them, at the close ``stop_time``, when a buffer must grow, or at the end.
     """
@@ -1964,31 +1975,75 @@ def advance_many(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Ro
                 return AT_CLOSE
         if cursor[0] >= rows:
             return DONE
+        if cursor[3] <= cursor[0]:
+            group = open_group(acct, S2, O2, B, M, c, E, calls, queue, ends, accepted, out, time, o, first, times, rates, funding_first, order_market, order_row, cursor[0], upcoming)
+            if group < 0:
+                return GROW
+            cursor[3] = group
         q = order_market[cursor[0]]
         b, m = B[q], M[q]
         i = first[q] + order_row[cursor[0]]
-        examine(calls, queue, B, q, ends, upcoming)
-        if b.n_signals == 0 and (b.call < 0 or calls[b.call].arrival > upcoming):
-            b.started, b.last = 1, close[i]
-        elif quiet_row(a, b, m, S2[q], c, calls, times[funding_first[q] : funding_first[q + 1]], upcoming, kind[i], h[i], l[i]) and a.n_events + b.ratcheting + 8 < len(E):
-            b.time = upcoming
+        if b.n_signals == 0:
+            b.last = close[i]
+        elif not b.acted and quiet_row(b, m, S2[q], c, upcoming, kind[i], h[i], l[i]) and a.n_events + b.ratcheting + 8 < len(E):
             quiet_candle(a, S2[q], O2[q], b, m, c, E, h[i], l[i], close[i], kind[i] != 1)
         else:
             if not fits(acct, B, q, S2, O2, E, E2, T, T2, calls, queue, upcoming):
                 return GROW
             end = upcoming + (m.span if kind[i] == 0 else m.fine_span)
-            candle(
-                acct, S2, O2, B, M, q, books, c, E, E2, T, T2, calls, queue, accepted, out, times[funding_first[q] : funding_first[q + 1]],
-                rates[funding_first[q] : funding_first[q + 1]], upcoming, end, kind[i] != 1, o[i], h[i], l[i], close[i],
-            )  # fmt: skip
+            candle(acct, S2, O2, B, M, q, books, c, E, E2, T, T2, out, end, kind[i] != 1, o[i], h[i], l[i], close[i])
         b.row = order_row[cursor[0]] + 1
         cursor[0] += 1
 
 
 @rule
-def quiet_row(a: Row, b: Row, m: Row, S: Rows, c: Row, calls: Rows, times: Ints, now: int, kind: int, h: float, l: float) -> bool:
+def open_group(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Rows, calls: Rows, queue: Ints, ends: Ints, accepted: Ints, out: Rows, time: Ints, o: Floats, first: Ints, times: Ints, rates: Floats, funding_first: Ints, order_market: Ints, order_row: Ints, start: int, now: int) -> int:
+    """Begin one instant for every market that has a candle at it: expiries, then calls in order of arrival (L1.3, L14.1).
+
+    Returns the place in the order behind the instant, or -1 where a buffer must grow first; nothing has happened then.
+    """
+    a = acct[0]
+    stop, events, due = start, 64, 0
+    while stop < len(order_row) and time[first[order_market[stop]] + order_row[stop]] == now:
+        q = order_market[stop]
+        examine(calls, queue, B, q, ends, now)
+        mine, k = 0, B[q].call
+        while k >= 0 and calls[k].arrival <= now:
+            mine += 1
+            k = queue[k, 0]
+        if B[q].n_signals + mine + 1 >= S2.shape[1]:
+            a.lacks = 1
+            return -1
+        if B[q].n_orders + 3 * mine + 3 >= O2.shape[1]:
+            a.lacks = 2
+            return -1
+        events += 4 * (B[q].n_signals + mine)
+        due += mine
+        stop += 1
+    if a.n_events + events >= len(E):
+        a.lacks = 4
+        return -1
+    for place in range(start, stop):
+        q = order_market[place]
+        low, high = funding_first[q], funding_first[q + 1]
+        open_instant(a, S2[q], O2[q], B[q], E, times[low:high], rates[low:high], now, o[first[q] + order_row[place]])
+    for _ in range(due):
+        chosen = -1
+        for place in range(start, stop):
+            q = order_market[place]
+            k = B[q].call
+            if k < 0 or calls[k].arrival > now:
+                continue
+            if chosen < 0 or calls[k].arrival < calls[B[chosen].call].arrival or (calls[k].arrival == calls[B[chosen].call].arrival and k < B[chosen].call):
+                chosen = q
+        arrive(acct, S2, O2, B, chosen, M[chosen], c, E, calls, queue, accepted, out)
+    return stop
+
+
+@rule
+def quiet_row(b: Row, m: Row, S: Rows, c: Row, now: int, kind: int, h: float, l: float) -> bool:
     """Whether a candle can be passed without walking it."""
-    if b.slow or (b.call >= 0 and calls[b.call].arrival <= now) or (b.funding < len(times) and times[b.funding] <= now):
+    if b.slow:
         return False
     if b.next_expiry < now + (m.span if kind == 0 else m.fine_span):
         return False

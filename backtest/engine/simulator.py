@@ -115,7 +115,7 @@ class SimulatedVenue:
         self._order_row = order - self._first[self._order_market]
         self._equity_time = np.unique(np.concatenate([feed.candles.close_time for feed in self.feeds]))
         self._equity = np.empty(len(self._equity_time))
-        self._cursor = np.zeros(3, np.int64)
+        self._cursor = np.zeros(4, np.int64)
 
     def _grow(self) -> None:
         """Double what may be full; the kernel stopped before anything happened."""
