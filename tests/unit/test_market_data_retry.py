@@ -73,7 +73,7 @@ def test_a_wait_of_hours_is_not_waited() -> None:
     [
         ("17", 17, 17),
         ("1.5", 1.5, 1.5),
-        (formatdate(time.time() + 7200), 3600, 7201),
+        pytest.param(formatdate(time.time() + 7200), 3600, 7201, id="an HTTP date in two hours"),
         (formatdate(0), 0, 0),
         ("soon", 0, 0),
         ("", 0, 0),
