@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -198,6 +200,24 @@ def test_paper_goes_to_this_machine_only(plan: Plan, tmp_path: Path) -> None:
         rehearse(plan, far, tmp_path / "journal.sqlite", EmitSettings())
     with pytest.raises(VenueUnavailableError, match="backtest venue"):
         emit(plan, "http://127.0.0.1:9", tmp_path)
+
+
+def test_no_secret_in_logs_files_or_errors(
+    plan: Plan, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    short = replace(plan, candles=plan.candles.slice(0, 40))
+    with PaperControl(url) as control:
+        control.plan_faults("none", "500-after", "malformed", "drop-after", "cut", "redirect")
+    emit(short, url, tmp_path)
+    assert len(caplog.records) > 100
+    try:
+        emit(short, "http://127.0.0.1:9", tmp_path)
+    except VenueUnavailableError as error:
+        lines = traceback.TracebackException.from_exception(error, capture_locals=True).format()
+    shown = [caplog.text, "".join(lines), *capfd.readouterr()]
+    shown += [path.read_bytes().decode("latin-1") for path in tmp_path.iterdir()]
+    assert not [text for text in shown if SECRET in text or KEY in text]
 
 
 STRATEGY = """
