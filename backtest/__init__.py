@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         Strategy,
         TimeStop,
     )
+    from backtest.study.sweep import ResultMany, run_many
 
 _HOMES = {
     "pydantic": ("Field",),
@@ -101,6 +102,7 @@ _HOMES = {
         "Strategy",
         "TimeStop",
     ),
+    "backtest.study.sweep": ("ResultMany", "run_many"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -134,6 +136,7 @@ __all__ = [
     "Rebuy",
     "RequestRejectedError",
     "Result",
+    "ResultMany",
     "Session",
     "SignalRef",
     "SignalTable",
@@ -154,6 +157,7 @@ __all__ = [
     "read_call_log",
     "replay_calls",
     "run",
+    "run_many",
 ]
 
 

@@ -9,14 +9,18 @@ moving sum to all that follow. Arrays shorter than the warm-up give NaN in every
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from backtest.errors import InvalidSettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -49,7 +53,89 @@ __all__ = [
 _MOST = 100_000
 """TA-Lib's own limit for a period."""
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
+
+class _Kept:
+    """Indicators by function, arguments and candles; what was not asked for longest goes first.
+
+    Only what comes from the candles through functions of this module is kept: anything else is a new array in each run,
+    and would never be found again.
+    """
+
+    def __init__(self, candles: Iterable[Candles], limit: int) -> None:
+        self._limit, self._held = limit, 0
+        self._origin: dict[int, tuple[object, object]] = {}  # by id; the object is held, so that no other takes its id
+        self._results: OrderedDict[object, tuple[Any, ...]] = OrderedDict()
+        for number, one in enumerate(candles):
+            self._origin[id(one)] = one, number
+            for name in ("open", "high", "low", "close", "volume"):
+                column = getattr(one, name)
+                self._origin[id(column)] = column, (number, name)
+
+    def ask(self, function: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Return what a function gives, kept or new."""
+        parts = [self._key(value) for value in (*args, *named.values())]
+        if None in parts:
+            return function(*args, **named)
+        key = (function.__name__, len(args), *named, *parts)
+        found = self._results.get(key)
+        if found is None:
+            result = function(*args, **named)
+            found = result if isinstance(result, tuple) else (result,)
+            self._keep(key, found)
+        else:
+            self._results.move_to_end(key)
+        return found if len(found) > 1 else found[0]
+
+    def _key(self, value: Any) -> object:
+        if isinstance(value, bool | int | float):
+            return type(value), value
+        known = self._origin.get(id(value))
+        return None if known is None else known[1]
+
+    def _keep(self, key: object, columns: tuple[Any, ...]) -> None:
+        self._held += sum(column.nbytes for column in columns)
+        self._results[key] = columns
+        for number, column in enumerate(columns):
+            column.flags.writeable = False
+            self._origin[id(column)] = column, (key, number)
+        while self._held > self._limit:
+            _, dropped = self._results.popitem(last=False)
+            for column in dropped:
+                self._held -= column.nbytes
+                del self._origin[id(column)]
+
+
+_KEPT: ContextVar[_Kept | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def keeping(candles: Iterable[Candles], limit: int) -> Iterator[None]:
+    """Keep the indicators of these candles, up to ``limit`` bytes, for as long as the block runs.
+
+    A call that was made before with the same arguments gives the array made then, read-only.
+    """
+    token = _KEPT.set(_Kept(candles, limit))
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
+def _kept(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Let an indicator be found again inside :func:`keeping`."""
+
+    @wraps(function)
+    def asked(*args: _P.args, **named: _P.kwargs) -> _R:
+        kept = _KEPT.get()
+        return function(*args, **named) if kept is None else kept.ask(function, args, named)
+
+    return asked
+
+
+@_kept
 def sma(x: ArrayLike, n: int) -> FloatArray:
     """Return the simple moving average of ``n`` rows; warm from row ``n - 1``."""
     import talib
@@ -57,6 +143,7 @@ def sma(x: ArrayLike, n: int) -> FloatArray:
     return talib.SMA(_column("sma", x), _whole("sma", "n", n, 2))
 
 
+@_kept
 def ema(x: ArrayLike, n: int) -> FloatArray:
     """Return the exponential moving average, weight ``2 / (n + 1)``, begun with the mean of the first ``n`` rows."""
     import talib
@@ -64,6 +151,7 @@ def ema(x: ArrayLike, n: int) -> FloatArray:
     return talib.EMA(_column("ema", x), _whole("ema", "n", n, 2))
 
 
+@_kept
 def wma(x: ArrayLike, n: int) -> FloatArray:
     """Return the linearly weighted moving average of ``n`` rows, the newest weighing ``n``, the oldest 1."""
     import talib
@@ -71,6 +159,7 @@ def wma(x: ArrayLike, n: int) -> FloatArray:
     return talib.WMA(_column("wma", x), _whole("wma", "n", n, 2))
 
 
+@_kept
 def rsi(x: ArrayLike, n: int = 14) -> FloatArray:
     """Return Wilder's relative strength index, 0 to 100; warm from row ``n``.
 
@@ -81,6 +170,7 @@ def rsi(x: ArrayLike, n: int = 14) -> FloatArray:
     return talib.RSI(_column("rsi", x), _whole("rsi", "n", n, 2))
 
 
+@_kept
 def roc(x: ArrayLike, n: int = 10) -> FloatArray:
     """Return the rate of change over ``n`` rows, in percent."""
     import talib
@@ -88,6 +178,7 @@ def roc(x: ArrayLike, n: int = 10) -> FloatArray:
     return talib.ROC(_column("roc", x), _whole("roc", "n", n, 1))
 
 
+@_kept
 def stddev(x: ArrayLike, n: int = 20) -> FloatArray:
     """Return the standard deviation of ``n`` rows (of the population: divided by ``n``), in units of ``x``."""
     import talib
@@ -95,6 +186,7 @@ def stddev(x: ArrayLike, n: int = 20) -> FloatArray:
     return talib.STDDEV(_column("stddev", x), _whole("stddev", "n", n, 2))
 
 
+@_kept
 def highest(x: ArrayLike, n: int) -> FloatArray:
     """Return the highest of the last ``n`` rows, this one included."""
     import talib
@@ -102,6 +194,7 @@ def highest(x: ArrayLike, n: int) -> FloatArray:
     return talib.MAX(_column("highest", x), _whole("highest", "n", n, 2))
 
 
+@_kept
 def lowest(x: ArrayLike, n: int) -> FloatArray:
     """Return the lowest of the last ``n`` rows, this one included."""
     import talib
@@ -109,6 +202,7 @@ def lowest(x: ArrayLike, n: int) -> FloatArray:
     return talib.MIN(_column("lowest", x), _whole("lowest", "n", n, 2))
 
 
+@_kept
 def macd(x: ArrayLike, fast: int = 12, slow: int = 26, signal: int = 9) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return MACD line, signal line and histogram (line minus signal), all warm from row ``slow + signal - 2``.
 
@@ -124,6 +218,7 @@ def macd(x: ArrayLike, fast: int = 12, slow: int = 26, signal: int = 9) -> tuple
     return talib.MACD(_column("macd", x), fast, slow, _whole("macd", "signal", signal, 1))
 
 
+@_kept
 def bbands(x: ArrayLike, n: int = 20, width: float = 2.0) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return upper, middle and lower Bollinger band: the SMA and ``width`` standard deviations around it."""
     import talib
@@ -169,6 +264,7 @@ def on(
     return tuple(carried(column) for column in columns) if isinstance(columns, tuple) else carried(columns)
 
 
+@_kept
 def true_range(candles: Candles) -> FloatArray:
     """Return the true range: the candle's span, stretched to the previous close; NaN in row 0."""
     import talib
@@ -176,6 +272,7 @@ def true_range(candles: Candles) -> FloatArray:
     return talib.TRANGE(candles.high, candles.low, candles.close)
 
 
+@_kept
 def atr(candles: Candles, n: int = 14) -> FloatArray:
     """Return Wilder's average true range, in quote currency; warm from row ``n``."""
     import talib
@@ -183,6 +280,7 @@ def atr(candles: Candles, n: int = 14) -> FloatArray:
     return talib.ATR(candles.high, candles.low, candles.close, _whole("atr", "n", n, 1))
 
 
+@_kept
 def adx(candles: Candles, n: int = 14) -> FloatArray:
     """Return Wilder's average directional index, 0 to 100; warm from row ``2 n - 1``."""
     import talib
@@ -190,6 +288,7 @@ def adx(candles: Candles, n: int = 14) -> FloatArray:
     return talib.ADX(candles.high, candles.low, candles.close, _whole("adx", "n", n, 2))
 
 
+@_kept
 def stoch(candles: Candles, n: int = 14, smooth: int = 3, signal: int = 3) -> tuple[FloatArray, FloatArray]:
     """Return the slow stochastic, 0 to 100: %K of ``n`` rows, an SMA of ``smooth``, and %D, its SMA of ``signal``."""
     import talib
@@ -204,6 +303,7 @@ def stoch(candles: Candles, n: int = 14, smooth: int = 3, signal: int = 3) -> tu
     )
 
 
+@_kept
 def previous(x: ArrayLike, k: int = 1) -> FloatArray:
     """Return ``x`` as it was ``k`` rows ago; NaN in the first ``k`` rows."""
     column = _column("previous", x)
@@ -214,6 +314,7 @@ def previous(x: ArrayLike, k: int = 1) -> FloatArray:
     return shifted
 
 
+@_kept
 def crossed_above(a: ArrayLike, b: ArrayLike) -> BoolArray:
     """Return where ``a`` is above ``b`` and was not in the row before; False where any of the four values is NaN.
 
@@ -222,6 +323,7 @@ def crossed_above(a: ArrayLike, b: ArrayLike) -> BoolArray:
     return _crossed("crossed_above", a, b, np.greater, np.less_equal)
 
 
+@_kept
 def crossed_below(a: ArrayLike, b: ArrayLike) -> BoolArray:
     """Return where ``a`` is below ``b`` and was not in the row before; False where any of the four values is NaN."""
     return _crossed("crossed_below", a, b, np.less, np.greater_equal)

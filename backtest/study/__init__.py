@@ -1,0 +1,1 @@
+"""Study: what many runs say together."""
