@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from backtest.model.signal import LiveSignal
     from backtest.runner.call_log import read_call_log
     from backtest.runner.log_replay import replay_calls
+    from backtest.runner.loading import load_strategy
     from backtest.runner.result import Result
     from backtest.runner.run import run
     from backtest.runner.session import Decision, Session
@@ -87,6 +88,7 @@ _HOMES = {
     "backtest.model.signal": ("LiveSignal",),
     "backtest.runner.call_log": ("read_call_log",),
     "backtest.runner.log_replay": ("replay_calls",),
+    "backtest.runner.loading": ("load_strategy",),
     "backtest.runner.result": ("Result",),
     "backtest.runner.run": ("run",),
     "backtest.runner.session": ("Decision", "Session"),
@@ -154,6 +156,7 @@ __all__ = [
     "VenueError",
     "VenueUnavailableError",
     "indicators",
+    "load_strategy",
     "read_call_log",
     "replay_calls",
     "run",
