@@ -797,7 +797,7 @@ def nearest(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, p: float, e: float
                 d = 0.0 if s.market[k] else reach(x, end, side * s.target[k], NO, gap)
                 if d >= 0.0 and (d < best or (d == best and rank > 2)):
                     what, who, index, at, best, rank, turn = W_TARGET, i, k, s.target[k], d, 2, k
-        elif s.bought == 0 and s.missed == 0 and s.state[0] == T_LIVE:
+        elif s.bought == 0 and s.missed == 0 and s.state[0] == T_LIVE and not (gap and (s.fresh[0] or s.created == b.time)):
             d = reach(x, end, side * s.target[0], NO, gap)
             if d >= 0.0 and (d < best or (d == best and rank > 2)):
                 what, who, at, best, rank, turn = W_MISSED, i, s.target[0], d, 2, 0
