@@ -32,7 +32,7 @@ Chosen here:
 - L4.2, split orders count nearest first.
 - L4.4, an expiry inside forks whenever the entry order is still alive after the open, so that a DCA before the entry
   is decided by it too; where nothing differs the fork changes nothing.
-- L4.5, `cancel_if_target_first` ends the signal `invalidated`; a target jumped in the gap counts as reached.
+- L4.5, `cancel_if_target_first` ends the signal `canceled`; a target jumped in the gap counts as reached.
 - L4.5, L12.2, flat at its stop: `invalidated` if nothing was ever bought, else `closed`.
 - L6.1, shares belong to target numbers; all shares given must not exceed 100; plans start from 0 after going flat.
 - L6.3, cost is taken at the price of the sale; a skipped target moves no stop (L6.5) and is not moved (L11.1).
@@ -1381,7 +1381,7 @@ def watch_missed_target(world: World, signal: Signal) -> list[Watch]:
         return []
 
     def act(_: float) -> None:
-        finish(world, signal, "invalidated", "L4.5")
+        finish(world, signal, "canceled", "L4.5")
 
     fresh = first[0].arriving
     return [Watch(first[0].price, signal.side, 1, signal.seq, 0, act, None if fresh else act)]
