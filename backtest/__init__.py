@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from backtest.model.profile import FrequencyLimit, SubscriberProfile, TrailingTakeProfit
     from backtest.model.signal import LiveSignal
     from backtest.runner.call_log import read_call_log
-    from backtest.runner.log_replay import replay_calls
     from backtest.runner.loading import load_strategy
+    from backtest.runner.log_replay import replay_calls
     from backtest.runner.result import Result
     from backtest.runner.run import run
     from backtest.runner.session import Decision, Session
