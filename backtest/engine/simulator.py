@@ -86,10 +86,10 @@ class SimulatedVenue:
         self._books["next_expiry"] = _NEVER
         self._signals = np.zeros((books, 8), SIGNAL)
         self._orders = np.zeros((books, 24), ORDER)
-        self._events = np.zeros(65_536, EVENT)  # the system gives memory when it is touched
-        self._scratch_events = np.zeros((SCRATCH, 512), EVENT)
-        self._trades = np.zeros(16_384, TRADE)
-        self._scratch_trades = np.zeros((SCRATCH, 128), TRADE)
+        self._events = np.empty(65_536, EVENT)  # rows are written whole; the system gives memory when it is touched
+        self._scratch_events = np.empty((SCRATCH, 512), EVENT)
+        self._trades = np.empty(16_384, TRADE)
+        self._scratch_trades = np.empty((SCRATCH, 128), TRADE)
         self._calls = np.zeros(64, CALL)
         self._queue = np.full((64, 2), -1, np.int64)
         self._outcomes = np.zeros(64, OUTCOME)
