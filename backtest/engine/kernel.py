@@ -160,6 +160,9 @@ Nothing is allocated in the kernel, so nothing is counted either: ``_nrt=False``
 arrays, a fifth of its time.
 """
 
+entry = njit(cache=True, error_model="numpy", _nrt=False)  # type: ignore[call-overload]
+"""What the wrapper calls."""
+
 NEVER = np.iinfo(np.int64).max
 ON_GRID = 1e-6
 TIE = 1e-9
@@ -1096,7 +1099,7 @@ def basis_of(acct: Rows, B: Rows, c: Row) -> float:
     return equity_of(acct, B) if c.basis_equity else c.balance
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@entry
 def equity_of(acct: Rows, B: Rows) -> float:
     """Return cash, margins and unrealised PnL at the last prices (L14.3)."""
     total = acct[0].cash + acct[0].margin
@@ -1808,7 +1811,7 @@ def candle(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, books: int,
 # ---------------------------------------------------------------- the run
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@entry
 def push(calls: Rows, queue: Ints, B: Rows, k: int) -> None:
     """Append call ``k`` to the queue of its market; ``queue``: (n, 2) int64, the next call and whether it was made."""
     b = B[calls[k].market]
@@ -1822,7 +1825,7 @@ def push(calls: Rows, queue: Ints, B: Rows, k: int) -> None:
         b.pending += 1
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@entry
 def examine(calls: Rows, queue: Ints, B: Rows, q: int, ends: Ints, until: int) -> None:
     """Decide on the conditional creates of a table up to an instant: made only where nothing of the market lives.
 
@@ -1879,7 +1882,7 @@ def fits(acct: Rows, B: Rows, q: int, S2: Rows, O2: Rows, E: Rows, E2: Rows, T: 
     return a.lacks == 0
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@entry
 def advance_one(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Rows, E2: Rows, T: Rows, T2: Rows, calls: Rows, queue: Ints, ends: Ints, accepted: Ints, out: Rows, time: Ints, o: Floats, h: Floats, l: Floats, close: Floats, times: Ints, rates: Floats, equity: Floats, until: int, peek: bool) -> int:
     """Walk one market without detail candles up to row ``until``; write one equity point a candle.
 
@@ -1971,7 +1974,7 @@ def scan(acct: Rows, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, time: In
     return i
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@entry
 def advance_many(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Rows, E2: Rows, T: Rows, T2: Rows, calls: Rows, queue: Ints, ends: Ints, accepted: Ints, out: Rows, time: Ints, o: Floats, h: Floats, l: Floats, close: Floats, kind: NDArray[np.uint8], first: Ints, books: int, times: Ints, rates: Floats, funding_first: Ints, order_market: Ints, order_row: Ints, equity_time: Ints, equity: Floats, cursor: Ints, stop_time: int) -> int:
     """Walk several markets, or one with detail candles, in time order (L14.1); write one equity point a close.
 
