@@ -57,25 +57,24 @@ def text_of(name: str, value: Any) -> Any:
     return f"{value:.10f}".rstrip("0").rstrip(".") if is_price else value
 
 
-def call(kind: str, at: float, ref: str = "s1", *, allow: bool = False, **fields: Any) -> dict[str, Any]:
-    """Return one call of a log, sent at the open of candle ``at``."""
+def call(kind: str, at: float, ref: str = "s1", **fields: Any) -> dict[str, Any]:
+    """Return one call of a log, sent at the open of candle ``at``; ``allow`` allows an update to trade at once."""
+    allow = fields.pop("allow", False)
     body = {name: text_of(name, value) for name, value in fields.items()}
     entry = {"at": hour(at), "ref": ref, "call": kind, "body": body}
     return entry | {"allow_marketable": True} if allow else entry
 
 
-def create(
-    at: float = 0, ref: str = "s1", *, coin: str = "BTC", targets: Sequence[float] = (120,), **fields: Any
-) -> Any:
+def create(at: float = 0, ref: str = "s1", **fields: Any) -> dict[str, Any]:
     """Return a create of 10 % in a range up to 100, unless said otherwise; None leaves a field out."""
     address: dict[str, Any] = {
-        "coin": coin,
+        "coin": "BTC",
         "trade_market": "USDT",
         "exchange": "BINANCE",
         "invest": 10,
         "entry_price_max": 100,
     }
-    exits = {f"exit_price_{k}": price for k, price in enumerate(targets, 1)}
+    exits = {f"exit_price_{k}": price for k, price in enumerate(fields.pop("targets", (120,)), 1)}
     merged = address | exits | fields
     return call("create_v2", at, ref, **{name: value for name, value in merged.items() if value is not None})
 
