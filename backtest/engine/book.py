@@ -119,37 +119,36 @@ def write_call(r: Any, call: Call, market: Market, create: CreateSignal) -> None
 
 def event_of(e: Any, ref: SignalRef, symbol: str) -> Event:
     """Return the event of an event record."""
-    price = float(e.price)
-    average = float(e.average)
+    time, _, kind, price, quantity, fee, target, average, held, leg, rule, reason, _, _ = e.item()  # fields as in EVENT
     return Event(
-        time=int(e.time),
+        time=time,
         signal=ref,
         symbol=symbol,
-        kind=KINDS[e.kind],
+        kind=KINDS[kind],
         price=None if price != price else price,
-        quantity=float(e.quantity),
-        fee=float(e.fee),
-        target=int(e.target) or None,
+        quantity=quantity,
+        fee=fee,
+        target=target or None,
         average_entry=None if average != average else average,
-        open_quantity=float(e.open),
-        leg=LEGS[e.leg],
-        rule=rule_name(int(e.rule)),
-        reason=REASONS[e.reason],
+        open_quantity=held,
+        leg=LEGS[leg],
+        rule=rule_name(rule),
+        reason=REASONS[reason],
     )
 
 
 def live_signal(s: Any, ref: SignalRef, symbol: str) -> LiveSignal:
     """Return the living signal of a signal record."""
-    holds = s.quantity > 0.0
+    holds = s["quantity"] > 0.0
     return LiveSignal(
         ref=ref,
         symbol=symbol,
-        side=int(s.side),
-        status=STATUSES[s.status],
-        stop=None if s.protection == NO_STOP else float(s.stop),
-        trailing=bool(s.protection == TRAILING),
-        targets=tuple(float(s.target[k]) if s.state[k] == T_LIVE else None for k in range(TARGETS)),
-        average_entry=float(s.average) if holds else None,
-        open_quantity=float(s.quantity),
-        created=int(s.created),
+        side=int(s["side"]),
+        status=STATUSES[s["status"]],
+        stop=None if s["protection"] == NO_STOP else float(s["stop"]),
+        trailing=bool(s["protection"] == TRAILING),
+        targets=tuple(float(s["target"][k]) if s["state"][k] == T_LIVE else None for k in range(TARGETS)),
+        average_entry=float(s["average"]) if holds else None,
+        open_quantity=float(s["quantity"]),
+        created=int(s["created"]),
     )

@@ -317,7 +317,7 @@ class SimulatedVenue:
         return int(self._equity_time[done - 1]) if done else 0
 
     def _advance_one(self, until: int | None, *, peek: bool) -> int:
-        rows, span = self._rows, int(self._markets[0].span)
+        rows, span = self._rows, int(self._markets["span"][0])
         last = self._filled
         if until is not None:
             last = int(np.searchsorted(rows.time[: self._filled], until - span, "right"))
@@ -330,7 +330,7 @@ class SimulatedVenue:
             if code != GROW:
                 break
             self._grow()
-        row = int(self._books[0].row)
+        row = self.row
         return int(rows.time[row - 1]) + span if row else 0
 
     def rewind(self, row: int) -> None:
@@ -342,12 +342,12 @@ class SimulatedVenue:
     @property
     def row(self) -> int:
         """Position of the next candle of the first market."""
-        return int(self._books[0].row)
+        return int(self._books["row"][0])
 
     @property
     def is_ratcheting(self) -> bool:
         """Whether a trailing stop of the first market moves with the candles."""
-        return bool(self._books[0].ratcheting)
+        return bool(self._books["ratcheting"][0])
 
     def settle_tables(self, now: int) -> None:
         """Decide on the conditional creates of tables that were due at an instant (the last close, in a run)."""
@@ -361,27 +361,27 @@ class SimulatedVenue:
         return [self._event(k) for k in self._new_range()]
 
     def _new_range(self) -> range:
-        start, self._told = self._told, int(self._account[0].n_events)
+        start, self._told = self._told, int(self._account["n_events"][0])
         return range(start, self._told)
 
     def _event(self, k: int) -> Event:
         record = self._events[k]
-        signal = int(record.signal)
-        return event_of(record, self._refs[signal], self.symbols[self._outcomes[signal].market])
+        signal = int(record["signal"])
+        return event_of(record, self._refs[signal], self.symbols[self._outcomes["market"][signal]])
 
     def living(self, symbol: str) -> list[LiveSignal]:
         """Return the living signals of a market whose create has acted, in order of creation."""
         q = self._index[symbol]
-        return [live_signal(s, self._refs[s.id], symbol) for s in self._signals[q, : self._books[q].n_signals]]
+        return [live_signal(s, self._refs[s["id"]], symbol) for s in self._signals[q, : self._books["n_signals"][q]]]
 
     def has_living(self, symbol: str) -> bool:
         """Whether a signal of the market lives, pending ones included."""
-        book = self._books[self._index[symbol]]
-        return bool(book.n_signals or book.pending)
+        q = self._index[symbol]
+        return bool(self._books["n_signals"][q] or self._books["pending"][q])
 
     def pending(self, symbol: str) -> list[SignalRef]:
         """Return the refs of creates that were sent and have not acted yet."""
-        k, refs = int(self._books[self._index[symbol]].call), []
+        k, refs = int(self._books["call"][self._index[symbol]]), []
         while k >= 0:
             if self._calls[k].kind == C_CREATE:
                 refs.append(self._refs[self._calls[k].signal])
