@@ -1952,26 +1952,42 @@ def quiet_rows(lows: Floats, highs: Floats, low: float, high: float) -> int:
 
 
 @rule
+def calm_band(S: Rows, b: Row) -> tuple[float, float]:
+    """Return the prices between which nothing is met and no trailing stop sees a better price (L8.3)."""
+    low, high = b.low, b.high
+    if b.ratcheting:
+        for i in range(b.n_signals):
+            s = S[i]
+            if s.protection == TRAILING and s.quantity > 0.0 and s.side > 0:
+                high = min(high, s.best)
+            elif s.protection == TRAILING and s.quantity > 0.0:
+                low = max(low, s.best)
+    return low, high
+
+
+@rule
 def scan(acct: Rows, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, time: Ints, o: Floats, h: Floats, l: Floats, close: Floats, equity: Floats, i: int, stop: int) -> int:
     """Pass quiet candles and mark the positions at their closes; return the first row that is not quiet."""
     a = acct[0]
     units, base, before = b.units, a.cash + a.margin - b.cost, a.n_events
-    if b.ratcheting == 0:
-        quiet = quiet_rows(l[i:stop], h[i:stop], b.low, b.high)
+    while True:
+        low, high = calm_band(S, b)
+        quiet = quiet_rows(l[i:stop], h[i:stop], low, high)
         points, closes = equity[i : i + quiet], close[i : i + quiet]
         for k in range(quiet):
             points[k] = base + units * closes[k]
         if quiet:
             b.last = closes[quiet - 1]
-        return i + quiet
-    while i < stop and not b.slow and not touches(S, b, m, c, h[i], l[i]) and a.n_events + b.ratcheting + 8 < len(E):
+        i += quiet
+        full = a.n_events + b.ratcheting + 8 >= len(E)
+        if i == stop or b.ratcheting == 0 or full or touches(S, b, m, c, h[i], l[i]):
+            return i
         b.time = time[i]
         quiet_candle(a, S, O, b, m, c, E, h[i], l[i], close[i], YES)
         equity[i] = base + units * close[i]
         i += 1
-        if c.want_events and a.n_events > before:
-            break
-    return i
+        if b.slow or (c.want_events and a.n_events > before):
+            return i
 
 
 @entry
