@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from backtest.engine.feed import Feed
 from backtest.engine.simulator import SimulatedVenue
 from backtest.model.candles import Candles
@@ -131,7 +133,8 @@ def fills(result: dict[str, Any], ref: str = "s1") -> list[dict[str, Any]]:
 def venue_of(values: dict[str, Any]) -> tuple[SimulatedVenue, list[tuple[int, Call]]]:
     """Return a venue without candles for a scenario of one market, and the calls to send it."""
     candles = Candles(values["market"]["symbol"], values["candles"]["timeframe"], *([] for _ in range(6)))  # type: ignore[arg-type]
-    feed = Feed(Market.from_dict(values["market"]), candles)
+    funding = np.array(values.get("funding", []), np.float64).reshape(-1, 2)
+    feed = Feed(Market.from_dict(values["market"]), candles, funding=funding)
     profile = SubscriberProfile.from_dict(values["profile"])
     calls = [(entry["at"], called(entry)) for entry in values["calls"]]
     return SimulatedVenue([feed], profile), sorted(calls, key=lambda pair: pair[0])
