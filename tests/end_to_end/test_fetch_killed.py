@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-import select
 import signal
 import subprocess
 import sys
+import threading
 import time
-from typing import IO, TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,30 +20,34 @@ from backtest.market_data.job import Wish
 from backtest.market_data.series import Series
 from backtest.market_data.store import Store
 from backtest.market_data.upkeep import repair, verify
-from tests.loopback_exchange import Loopback, now
+from tests.loopback_exchange import Loopback, Query, Reply, now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 MINUTE = 60_000
+PAGE = 100  # rows in an answer
 SERIES = Series("binance", "BTC/USDT", "1m")
 
-# Imports ccxt once; then each line of stdin forks a child that fetches into the folder it names, the next one kills it.
+# Fetches once, so that all is loaded; then each line of stdin forks a child that fetches into the folder it names, and
+# the next line kills it.
 FORKING = """
 import os, sys
-import ccxt.async_support, pyarrow.parquet
 from backtest.market_data.exchange import Access
 from backtest.market_data.fetch import fetch
 from backtest.market_data.job import Wish
 from backtest.market_data.store import Store
-url, start, end = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+url, start, end, batch = sys.argv[1], *map(int, sys.argv[2:])
+def bring(folder, first):
+    wish = Wish(["BTC/USDT"], ["1m"], start=first, end=end)
+    fetch(wish, exchange="binance", store=Store(folder), access=Access(url, limited=False), batch=batch)
+bring(sys.stdin.readline().strip(), end - 60000)
+print("ready", flush=True)
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        wish = Wish(["BTC/USDT"], ["1m"], start=start, end=end)
-        fetch(wish, exchange="binance", store=Store(line.strip()), access=Access(url, limited=False), batch=1000)
-        print("done", flush=True)
+        bring(line.strip(), start)
         os._exit(0)
     sys.stdin.readline()
     os.kill(child, 9)
@@ -51,12 +56,35 @@ for line in sys.stdin:
 """
 
 
+@dataclass
+class Doorkeeper(Loopback):
+    """An exchange that answers so many requests for candles as it was told, and lets the others wait."""
+
+    def __post_init__(self) -> None:
+        self.door = threading.Semaphore(1_000_000)
+        self.answered = threading.Semaphore(0)
+
+    def admit(self, requests: int) -> None:
+        """Answer so many more; those that are waiting are sent away."""
+        self.door.release(1_000_000)
+        self.door, self.answered = threading.Semaphore(requests), threading.Semaphore(0)
+
+    def answer(self, path: str, query: Query) -> Reply:
+        door, answered = self.door, self.answered
+        if "klines" in path:
+            door.acquire()
+        reply = super().answer(path, query)
+        if "klines" in path:
+            answered.release()
+        return reply
+
+
 @pytest.fixture
-def server() -> Iterator[Loopback]:
+def server() -> Iterator[Doorkeeper]:
     today = now() - now() % 86_400_000
-    gaps = [(today - 5_000 * MINUTE, today - 4_500 * MINUTE)]
-    with Loopback(today - 7_500 * MINUTE, gaps, delay=0.004) as loopback:
-        yield loopback
+    gaps = [(today - 2_000 * MINUTE, today - 1_900 * MINUTE)]
+    with Doorkeeper(today - 3_200 * MINUTE, gaps, cap=PAGE) as doorkeeper:
+        yield doorkeeper
 
 
 def readable(store: Store, truth: dict[int, float]) -> int:
@@ -67,42 +95,52 @@ def readable(store: Store, truth: dict[int, float]) -> int:
     return len(candles)
 
 
-def wait_for(server: Loopback, requests: int, stream: IO[str]) -> None:
-    """Return when so many requests have come, or the run has ended before."""
-    while len(server.log) < requests and not select.select([stream], [], [], 0.002)[0]:
-        pass
+def wait_for_a_write(store: Store, known: int) -> None:
+    """Return when the store holds more rows than it did."""
+    deadline = time.monotonic() + 20
+    while sum(year.rows for year in store.manifest(SERIES).years.values()) <= known:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
-def test_thirty_kills_at_random_moments(server: Loopback, tmp_path: Path) -> None:
+def test_thirty_kills_at_random_moments(server: Doorkeeper, tmp_path: Path) -> None:
+    """Five kills for each of six stores: by turns in the middle of reading or writing, and right after a write.
+
+    The exchange stops answering before the last page, so every run is killed before its end; and as every other one is
+    killed only after it has kept something, a store dies with more and more in it.
+    """
     end = now() - now() % 86_400_000
-    start = end - 8_000 * MINUTE
+    start = end - 3_300 * MINUTE
     expected = server.rows("1m", start, end - 1)
     truth = dict(zip(expected[:, 0].astype(int).tolist(), expected[:, 4].tolist(), strict=True))
     dice = random.Random(20240131)
-    arguments = [sys.executable, "-c", FORKING, server.url("binance"), str(start), str(end)]
+    arguments = [sys.executable, "-c", FORKING, server.url("binance"), str(start), str(end), str(PAGE)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
-    folders, killed, kept = 0, 0, set()
     with subprocess.Popen(arguments, **pipes) as parent:  # type: ignore[call-overload]
-        place, attempts = tmp_path / "0", 0
-        while attempts < 30:
-            attempts += 1
-            print(place, file=parent.stdin, flush=True)
-            wait_for(server, len(server.log) + dice.randrange(4, 12), parent.stdout)
-            time.sleep(dice.uniform(0.0, 0.03))
-            print("kill", file=parent.stdin, flush=True)
-            told = parent.stdout.readline().strip()
-            finished = told == "done" and parent.stdout.readline().strip() == "0"
-            killed += not finished
-            kept.add(readable(Store(place), truth))
-            if finished:
-                folders += 1
-                assert readable(Store(place), truth) == len(truth)
-                place = tmp_path / str(folders)
+        print(tmp_path / "warm", file=parent.stdin, flush=True)
+        assert parent.stdout.readline() == "ready\n"
+        for place in [tmp_path / f"store-{number}" for number in range(6)]:
+            kept = [0]
+            for attempt in range(5):
+                requests = dice.randrange(1, 7)
+                server.admit(requests)
+                print(place, file=parent.stdin, flush=True)
+                if attempt % 2:
+                    wait_for_a_write(Store(place), kept[-1])
+                else:
+                    for _ in range(dice.randrange(1, requests + 1)):
+                        assert server.answered.acquire(timeout=20)
+                    time.sleep(dice.uniform(0.0, 0.02))
+                print("kill", file=parent.stdin, flush=True)
+                assert parent.stdout.readline() == "9\n"  # killed, not ended
+                kept.append(readable(Store(place), truth))
+            assert kept == sorted(kept)  # no kill loses what an earlier run had kept
+            assert len(set(kept)) >= 3
+            assert kept[-1] < len(truth)
         parent.stdin.close()
-    assert killed >= 15
-    assert len(kept) >= 5  # they died at different moments
+    server.admit(1_000_000)
     access = Access(server.url("binance"), limited=False)
-    for folder in sorted(tmp_path.iterdir()):
+    for folder in sorted(tmp_path.glob("store-*")):
         fetch(Wish(["BTC/USDT"], ["1m"], start=start, end=end), exchange="binance", store=Store(folder), access=access)
         assert readable(Store(folder), truth) == len(truth)
         left = [path.name for path in sorted(folder.rglob(".unfinished-*"))]
@@ -110,25 +148,22 @@ def test_thirty_kills_at_random_moments(server: Loopback, tmp_path: Path) -> Non
         assert not [finding for finding in verify(Store(folder), SERIES) if finding.serious]
 
 
-def test_ctrl_c_keeps_what_is_complete(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_is_complete(server: Doorkeeper, tmp_path: Path) -> None:
     script = (
         "import sys, typer\nfrom backtest.cli import fetch\n"
         "app = typer.Typer()\nfetch.register(app)\n"
         "app.command('nothing')(lambda: None)\napp()"
     )
-    listed = now() - 40_000 * MINUTE
-    with Loopback(listed, delay=0.02) as server:
-        since = str(np.datetime64(listed, "ms").astype("M8[s]"))
-        options = ["--timeframe", "1m", "--since", since, "--store", str(tmp_path), "--url", server.url("binance")]
-        command = [sys.executable, "-c", script, "fetch", "BTC/USDT", "--exchange", "binance", *options]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            while len([path for path, _ in server.log if "klines" in path]) < 20:
-                assert process.poll() is None
-                time.sleep(0.01)
-            process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=20)
-        assert process.returncode == 130
-        assert "rows were kept, the same command goes on from there" in told
-        assert "Traceback" not in told
-        kept = len(Store(tmp_path).candles(SERIES))
-        assert 5_000 <= kept < 40_000
+    since = str(np.datetime64(server.listed, "ms"))
+    options = ["--timeframe", "1m", "--since", since, "--store", str(tmp_path), "--url", server.url("binance")]
+    command = [sys.executable, "-c", script, "fetch", "BTC/USDT", "--exchange", "binance", *options]
+    server.admit(5)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while len([path for path, _ in server.log if "klines" in path]) < 7:  # two pieces wait for their next page
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert told == f"stopped; {5 * PAGE} rows were kept, the same command goes on from there\n"
+    assert len(Store(tmp_path).candles(SERIES)) == 5 * PAGE
