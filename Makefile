@@ -18,6 +18,8 @@ DOWNLOAD := $(BIN)/python -m pip download --quiet --disable-pip-version-check --
 
 # peewee, published as source alone, would look for a compiler; nothing here uses it.
 export NO_SQLITE := 1
+# Where a machine forbids it to keep bytecode, every command would compile 1,500 modules anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types imports tests format bench lock clean

@@ -57,11 +57,9 @@ class Breakout(Strategy):
         )
 
     def on_event(self, now: Moment, event: Event) -> Iterable[Call]:
-        """After the first target the stop moves to break-even, if the market still stands above it."""
-        if (
-            event.kind is EventKind.TARGET_HIT
-            and event.target == 1
-            and event.average_entry is not None
-            and event.average_entry < now.close
-        ):
+        """After the first target the stop moves to break-even, if the rest lives on and the market stands above it."""
+        if event.kind is not EventKind.TARGET_HIT or event.target != 1:
+            return
+        lives = any(signal.ref == event.signal for signal in now.signals)
+        if lives and event.average_entry is not None and event.average_entry < now.close:
             yield UpdatePrices(event.signal, stop_loss=event.average_entry)

@@ -1,0 +1,182 @@
+"""The README, executed: every command as printed, every program, every line of output, every link."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.command_line import ROOT, backtest, days, in_process_of_its_own, write
+from tests.loopback_exchange import HOUR, Loopback, now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+README = (ROOT / "README.md").read_text("utf-8")
+FENCE = re.compile(r"^```(\w*) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, the file that it names, its text and the printed lines under it."""
+
+    language: str
+    file: str
+    text: str
+    printed: str
+
+
+def blocks() -> list[Block]:
+    found = [match.groups() for match in FENCE.finditer(README)]
+    following = [*found[1:], ("", "", "")]
+    return [
+        Block(language, file, text, after[2] if after[0] == "text" else "")
+        for (language, file, text), after in zip(found, following, strict=True)
+    ]
+
+
+BLOCKS = blocks()
+SHELL = [block for block in BLOCKS if block.language == "sh"]
+COMMANDS = [line for block in SHELL for line in block.text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder like a fresh clone, with the files that the README tells to write, and a file of the reader's own."""
+    folder = tmp_path_factory.mktemp("clone")
+    shutil.copytree(ROOT / "strategies", folder / "strategies", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests" / "scenarios", folder / "tests" / "scenarios")
+    for block in BLOCKS:
+        if block.file:
+            (folder / block.file).write_text(block.text, "utf-8")
+    write(days(), folder / "prices.csv")
+    before = Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+def test_the_readme_has_what_a_reader_needs() -> None:
+    assert "python" in {block.language for block in BLOCKS}
+    assert [block.file for block in BLOCKS if block.file] == ["channel.csv"]
+    assert [line for line in COMMANDS if line.split()[0] not in {"make", "export", "backtest"}] == []
+    assert any(reads(block, earlier) for at, block in enumerate(SHELL) for earlier in SHELL[:at])
+    for verb in ("run", "explain", "calls", "emit", "venue", "fetch", "data", "replay"):
+        assert any(line.startswith(f"backtest {verb} ") for line in COMMANDS), verb
+
+
+@pytest.mark.parametrize("number", range(len(SHELL)), ids=lambda number: SHELL[number].text.split("\n", 1)[0])
+def test_every_command_as_printed(clone: Path, number: int) -> None:
+    """One test a block; a block that reads what an earlier one wrote has that run first, where it did not yet."""
+    with Loopback(now() - now() % (24 * HOUR) - 40 * 24 * HOUR) as exchange:
+        for earlier in SHELL[:number]:
+            if reads(SHELL[number], earlier) and not all((clone / path).exists() for path in written(earlier)):
+                execute(earlier, exchange)
+        execute(SHELL[number], exchange)
+    assert [path for path in written(SHELL[number]) if not (clone / path).exists()] == []
+
+
+def execute(block: Block, exchange: Loopback) -> None:
+    """Run a block's commands in this process, the exchange faked at the wire, and check what they print."""
+    printed = ""
+    for line in block.text.splitlines():
+        words = shlex.split(line, comments=True)
+        if words[0] in {"make", "export"} or words[:2] == ["backtest", "venue"]:
+            continue  # below
+        assert words[0] == "backtest", line
+        more = ["--url", exchange.url("binance")] if words[1] == "fetch" else []
+        done = backtest(*words[1:], *more)
+        assert done.status == 0, (line, done)
+        printed += done.out
+    assert_printed(block.printed, printed)
+
+
+def written(block: Block) -> set[str]:
+    """Return what the commands of a block are told to write."""
+    return set(re.findall(r"--(?:out|chart|journal) (\S+)", block.text))
+
+
+def reads(block: Block, earlier: Block) -> bool:
+    """Whether a block names what an earlier one is told to write."""
+    return any(re.search(rf"(?<!--out ){re.escape(path)}(?!\S)", block.text) for path in written(earlier))
+
+
+def assert_printed(shown: str, printed: str) -> None:
+    """Check that the lines of an excerpt stand in the output in their order; `...` leaves some out."""
+    rest = [line.rstrip() for line in printed.splitlines()]
+    for line in shown.splitlines():
+        if line.strip() == "...":
+            continue
+        assert line.rstrip() in rest, f"not printed (any more): {line!r}\n{printed}"
+        rest = rest[rest.index(line.rstrip()) + 1 :]
+
+
+def test_the_programs_run(clone: Path) -> None:
+    programs = [block for block in BLOCKS if block.language == "python"]
+    for program in programs:
+        done = in_process_of_its_own(program.text, prefix=("-c",), cwd=clone)
+        assert (done.status, done.err) == (0, "")
+        assert program.printed
+        assert_printed(program.printed, done.out)
+
+
+def test_the_paper_venue_is_served_as_printed(clone: Path) -> None:
+    block = next(block for block in SHELL if "backtest venue" in block.text)
+    lines = [shlex.split(line) for line in block.text.splitlines()]
+    secrets = dict(word.split("=") for words in lines if words[0] == "export" for word in words[1:])
+    words = next(words for words in lines if words[0] == "backtest")
+    words[words.index("--port") + 1] = "0"  # whichever is free, where tests run side by side
+    env = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")} | secrets
+    command = [sys.executable, "-u", "-m", *words]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=clone,
+        env=env | {"PYTHONPATH": str(ROOT)},
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("paper venue at http://127.0.0.1:")
+        assert "candles were fed" in server.stdout.readline()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(120) in {0, 130}
+    assert (clone / "out" / "venue.sqlite").is_file()
+
+
+def test_live_sends_nothing_and_says_what_is_missing(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ANNY_API_KEY", "ANNY_API_SECRET", "ANNY_BASE_URL", "ANNY_SECRET_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    done = backtest("emit", clone / "strategies" / "breakout.py", "--live", "--journal", clone / "out" / "live.sqlite")
+    assert done.status == 2
+    assert "MISSING live feed" in done.out
+    assert "nothing was sent" in done.err
+
+
+@pytest.mark.parametrize("target", re.findall(r"^make (\w+)", README, re.MULTILINE))
+def test_the_targets_of_make_exist(target: str) -> None:
+    done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/README.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    folder = (ROOT / page).parent
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    assert [link for link in links if not (folder / link).exists()] == []
+
+
+def test_paths_of_the_layout_exist() -> None:
+    layout = README[README.index("## Layout") :]
+    for path in re.findall(r"^\| `([^`]+)`", layout, re.MULTILINE):
+        assert (ROOT / path).exists(), path
