@@ -88,6 +88,7 @@ class Emitter:
                 continue
             moment, intent, parent = self._next(heads)
             if intent is None or moment >= until:
+                self.journal.tidy()
                 return planned
             if moment > self.clock.now():
                 self.clock.sleep((moment - self.clock.now()) / 1000.0)

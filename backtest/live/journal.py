@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Cursor", "Journal", "Run", "SignalRow"]
 
 _FOUND = Evidence(error="FoundSending")
+_OFTEN = 100
 
 
 class Journal(Reading):
@@ -57,6 +58,7 @@ class Journal(Reading):
         if run is None and not self.path.exists():
             raise InvalidSettingError(f"there is no journal {self.path}; backtest emit makes one")
         self._lock = Lock(self.path) if run else None
+        self._untidy = 0  # transactions since the last tidy
         try:
             self._db = self._connect()
             with self._storage():
@@ -86,6 +88,7 @@ class Journal(Reading):
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA foreign_keys=ON")
+        db.execute("PRAGMA wal_autocheckpoint=0")  # :meth:`tidy` does it where no call waits for it
         if not self._one("SELECT count(*) FROM sqlite_master"):
             db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
         first = db.execute("SELECT mode, account FROM run ORDER BY id LIMIT 1").fetchone()
@@ -128,7 +131,7 @@ class Journal(Reading):
     def recover(self, now: int) -> list[Intent]:
         """Settle what a killed process left ``sending``: class N becomes unknown, class I is planned again."""
         with self._transaction():
-            found = self._intents("state = 'sending'")
+            found = self.intents(State.SENDING)
             for intent in found:
                 self._end(intent, now, Meaning.LOST, _FOUND)
                 self._move(intent, State.PLANNED if intent.repeatable else State.UNKNOWN, "found sending at start")
@@ -195,6 +198,16 @@ class Journal(Reading):
                 self._confirm(intent, parent)
             hit("K12", {intent.kind})
         hit("K12", {intent.kind})
+
+    def tidy(self) -> None:
+        """Move what the log beside the file holds into the file, now and then; to be called where no call waits.
+
+        It changes nothing that is kept; left to SQLite, it would come between a close and its calls.
+        """
+        if self._untidy >= _OFTEN:
+            with self._storage():
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._untidy = 0
 
     # ------------------------------------------------------------ inside
 
@@ -274,6 +287,7 @@ class Journal(Reading):
             try:
                 yield
                 self._db.execute("COMMIT")
+                self._untidy += 1
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from backtest.errors import InvalidSettingError, StorageError
 from backtest.live.intent import Intent, State
 from backtest.live.records import Cursor, Run, SignalRow
+from backtest.live.schema import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reading"]
 
+_WAITING = frozenset({State.PLANNED, State.SENDING, State.UNKNOWN})
 _INTENT = tuple(field.name for field in fields(Intent))
 _SIGNAL = tuple(field.name for field in fields(SignalRow))
 
@@ -47,7 +49,10 @@ class Reading:
     def intents(self, *states: State) -> list[Intent]:
         """Return the intents in these states, all without one, in the order of planning."""
         marks = ", ".join("?" for _ in states)
-        return self._intents(f"state IN ({marks})" if states else "1", *(state.value for state in states))
+        where = f"state IN ({marks})" if states else "1"
+        if states and _WAITING.issuperset(states):
+            where = f"{WAITING} AND {where}"  # else SQLite would look at every intent there ever was
+        return self._intents(where, *(state.value for state in states))
 
     def intent(self, prefix: str) -> Intent:
         """Return the intent whose id begins so.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA", "VERSION"]
+__all__ = ["SCHEMA", "VERSION", "WAITING"]
 
 VERSION = 1
+
+WAITING = "state IN ('planned', 'sending', 'unknown')"
+"""What a question about these states must say word for word, so that the index of the waiting few answers it."""
 
 _APPEND_ONLY = """
 CREATE TRIGGER {table}_is_kept BEFORE DELETE ON {table} BEGIN SELECT RAISE(ABORT, '{table} is append only'); END;
 CREATE TRIGGER {table}_is_final BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, '{table} is append only'); END;
 """
 
-_TABLES = """
+_TABLES = f"""
 CREATE TABLE run (
     id INTEGER PRIMARY KEY AUTOINCREMENT, started_at INTEGER NOT NULL, mode TEXT NOT NULL, account TEXT NOT NULL,
     code_hash TEXT NOT NULL, config_hash TEXT NOT NULL);
@@ -22,7 +25,7 @@ CREATE TABLE signal (
     ref TEXT NOT NULL, strategy TEXT NOT NULL, symbol TEXT NOT NULL, tag TEXT, parent_signal_id TEXT UNIQUE,
     state TEXT NOT NULL DEFAULT 'planned'
         CHECK (state IN ('planned', 'living', 'unknown', 'dead', 'canceled', 'ended')),
-    wished TEXT NOT NULL, confirmed TEXT NOT NULL DEFAULT '{}', PRIMARY KEY (strategy, ref));
+    wished TEXT NOT NULL, confirmed TEXT NOT NULL DEFAULT '{{}}', PRIMARY KEY (strategy, ref));
 CREATE TABLE intent (
     id TEXT PRIMARY KEY, strategy TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL,
     candle INTEGER NOT NULL, kind TEXT NOT NULL, level TEXT NOT NULL, number INTEGER NOT NULL, body TEXT NOT NULL,
@@ -30,7 +33,7 @@ CREATE TABLE intent (
     state TEXT NOT NULL DEFAULT 'planned' CHECK (state IN ('planned', 'sending', 'acked', 'rejected', 'unknown',
         'expired', 'superseded', 'blocked', 'landed', 'not_landed', 'abandoned')),
     note TEXT NOT NULL DEFAULT '', FOREIGN KEY (strategy, level) REFERENCES signal (strategy, ref));
-CREATE INDEX intent_waiting ON intent (state, seq) WHERE state IN ('planned', 'sending', 'unknown');
+CREATE INDEX intent_waiting ON intent (state, seq) WHERE {WAITING};
 CREATE INDEX intent_of_signal ON intent (strategy, level);
 CREATE TABLE attempt (
     id INTEGER PRIMARY KEY AUTOINCREMENT, intent TEXT NOT NULL REFERENCES intent, phase TEXT NOT NULL

@@ -38,14 +38,26 @@ class DeadlineBackend(httpcore.SyncBackend):
 
 
 class _Stream(httpcore.NetworkStream):
+    """One connection; the head of a request leaves together with its body, which wakes the venue once."""
+
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
+        self._head: bytes | None = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._head:
+            self._inner.write(self._head, _left(timeout, httpcore.WriteTimeout))
+        self._head = b""
         return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _left(timeout, httpcore.WriteTimeout))
+        left = _left(timeout, httpcore.WriteTimeout)
+        if self._head == b"":
+            self._head = buffer
+            return
+        whole = (self._head or b"") + buffer
+        self._head = None
+        self._inner.write(whole, left)
 
     def close(self) -> None:
         self._inner.close()

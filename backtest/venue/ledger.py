@@ -89,6 +89,7 @@ class Ledger:
             raise InvalidSettingError(f"{self.path} is no ledger of a paper venue of this version; name another file")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("PRAGMA wal_autocheckpoint=4000")  # each one makes a call wait: rarely, then
         db.execute("PRAGMA foreign_keys=ON")
         db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
 

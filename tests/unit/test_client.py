@@ -345,3 +345,26 @@ def test_connection_whose_deadline_has_passed_neither_reads_nor_writes() -> None
             stream.write(b"x", timeout=1.0)
         DEADLINE.reset(token)
         stream.close()
+
+
+def test_head_and_body_of_a_request_leave_in_one_piece() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stream = DeadlineBackend().connect_tcp("127.0.0.1", listener.getsockname()[1], timeout=1.0)
+        other, _ = listener.accept()
+        with other:
+            stream.write(b"head,", timeout=1.0)
+            other.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                other.recv(100)
+            stream.write(b"body,", timeout=1.0)
+            other.settimeout(1.0)
+            assert other.recv(100) == b"head,body,"
+            stream.write(b"rest,", timeout=1.0)
+            assert other.recv(100) == b"rest,"
+            other.sendall(b"answer")
+            assert stream.read(100, timeout=1.0) == b"answer"
+            stream.write(b"a head alone", timeout=1.0)
+            other.sendall(b"answer")
+            assert stream.read(100, timeout=1.0) == b"answer"
+            assert other.recv(100) == b"a head alone"
+        stream.close()

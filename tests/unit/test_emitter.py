@@ -103,6 +103,31 @@ def test_calls_of_a_close_go_in_their_order(room: Room) -> None:
     assert room.states() == ["acked"] * 4
 
 
+def test_no_question_looks_at_everything_that_was_ever_sent(room: Room) -> None:
+    asked: set[str] = set()
+    room.close(HOUR, create(HOUR))
+    db = room.journal._db
+    db.set_trace_callback(asked.add)
+    room.venue.plan.extend([None, LATER, LOST])
+    for close in range(2, 6):
+        room.close(close * HOUR, UpdatePrices(REF, stop_loss=90.0 + close), create(close * HOUR))
+    room.close(6 * HOUR, Cancel(REF))
+    db.set_trace_callback(None)
+    questions = [sql for sql in asked if sql.startswith(("SELECT", "UPDATE"))]
+    assert len(questions) > 20
+    for sql in questions:
+        steps = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        assert not [step for step in steps if step.startswith("SCAN")], (sql, steps)
+
+
+def test_the_log_beside_the_journal_moves_into_it_after_many_calls(room: Room) -> None:
+    before = room.journal.path.stat().st_size
+    for close in range(1, 40):
+        room.close(close * HOUR, create(close * HOUR))
+    assert room.journal.path.stat().st_size > before
+    assert len(room.venue.got) == 39
+
+
 def test_same_close_again_sends_nothing(room: Room) -> None:
     room.close(HOUR, create())
     room.close(HOUR, create())
