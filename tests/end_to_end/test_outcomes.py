@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     Behaviour = Callable[[RawServer, socket.socket], None]
 
 KEY, SECRET = "key-4f1d9a", "c2VjcmV0L3dpdGgrc2lnbnM9PQ=="
-QUICK = Timeouts(connect=0.1, pool=0.05, read=0.15, write=0.15, total=0.25)
+PATIENT = Timeouts(connect=5.0, pool=5.0, read=10.0, write=10.0, total=30.0)
+"""For answers that come, or break off, at once: a busy machine must not turn them into a timeout."""
+QUICK = Timeouts(connect=0.4, pool=0.05, read=0.2, write=0.2, total=0.9)
+"""For those that never come."""
 S1 = SignalRef("s1")
 CREATE = endpoint_of(
     CreateSignal(
@@ -78,14 +81,14 @@ def endless(server: RawServer, connection: socket.socket) -> None:
         connection.sendall(b" " * 262_144)
 
 
-def send_sync(credentials: Credentials, request: Request) -> Answer:
-    with Client(credentials, timeouts=QUICK) as client:
+def send_sync(credentials: Credentials, request: Request, timeouts: Timeouts = PATIENT) -> Answer:
+    with Client(credentials, timeouts=timeouts) as client:
         return client.send(request)
 
 
-def send_async(credentials: Credentials, request: Request) -> Answer:
+def send_async(credentials: Credentials, request: Request, timeouts: Timeouts = PATIENT) -> Answer:
     async def send() -> Answer:
-        async with AsyncClient(credentials, timeouts=QUICK) as client:
+        async with AsyncClient(credentials, timeouts=timeouts) as client:
             return await client.send(request)
 
     return asyncio.run(send())
@@ -135,6 +138,7 @@ OUTCOMES: dict[str, tuple[Behaviour, type[VenueError], str]] = {
     "200 without a body": (answer(http("200 OK")), OutcomeUnknownError, "200"),
     "202": (answer(http("202 Accepted", DONE)), OutcomeUnknownError, "202"),
 }
+NEVER = ("silence", "headers that drip", "body that drips")
 
 
 @BOTH
@@ -145,10 +149,11 @@ def test_answer_is_classed_and_the_request_sent_once(
     error: type[VenueError],
     seen: str,
     request_: Request,
-    send: Callable[[Credentials, Request], Answer],
+    send: Callable[[Credentials, Request, Timeouts], Answer],
 ) -> None:
+    waits = behaviour in {OUTCOMES[name][0] for name in NEVER}
     with RawServer(behaviour) as server, pytest.raises(error) as caught:
-        send(credentials(server.url), request_)
+        send(credentials(server.url), request_, QUICK if waits else PATIENT)
     assert type(caught.value) is error
     evidence = evidence_of(caught.value)
     assert seen in str(evidence.as_dict())
@@ -217,9 +222,11 @@ def test_closed_port_is_not_sent(request_: Request, send: Callable[[Credentials,
 @pytest.mark.parametrize(
     "behaviour", [answer(b"HTTP/1.1 400 Bad Request\r\n\r\n", close=True), reset, silence, answer(b"", close=True)]
 )
-def test_tls_that_fails_is_not_sent(behaviour: Behaviour, send: Callable[[Credentials, Request], Answer]) -> None:
+def test_tls_that_fails_is_not_sent(
+    behaviour: Behaviour, send: Callable[[Credentials, Request, Timeouts], Answer]
+) -> None:
     with RawServer(behaviour, reads=False) as server, pytest.raises(VenueUnavailableError):
-        send(credentials(f"https://127.0.0.1:{server.port}"), CREATE)
+        send(credentials(f"https://127.0.0.1:{server.port}"), CREATE, QUICK)
 
 
 def calls() -> list[tuple[Call, str | None]]:
@@ -230,7 +237,7 @@ def calls() -> list[tuple[Call, str | None]]:
 
 
 def test_class_n_opens_a_connection_each_and_class_i_keeps_one() -> None:
-    with RawServer(answer(http("200 OK", DONE))) as server, Client(credentials(server.url), timeouts=QUICK) as client:
+    with RawServer(answer(http("200 OK", DONE))) as server, Client(credentials(server.url), timeouts=PATIENT) as client:
         for call, parent in calls():
             client.perform(call, parent)
         assert server.connections == 3
@@ -241,7 +248,7 @@ def test_class_n_opens_a_connection_each_and_class_i_keeps_one() -> None:
 
 def test_async_class_n_opens_a_connection_each_and_class_i_keeps_one() -> None:
     async def run(server: RawServer) -> None:
-        async with AsyncClient(credentials(server.url), timeouts=QUICK) as client:
+        async with AsyncClient(credentials(server.url), timeouts=PATIENT) as client:
             for call, parent in calls():
                 await client.perform(call, parent)
             assert server.connections == 3
@@ -256,7 +263,7 @@ def test_async_class_n_opens_a_connection_each_and_class_i_keeps_one() -> None:
 def test_pooled_connection_that_went_stale_is_unknown_or_reopened_but_never_silent() -> None:
     with (
         RawServer(answer(http("200 OK", DONE), close=True)) as server,
-        Client(credentials(server.url), timeouts=QUICK) as client,
+        Client(credentials(server.url), timeouts=PATIENT) as client,
     ):
         heard = [_status_or_error(client) for _ in range(3)]
     assert heard[0] == 200
