@@ -23,6 +23,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+_EXTRAS = {
+    "ccxt": "exchange",
+    "filelock": "exchange",
+    "fsspec": "exchange",
+    "fastapi": "live",
+    "httpcore": "live",
+    "httpx": "live",
+    "starlette": "live",
+    "uvicorn": "live",
+    "joblib": "study",
+}
+
 for verb in (demo, run, calls, emit, venue, replay, explain, fetch, data):
     verb.register(app)
 
@@ -31,7 +43,8 @@ def main() -> None:
     """Run the command line; an error is one sentence on standard error, never a traceback.
 
     Exit status: 0 done, 2 bad request, 3 the world failed, 4 an unknown outcome awaits a person, 130 interrupted.
-    What a strategy's own code raises is its author's bad request: one sentence with file and line.
+    What a strategy's own code raises is its author's bad request: one sentence with file and line. A library that only
+    some commands need, and that is not installed, is named with the way to install it.
     """
     try:
         app()
@@ -42,11 +55,23 @@ def main() -> None:
         typer.echo("interrupted", err=True)
         sys.exit(130)
     except Exception as error:
+        missing = _missing_extra(error)
+        if missing is not None:
+            typer.echo(f"error: {missing}", err=True)
+            sys.exit(2)
         where = _strategy_line(error.__traceback__)
         if where is None:
             raise
         typer.echo(f"error: {where}: {type(error).__name__}: {error}", err=True)
         sys.exit(2)
+
+
+def _missing_extra(error: Exception) -> str | None:
+    """Return which extra brings the library whose absence was the error; None for anything else."""
+    library = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if library not in _EXTRAS:
+        return None
+    return f'this command needs {library}: pip install "signal-backtest[{_EXTRAS[library]}]"'
 
 
 def _strategy_line(trace: TracebackType | None) -> str | None:

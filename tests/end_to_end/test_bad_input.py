@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -339,6 +340,22 @@ def test_a_disk_that_fails_leaves_nothing_half_written(before: bool, csv: Path) 
     refused(done, "could not be written", str(target), status=3)
     assert {path.name: path.read_bytes() for path in target.rglob("*")} == old
     assert [path.name for path in target.parent.iterdir()] == (["out"] if before else [])
+
+
+@pytest.mark.parametrize(
+    ("library", "module", "arguments", "extra"),
+    [
+        ("uvicorn", "backtest.venue.serving", ("venue", "--port", "0"), "live"),
+        ("httpx", "backtest.venue.client", ("emit", BREAKOUT, "--candles", "sample:BTC/USD:1d"), "live"),
+    ],
+)
+def test_a_library_that_is_not_installed(
+    library: str, module: str, arguments: tuple[str, ...], extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, library, None)  # what Python itself takes for: there is no such module
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    refused(backtest(*arguments), f'this command needs {library}: pip install "signal-backtest[{extra}]"')
 
 
 def test_no_traceback_from_the_shell(tmp_path: Path) -> None:
