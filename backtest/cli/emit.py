@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from backtest.live.emission import Plan, Rehearsed
     from backtest.live.journal import Run
     from backtest.live.settings import EmitSettings
+    from backtest.model.profile import SubscriberProfile
+    from backtest.strategy import Strategy
     from backtest.venue.credentials import Credentials
 
 __all__ = ["register"]
@@ -76,8 +78,9 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
 ) -> None:
     """Rehearse a strategy over real HTTP, and compare with the backtest byte for byte.
 
-    Without ANNY_BASE_URL a paper venue is started for the time being, its ledger beside the journal. Exit status: 4
-    where an outcome is unknown, 3 where calls or fills differ from the backtest.
+    Without ANNY_BASE_URL a paper venue is started for the time being, its ledger beside the journal. A signal that lint
+    refuses ends it before anything is sent, one that it warns of is named. Exit status: 4 where an outcome is unknown, 3
+    where calls or fills differ from the backtest.
 
     backtest emit strategies/breakout.py --paper --candles sample:BTC/USD:1h --speed max
     """
@@ -89,7 +92,7 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     chosen = options.strategy_from(strategy, param)
     settings = EmitSettings.load(config, per_minute=per_minute)
     if live:
-        _check_live(chosen, settings, journal, account)
+        _check_live(chosen, settings, journal, account, options.profile_from(profile))
         return
     if candles is None:
         raise InvalidSettingError("--candles is missing; name a file, or sample:BTC/USD:1h")
@@ -197,12 +200,14 @@ def _close(journal: Path, credentials: Credentials, last: Run, *, ended: bool) -
         raise typer.Exit(3)
 
 
-def _check_live(strategy: Any, settings: EmitSettings, journal: Path, account: str | None) -> None:
+def _check_live(
+    strategy: Strategy, settings: EmitSettings, journal: Path, account: str | None, profile: SubscriberProfile
+) -> None:
     from backtest.live.readiness import readiness
     from backtest.market_data.sample import sample_candles
 
     confirmed = account or os.environ.get(_ACCOUNT)
-    checks = readiness(strategy, sample_candles("BTC/USD", "1h"), settings, journal, confirmed)
+    checks = readiness(strategy, sample_candles("BTC/USD", "1h"), settings, journal, confirmed, profile)
     for check in checks:
         typer.echo(f"{'ok     ' if check.holds else 'MISSING'} {check.name}: {check.text}")
     if not all(check.holds for check in checks):
@@ -213,6 +218,7 @@ def _check_live(strategy: Any, settings: EmitSettings, journal: Path, account: s
 def _print_requests(plan: Plan) -> None:
     from backtest.wire import endpoint_of
 
+    plan.backtest(_warn)
     session, count = plan.session(), 0
     columns = (getattr(plan.candles, name).tolist() for name in ("time", "open", "high", "low", "close", "volume"))
     for row in zip(*columns, strict=True):
@@ -223,12 +229,16 @@ def _print_requests(plan: Plan) -> None:
     typer.echo(f"{count} calls, none was sent", err=True)
 
 
+def _warn(sentence: str) -> None:
+    typer.echo(f"warning: {sentence}", err=True)
+
+
 def _rehearse(plan: Plan, settings: EmitSettings, journal: Path, speed: str) -> None:
     from backtest.live.emission import rehearse
 
     pace = _pace(speed)
     with _venue(journal) as (credentials, token):
-        done = rehearse(plan, credentials, journal, settings, token=token, pace=pace)
+        done = rehearse(plan, credentials, journal, settings, token=token, pace=pace, warn=_warn)
     typer.echo(done.report.text())
     _leave(done)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backtest.engine.feed import Feed
 from backtest.errors import InvalidSettingError
 from backtest.live.clock import CandleClock, WallClock
 from backtest.live.emitter import Emitter
@@ -16,6 +18,7 @@ from backtest.live.intent import Intent, Source, State
 from backtest.live.journal import Journal, Run
 from backtest.live.parity import ParityReport, parity
 from backtest.live.rehearsal import Rehearsal
+from backtest.live.screening import screen
 from backtest.model.assumptions import VenueAssumptions
 from backtest.runner.run import run
 from backtest.runner.session import Session
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from backtest.model.candles import Candles
     from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
+    from backtest.runner.result import Result
     from backtest.strategy import Strategy
     from backtest.venue.credentials import Credentials
 
@@ -50,6 +54,19 @@ class Plan:
         """Return a fresh session, whose engine is the shadow book."""
         options = {"market": self.market, "profile": self.profile, "assumptions": self.assumptions}
         return Session(self.strategy, self.candles.slice(0, 0), **options)  # type: ignore[arg-type]  # each fits its own
+
+    def backtest(self, warn: Callable[[str], object]) -> Result:
+        """Return the run that emission is to equal; ``warn`` hears what lint says of its signals.
+
+        Raises
+        ------
+        InvalidSignalError
+            For a signal that lint refuses: nothing of this strategy is to be sent.
+        """
+        options = {"market": self.market, "profile": self.profile, "assumptions": self.assumptions}
+        result = run(self.strategy, self.candles, **options)  # type: ignore[arg-type]  # each fits its own
+        screen(result.calls, [Feed(self.market, self.candles)], self.profile, warn)
+        return result
 
 
 @dataclass(frozen=True)
@@ -80,16 +97,23 @@ def rehearse(
     *,
     token: str | None = None,
     pace: Callable[[int], object] | None = None,
+    warn: Callable[[str], object] = warnings.warn,
 ) -> Rehearsed:
-    """Emit over recorded candles to the paper venue at ``credentials.base_url``, then compare with the backtest.
+    """Emit over recorded candles to the paper venue at ``credentials.base_url``, and compare with the backtest.
+
+    The backtest runs first, so that a signal that lint refuses (``warn`` hears of the others) is met before anything is
+    sent or kept.
 
     Raises
     ------
     InvalidSettingError
         For a venue that is not on this machine, or a journal that does not fit.
+    InvalidSignalError
+        For a signal that lint refuses.
     """
     if not credentials.is_local:
         raise InvalidSettingError(f"paper calls go to this machine only, ANNY_BASE_URL was {credentials.base_url}")
+    expected = plan.backtest(warn)
     clock, wall = CandleClock(), WallClock()
     source = source_of(plan, credentials)
     start = Run("paper", credentials.fingerprint, wall.now(), code_hash(plan.strategy), settings.hash)
@@ -112,13 +136,8 @@ def rehearse(
             pace=pace,
         )
         left = drive.run()
-        report = _compared(plan, journal, control, name)
+        report = parity(expected.calls, expected.events, journal, control.received(), control.events(name))
         return Rehearsed(report, journal.intents(State.UNKNOWN), left, emitter.halted)
-
-
-def _compared(plan: Plan, journal: Journal, control: PaperControl, name: str) -> ParityReport:
-    result = run(plan.strategy, plan.candles, market=plan.market, profile=plan.profile, assumptions=plan.assumptions)
-    return parity(result.calls, result.events, journal, control.received(), control.events(name))
 
 
 def source_of(plan: Plan, credentials: Credentials) -> Source:

@@ -9,16 +9,20 @@ from backtest.errors import BacktestError, InvalidSettingError
 from backtest.live.clock import WallClock
 from backtest.live.emission import code_hash
 from backtest.live.journal import Journal, Run
+from backtest.live.screening import screen
 from backtest.model.calls import CreateSignal
-from backtest.runner.run import run
+from backtest.runner.run import feeds_of, run
 from backtest.venue.credentials import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from backtest.live.settings import EmitSettings
+    from backtest.model.calls import Call
     from backtest.model.candles import Candles
+    from backtest.model.profile import SubscriberProfile
+    from backtest.runner.session import Decision
     from backtest.strategy import Strategy
 
 __all__ = ["Check", "readiness"]
@@ -34,7 +38,12 @@ class Check:
 
 
 def readiness(
-    strategy: Strategy, candles: Candles, settings: EmitSettings, journal: Path, confirmed: str | None
+    strategy: Strategy,
+    candles: Candles,
+    settings: EmitSettings,
+    journal: Path,
+    confirmed: str | None,
+    profile: SubscriberProfile,
 ) -> list[Check]:
     """Return every condition; live emission starts where all hold.
 
@@ -44,6 +53,8 @@ def readiness(
         On which the strategy's signals are looked at.
     confirmed
         The account's fingerprint, typed or from the environment.
+    profile
+        Of the subscriber for whom lint judges the signals.
     """
     found: list[Credentials] = []
 
@@ -71,14 +82,33 @@ def readiness(
         _check("credentials", credentials),
         _check("confirmation", confirmation),
         _check("journal", book),
-        _check("strategy", lambda: _stops(strategy, candles, settings)),
+        *_signals(strategy, candles, settings, profile),
     ]
     return [*checks, Check("live feed", holds=False, text="candles of an exchange, as they close, are not built yet")]
 
 
-def _stops(strategy: Strategy, candles: Candles, settings: EmitSettings) -> str:
+def _signals(
+    strategy: Strategy, candles: Candles, settings: EmitSettings, profile: SubscriberProfile
+) -> Iterator[Check]:
+    """Look at the signals that the strategy makes of some candles: a stop in each, and nothing that lint refuses."""
+    decisions: list[Decision] = []
+    warnings: list[str] = []
+
+    def stops() -> str:
+        decisions.extend(run(strategy, candles, profile=profile).calls)
+        return _stops([decision.call for decision in decisions], candles, settings)
+
+    def lint() -> str:
+        screen(decisions, feeds_of(candles), profile, warnings.append)
+        return "; ".join(["nothing that must not be sent", *warnings])
+
+    yield _check("strategy", stops)
+    yield _check("lint", lint)
+
+
+def _stops(calls: Sequence[Call], candles: Candles, settings: EmitSettings) -> str:
     """Look for a create without a stop: the venue, not our process, must protect a position when we die."""
-    creates = [d.call for d in run(strategy, candles).calls if isinstance(d.call, CreateSignal)]
+    creates = [call for call in calls if isinstance(call, CreateSignal)]
     bare = [call for call in creates if call.stop_loss is None and not call.allow_no_stop]
     if bare and not settings.allow_no_stop:
         raise InvalidSettingError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,11 +19,32 @@ if TYPE_CHECKING:
     from backtest.model.profile import SubscriberProfile
     from backtest.runner.session import Decision
 
-__all__ = ["lint_sentences"]
+__all__ = ["Linted", "lint_decisions", "lint_sentences"]
+
+
+@dataclass(frozen=True, slots=True)
+class Linted:
+    """One kind of finding: how many signals of a run have it, and the first of them."""
+
+    finding: Finding
+    count: int
+    first: SignalRef
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, without a full stop."""
+        signals = "1 signal" if self.count == 1 else f"{self.count} signals, the first"
+        return f"{signals} {self.first}: {self.finding.sentence}"
 
 
 def lint_sentences(decisions: Sequence[Decision], feeds: Sequence[Feed], profile: SubscriberProfile) -> list[str]:
-    """Return one sentence for each kind of finding: how many signals have it, and the first of them.
+    """Return one sentence for each kind of finding."""
+    found = lint_decisions(decisions, feeds, profile)
+    return [f"Lint ({one.finding.severity}, {one.finding.code}): {one.sentence}." for one in found]
+
+
+def lint_decisions(decisions: Sequence[Decision], feeds: Sequence[Feed], profile: SubscriberProfile) -> list[Linted]:
+    """Return each kind of finding, by its code.
 
     Each signal is judged once, together with every call that followed it; the last price of a later call is the close
     before it.
@@ -52,12 +74,7 @@ def lint_sentences(decisions: Sequence[Decision], feeds: Sequence[Feed], profile
         for code, finding in {one.code: one for one in reversed(found)}.items():
             first.setdefault(code, (create.ref, finding))
             count[code] = count.get(code, 0) + 1
-    return [_sentence(count[code], ref, finding) for code, (ref, finding) in sorted(first.items())]
-
-
-def _sentence(count: int, ref: SignalRef, finding: Finding) -> str:
-    signals = "1 signal" if count == 1 else f"{count} signals, the first"
-    return f"Lint ({finding.severity}, {finding.code}): {signals} {ref}: {finding.sentence}."
+    return [Linted(finding, count[code], ref) for code, (ref, finding) in sorted(first.items())]
 
 
 def _median_range(feed: Feed) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,8 +26,7 @@ from backtest.venue.rate import RateLimit
 from tests.paper_room import KEY, SECRET, credentials, paper_room
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 HOUR = 3_600_000
 SOURCE = Source(credentials().fingerprint, "a" * 64, "BTC/USDT", "1h", HOUR)
@@ -36,11 +36,14 @@ from backtest import Call, Moment, Strategy
 
 class Once(Strategy):
     stop: bool = True
+    gain: float = 0.1
+    invest: float = 5.0
 
     def on_candle(self, now: Moment) -> Iterable[Call]:
         if (now.time // 3600000) % 8 == 0:
-            stop = now.close * 0.9 if self.stop else None
-            yield now.create(entry=now.close, targets=(now.close * 1.1,), stop_loss=stop, invest=5, allow_no_stop=False)
+            stop, target = now.close * 0.9 if self.stop else None, now.close * (1.0 + self.gain)
+            fields = {"stop_loss": stop, "invest": self.invest, "allow_no_stop": False}
+            yield now.create(entry=now.close, targets=(target,), **fields)
 """
 
 app = typer.Typer()
@@ -188,6 +191,40 @@ def test_dry_run_prints_what_would_be_sent(url: str) -> None:
     assert json.loads(line[3])["coin"] == "BTC"
 
 
+def nothing_was_sent(url: str) -> Callable[[], bool]:
+    """Return what tells whether the venue heard of nothing since then, and no journal was made."""
+    with PaperControl(url) as control:
+        before = control.received()
+
+    def same() -> bool:
+        with PaperControl(url) as control:
+            return control.received() == before and not Path("emit.sqlite").exists()
+
+    return same
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_signal_that_lint_refuses_ends_it_before_anything_is_sent(url: str, more: tuple[str, ...]) -> None:
+    same = nothing_was_sent(url)
+    status, text = run("emit", "once.py", *CANDLES, "--param", "invest=150", *more)
+    assert status == 2
+    assert "invest comes to 150 % of the portfolio; nothing was sent" in text
+    assert same()
+
+
+def test_a_signal_that_lint_warns_of_is_named_and_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with paper_room(tmp_path / "fresh.sqlite") as url:
+        monkeypatch.setenv("ANNY_BASE_URL", url)
+        same = nothing_was_sent(url)
+        status, text = run("emit", "once.py", *CANDLES, "--param", "gain=0.0005")
+        assert not same()
+    assert status == 0, text
+    warning, *report = text.splitlines()
+    assert warning.startswith("warning: 4 signals, the first BTC/USD-")
+    assert "lies inside fees and slippage" in warning
+    assert report[0].startswith("PARITY")
+
+
 WRONG = [
     (("emit", "once.py"), "--candles is missing"),
     (("emit", "once.py", "--live", *CANDLES), "as they close"),
@@ -233,9 +270,14 @@ def test_live_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "MISSING confirmation" in text
     assert "ok      journal" in text
     assert "ok      strategy" in text
+    assert "ok      lint: nothing that must not be sent" in text
     assert "MISSING live feed" in text
     monkeypatch.setenv("ANNY_CONFIRM_ACCOUNT", SOURCE.account)
     status, text = run("emit", "once.py", "--live", "--journal", "live.sqlite", "--param", "stop=false")
     assert "ok      confirmation" in text
     assert "MISSING strategy" in text
     assert "no stop_loss" in text
+    status, text = run("emit", "once.py", "--live", "--journal", "live.sqlite", "--param", "invest=150")
+    assert "ok      strategy" in text
+    assert "MISSING lint" in text
+    assert "150 % of the portfolio" in text
