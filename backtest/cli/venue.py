@@ -141,8 +141,8 @@ def _post(url: str, feed: dict[str, Any], speed: float | None, stop: Any) -> Non
     with PaperControl(url, os.environ.get("ANNY_PAPER_TOKEN") or None) as control:
         try:
             for start in range(0, len(feed["rows"]), chunk):
-                walked = control.feed(feed["market"], feed["timeframe"], feed["rows"][start : start + chunk])
-                if speed is not None and walked and stop.wait(1.0 / speed):
+                fed = control.feed(feed["market"], feed["timeframe"], feed["rows"][start : start + chunk])
+                if speed is not None and fed.walked and stop.wait(1.0 / speed):
                     return
         except BacktestError as error:
             if not stop.is_set():

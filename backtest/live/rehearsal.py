@@ -89,8 +89,6 @@ class Rehearsal:
             Where candles or decisions are not those that the journal saw.
         """
         rows = _rows(self._candles)
-        if not rows:
-            raise InvalidSettingError(f"there are no candles of {self._candles.symbol} to rehearse on")
         self._emitter.recover()
         key = (self._source.strategy, self._source.symbol, self._source.timeframe)
         cursor = self._emitter.journal.cursor(*key)
@@ -109,7 +107,7 @@ class Rehearsal:
         self._unfed.append(row)
         if not (decisions or last or busy or self._pace is not None):
             return []
-        self._feed()
+        self._refuse_foreign(self._feed(), row)
         calls = [decision.call for decision in decisions]
         self._emitter.plan(self._source, self._cursor(row, first), calls, self._ended)
         self._ended = []
@@ -149,12 +147,22 @@ class Rehearsal:
                     "know; its code changed: use another journal"
                 )
 
-    def _feed(self) -> None:
-        """Post what the venue has not seen; what it has seen it passes over."""
-        market = self._market.to_dict()
+    def _feed(self) -> int:
+        """Post what the venue has not seen; what it has seen it passes over. Return how far it is, UTC ms."""
+        market, clock = self._market.to_dict(), 0
         for start in range(0, len(self._unfed), 5000):
-            self._control.feed(market, self._source.timeframe, self._unfed[start : start + 5000])
+            clock = self._control.feed(market, self._source.timeframe, self._unfed[start : start + 5000]).clock
         self._unfed = []
+        return clock
+
+    def _refuse_foreign(self, clock: int, row: Row) -> None:
+        """Refuse a venue that is ahead of this journal: every call would come to it too late."""
+        close = row[0] + self._source.span
+        if clock > close:
+            raise InvalidSettingError(
+                f"the paper venue has seen {self._candles.symbol} up to {_when(clock)}, this journal goes on at "
+                f"{_when(close)}; name the journal that belongs to it, or give the venue another ledger"
+            )
 
     def _drain(self) -> list[Intent]:
         return self._emitter.drain(self._clock.now() + self._source.span)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
 from backtest.errors import InvalidSettingError, VenueUnavailableError
@@ -15,7 +15,22 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["PaperControl"]
+__all__ = ["Fed", "PaperControl"]
+
+
+class Fed(NamedTuple):
+    """What came of posting candles.
+
+    Attributes
+    ----------
+    walked
+        How many were new.
+    clock
+        Close time of the last one that the venue has of this market, UTC ms.
+    """
+
+    walked: int
+    clock: int
 
 
 class PaperControl:
@@ -54,10 +69,11 @@ class PaperControl:
         """Return the close time of the last candle by symbol, UTC ms."""
         return cast("dict[str, int]", self._ask("GET", "/clock")["clock"])
 
-    def feed(self, market: dict[str, Any], timeframe: str, rows: Sequence[Sequence[float]]) -> int:
-        """Post closed candles; return how many were new."""
+    def feed(self, market: dict[str, Any], timeframe: str, rows: Sequence[Sequence[float]]) -> Fed:
+        """Post closed candles."""
         body = {"market": market, "timeframe": timeframe, "rows": rows}
-        return cast("int", self._ask("POST", "/candles", body)["walked"])
+        found = self._ask("POST", "/candles", body)
+        return Fed(found["walked"], found["clock"][market["symbol"]])
 
     def subscribe(self, name: str, profile: dict[str, Any], assumptions: dict[str, Any]) -> None:
         """Add a simulated account."""

@@ -130,6 +130,19 @@ def test_a_longer_file_goes_on_where_it_stopped(plan: Plan, url: str, tmp_path: 
     assert paces == list(range(71, 111))
 
 
+def test_a_venue_that_is_ahead_of_the_journal_is_refused(plan: Plan, url: str, tmp_path: Path) -> None:
+    emit(plan, url, tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    with PaperControl(url) as control:
+        before = control.received()
+        with pytest.raises(InvalidSettingError, match="the journal that belongs to it"):
+            emit(plan, url, other)
+        assert control.received() == before
+    with Journal(other / "journal.sqlite") as journal:
+        assert (journal.intents(), journal.cursors()) == ([], [])
+
+
 def test_venue_that_starts_again_knows_everything(plan: Plan, tmp_path: Path) -> None:
     with paper_room(tmp_path / "venue.sqlite") as url:
         emit(replace(plan, candles=plan.candles.slice(0, 70)), url, tmp_path)
@@ -173,7 +186,7 @@ def test_other_candles_or_another_strategy_are_refused(plan: Plan, url: str, tmp
         emit(replace(plan, candles=plan.candles.slice(1, 60)), url, tmp_path)
     with pytest.raises(InvalidSettingError, match="is not the one"):
         emit(replace(plan, candles=plan.candles.slice(0, 50)), url, tmp_path)
-    with pytest.raises(InvalidSettingError, match="no candles"):
+    with pytest.raises(InvalidSettingError, match="no candle of"):
         emit(replace(plan, candles=plan.candles.slice(0, 0)), url, tmp_path)
     with Journal(tmp_path / "journal.sqlite") as journal:
         assert journal.intents(State.PLANNED) == []
