@@ -158,10 +158,18 @@ def _set_aside(store: Store, series: Series, name: str) -> str:
 
 
 def _swept(store: Store, series: Series) -> list[str]:
-    names = [n for n in store.disk.names(series.folder) if ".damaged-" in n or n.startswith(UNFINISHED)]
-    for name in names:
-        store.disk.delete(f"{series.folder}/{name}")
-    return [f"{name} was deleted" for name in names]
+    """Delete what was set aside, and what a crash left: in the series' folder, and beside its market's rules."""
+    market = series.folder.rpartition("/")[0]
+    with store.disk.lock(market):
+        paths = [f"{series.folder}/{n}" for n in store.disk.names(series.folder) if ".damaged-" in n or _left(n)]
+        paths += [f"{market}/{name}" for name in store.disk.names(market) if _left(name)]
+        for path in paths:
+            store.disk.delete(path)
+    return [f"{path.rpartition('/')[2]} was deleted" for path in paths]
+
+
+def _left(name: str) -> bool:
+    return name.startswith(UNFINISHED)
 
 
 def _next_finer(store: Store, series: Series) -> Series | None:
