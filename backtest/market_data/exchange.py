@@ -13,6 +13,7 @@ import numpy as np
 
 from backtest.errors import BacktestError, DataUnavailableError, InvalidSettingError, did_you_mean
 from backtest.market_data.answer import forget, keep_answers, last_answer
+from backtest.market_data.layout import read_at_once
 from backtest.market_data.retry import AskAgain, Retry
 from backtest.market_data.series import exchange_name
 from backtest.market_data.symbol import unified
@@ -223,9 +224,9 @@ class Exchange:
         blocked = " (a block of this network or country looks the same)" if answer and answer.status == 403 else ""
         return AskAgain(f"{type(error).__name__}, {reason}{blocked}", answer.retry_after if answer else 0.0)
 
-    def _checked(self, rows: list[list[Any]], width: int, series: Series) -> NDArray[np.float64]:
+    def _checked(self, rows: Sequence[Any] | NDArray[np.float64], width: int, series: Series) -> NDArray[np.float64]:
         """Return rows as an array; what was read as no rows must have been sent as no rows."""
-        if not rows:
+        if len(rows) == 0:
             answer = last_answer()
             traits = traits_of(self.name, contract=":" in series.symbol)
             listed = 0 if answer is None else answer.listed(traits.place)
@@ -234,7 +235,7 @@ class Exchange:
             if listed and not traits.keeps:  # kraken always sends its newest row, however old
                 raise AskAgain(f"{listed} rows of which none was asked for")
             return np.empty((0, width))
-        table = np.array(rows, dtype=np.float64)
+        table = np.asarray(rows, dtype=np.float64)
         if table.ndim != 2 or table.shape[1] != width or not (table[:, 0] > 0).all():
             raise AskAgain("rows that are no candles")
         # of a time sent twice the later row counts, as it is the newer state
@@ -262,6 +263,7 @@ def _client(name: str, symbols: Sequence[str], access: Access) -> Any:
     if access.url is not None:
         client.urls["api"] = _rebased(client.urls["api"], access.url.rstrip("/"))
     keep_answers(client)
+    read_at_once(client)
     return client
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -19,8 +19,9 @@ from backtest.market_data.rules import read_rules, write_market
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from concurrent.futures import Executor, Future
 
-    from backtest.market_data.exchange import Access
+    from backtest.market_data.exchange import Access, Exchange
     from backtest.market_data.manifest import Refused
     from backtest.market_data.ranges import Range
     from backtest.market_data.series import Series
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Progress", "Wish", "fetch"]
 
 T = TypeVar("T")
-_PARALLEL = 8
+_PARALLEL = 16
 _FLUSH_SECONDS = 10.0
+_WRITING_SHARE = 0.05
+"""Part of the time that writing one series may take."""
 
 
 class Progress(Protocol):
@@ -50,7 +53,7 @@ def fetch(
     store: Store,
     progress: Progress | None = None,
     access: Access | None = None,
-    batch: int = 250_000,
+    batch: int = 1_000_000,
 ) -> list[Outcome]:
     """Fetch what the store lacks of a wish.
 
@@ -60,7 +63,8 @@ def fetch(
     Parameters
     ----------
     batch
-        Rows of a series that are collected before they are written; ten seconds are waited at most.
+        Rows of a series that are collected before they are written. They are written after ten seconds too, or later
+        where writing takes long.
 
     Returns
     -------
@@ -84,19 +88,18 @@ async def _fetch(
     wish: Wish, name: str, store: Store, progress: Progress | None, access: Access | None, batch: int
 ) -> list[Outcome]:
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    async with connect(name, wish.symbols, access) as exchange:
-        planned = jobs(wish, exchange, store)
-        for symbol in dict.fromkeys(job.outcome.series.symbol for job in planned):
-            if not exchange.market(symbol).get("inverse"):
-                write_market(store, exchange.name, await read_rules(exchange, symbol), moment)
-        if progress is not None:
-            for job in planned:
-                progress.begin(job.outcome.series, sum(end - start for start, end in job.ranges))
-        limit = asyncio.Semaphore(_PARALLEL)
-        work = [_fetch_one(job, limit, _Buffer(store, job, exchange.name, moment, batch), progress) for job in planned]
-        for failure in await asyncio.gather(*work, return_exceptions=True):
-            if failure is not None:
-                raise failure
+    with ThreadPoolExecutor(1, "store") as thread:  # one: the series share a disk
+        async with connect(name, wish.symbols, access) as exchange:
+            planned = jobs(wish, exchange, store)
+            if progress is not None:
+                for job in planned:
+                    progress.begin(job.outcome.series, sum(end - start for start, end in job.ranges))
+            limit = asyncio.Semaphore(_PARALLEL)
+            symbols = dict.fromkeys(job.outcome.series.symbol for job in planned)
+            buffers = [_Buffer(store, job, exchange.name, moment, batch, thread) for job in planned]
+            work = [_keep_rules(exchange, symbol, store, moment, thread) for symbol in symbols]
+            work += [_fetch_one(buffer, limit, progress) for buffer in buffers]
+            await _all(work)
     outcomes = [job.outcome for job in planned]
     if all(store.is_empty(o.series, o.start, o.end) for o in outcomes):
         first = outcomes[0]
@@ -107,49 +110,82 @@ async def _fetch(
     return outcomes
 
 
+async def _keep_rules(exchange: Exchange, symbol: str, store: Store, moment: str, thread: Executor) -> None:
+    """Keep the rules of a market beside its candles."""
+    if not exchange.market(symbol).get("inverse"):
+        market = await read_rules(exchange, symbol)
+        await asyncio.wrap_future(thread.submit(write_market, store, exchange.name, market, moment))
+
+
 class _Buffer:
-    """Pages on their way to the store: taken out on the event loop, written by a thread or at the end of a run."""
+    """Pages of a job on their way to the store: a thread writes them while the next ones come."""
 
-    def __init__(self, store: Store, job: Job, source: str, moment: str, batch: int) -> None:
-        self._store, self._job, self._source, self._moment = store, job, source, moment
-        self._batch = batch
-        self._writing = threading.Lock()
+    def __init__(self, store: Store, job: Job, source: str, moment: str, batch: int, thread: Executor) -> None:
+        self.job = job
+        self._store, self._source, self._moment = store, source, moment
+        self._batch, self._thread = batch, thread
         self._pages: list[Page] = []
-        self._since = time.monotonic()
-
-    @property
-    def full(self) -> bool:
-        rows = sum(len(page.rows) for page in self._pages)
-        return rows >= self._batch or (bool(self._pages) and time.monotonic() - self._since > _FLUSH_SECONDS)
+        self._rows = 0
+        self._due = time.monotonic() + _FLUSH_SECONDS
+        self._writes: list[Future[None]] = []
 
     def put(self, page: Page) -> None:
+        """Take a page; where enough have come and the last ones are written, begin to write.
+
+        Raises
+        ------
+        StorageError
+            Where the disk refused the last ones.
+        """
         self._pages.append(page)
+        self._rows += len(page.rows)
+        enough = self._rows >= self._batch or time.monotonic() > self._due
+        if enough and all(write.done() for write in self._writes):
+            for write in self._writes:
+                write.result()
+            self._writes.clear()
+            self._begin()
 
-    def take(self) -> tuple[list[Page], list[Refused]]:
-        source = self._job.source
-        taken = self._pages, source.refused
-        self._pages, source.refused, self._since = [], [], time.monotonic()
-        return taken
+    async def drain(self) -> None:
+        """Write the rest, while the event loop goes on."""
+        self._begin()
+        await asyncio.shield(asyncio.gather(*map(asyncio.wrap_future, self._writes)))
 
-    def write(self, taken: list[Page], refused: list[Refused]) -> None:
-        if not taken:
-            return
-        outcome = self._job.outcome
-        columns = self._job.source.columns(
+    def close(self) -> None:
+        """Write what is left and wait for it, on the way out of a run that was stopped."""
+        self._begin()
+        for write in self._writes:
+            write.result()
+
+    def _begin(self) -> None:
+        source = self.job.source
+        taken, refused = self._pages, source.refused
+        self._pages, source.refused, self._rows, self._due = [], [], 0, math.inf
+        if taken:
+            self._writes.append(self._thread.submit(self._write, taken, refused))
+
+    def _write(self, taken: list[Page], refused: list[Refused]) -> None:
+        began = time.monotonic()
+        outcome = self.job.outcome
+        columns = self.job.source.columns(
             np.concatenate([page.rows for page in sorted(taken, key=lambda page: page.answered)])
         )
-        asked = [_proved(page, self._job.settled) for page in taken]
-        with self._writing:
+        asked = [_proved(page, self.job.settled) for page in taken]
+        try:
             added = self._store.add(
                 outcome.series, columns, asked=asked, source=self._source, at=self._moment, refused=refused
             )
-            outcome.rows += added.rows
-            outcome.revised += added.revised
-            outcome.refused += len({candle.time for candle in refused})
+        finally:  # a file is written anew each time: the larger it is, the more rarely
+            now = time.monotonic()
+            self._due = now + max(_FLUSH_SECONDS, (now - began) / _WRITING_SHARE)
+        outcome.rows += added.rows
+        outcome.revised += added.revised
+        outcome.refused += len({candle.time for candle in refused})
 
 
-async def _fetch_one(job: Job, limit: asyncio.Semaphore, buffer: _Buffer, progress: Progress | None) -> None:
+async def _fetch_one(buffer: _Buffer, limit: asyncio.Semaphore, progress: Progress | None) -> None:
     """Fetch the pieces of a job side by side, so that the rate limit, not the way to the server, sets the pace."""
+    job = buffer.job
 
     async def piece(start: int, end: int) -> None:
         async with limit:
@@ -157,16 +193,20 @@ async def _fetch_one(job: Job, limit: asyncio.Semaphore, buffer: _Buffer, progre
                 buffer.put(page)
                 if progress is not None:
                     progress.advance(job.outcome.series, page.answered[1] - page.answered[0], len(page.rows))
-                if buffer.full:
-                    await asyncio.to_thread(buffer.write, *buffer.take())
 
     try:
-        work = [piece(start, end) for start, end in job.pieces(_PARALLEL)]
-        for failure in await asyncio.gather(*work, return_exceptions=True):
-            if failure is not None:
-                raise failure
-    finally:  # also when cancelled: what is complete is kept
-        buffer.write(*buffer.take())
+        await _all([piece(start, end) for start, end in job.pieces(_PARALLEL)])
+        await buffer.drain()
+    except BaseException:  # also when cancelled: what is complete is kept
+        buffer.close()
+        raise
+
+
+async def _all(work: list[Coroutine[Any, Any, None]]) -> None:
+    """Let each come to its end, then raise the first failure."""
+    for failure in await asyncio.gather(*work, return_exceptions=True):
+        if failure is not None:
+            raise failure
 
 
 def _proved(page: Page, settled: int) -> Range:
