@@ -91,6 +91,8 @@ class Intent:
         What is sent, with our ref where the venue's name of the signal belongs.
     valid_until
         After this moment it is never sent, UTC ms; None for what may be sent at any time.
+    allow_marketable
+        Of a price update: our own key, which no body holds and only the paper venue is told (L11.2).
     seq, state
         Order of planning, and where it stands.
     """
@@ -105,6 +107,7 @@ class Intent:
     number: int
     body: str
     valid_until: int | None
+    allow_marketable: bool = False
     seq: int = 0
     state: State = State.PLANNED
 
@@ -144,7 +147,8 @@ def intents_of(source: Source, candle: int, calls: Iterable[Call]) -> list[Inten
         life = min(source.span, getattr(call, "ttl_buy_order", None) or source.span)
         until = None if ENDPOINTS[kind].repeatable else candle + life
         names = (source.strategy, source.symbol, source.timeframe)
-        found.append(Intent(identity, *names, candle, kind, level, number, body, until))
+        allowed = getattr(call, "allow_marketable", False)
+        found.append(Intent(identity, *names, candle, kind, level, number, body, until, allowed))
     return found
 
 
@@ -157,4 +161,4 @@ def request_of(intent: Intent, parent_signal_id: str | None) -> Request:
         raise InvalidSettingError(f"{intent.kind} needs the venue's name of {intent.level}, was {parent_signal_id!r}")
     body = json_bytes({**read_object(intent.body), "parent_signal_id": parent_signal_id})
     path = endpoint.path.format(parent_signal_id=quote(parent_signal_id, safe=""))
-    return Request(intent.kind, endpoint.method, path, body)
+    return Request(intent.kind, endpoint.method, path, body, intent.allow_marketable)

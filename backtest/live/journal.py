@@ -221,12 +221,13 @@ class Journal(Reading):
         elif intent.kind == "updateprice":
             self._merge(intent, "wished")
         names = (intent.id, intent.strategy, intent.symbol, intent.timeframe, intent.candle, intent.kind, intent.level)
-        rest = (intent.number, intent.body, intent.valid_until, "I" if intent.repeatable else "N", state.value)
+        kept = (intent.number, intent.body, intent.valid_until, intent.allow_marketable)
+        rest = ("I" if intent.repeatable else "N", state.value)
         self._db.execute(
             "INSERT INTO intent (id, strategy, symbol, timeframe, candle, kind, level, number, body, valid_until,"
-            " class, state, seq)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM intent))",
-            (*names, *rest),
+            " allow_marketable, class, state, seq)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM intent))",
+            (*names, *kept, *rest),
         )
 
     def _supersede(self, newer: Intent) -> State:

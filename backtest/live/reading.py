@@ -111,7 +111,8 @@ class Reading:
     def _intents(self, where: str, *values: Any) -> list[Intent]:
         sql = f"SELECT {', '.join(_INTENT)} FROM intent WHERE {where} ORDER BY seq"  # noqa: S608
         found = [dict(zip(_INTENT, row, strict=True)) for row in self._db.execute(sql, values)]
-        return [Intent(**{**row, "state": State(row["state"])}) for row in found]
+        kept = ((row, State(row["state"]), bool(row["allow_marketable"])) for row in found)
+        return [Intent(**{**row, "state": state, "allow_marketable": allowed}) for row, state, allowed in kept]
 
     def _signals(self, where: str, *values: Any) -> list[SignalRow]:
         sql = f"SELECT {', '.join(_SIGNAL)} FROM signal WHERE {where} ORDER BY rowid"  # noqa: S608

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["SCHEMA", "VERSION", "WAITING"]
 
-VERSION = 1
+VERSION = 2
 
 WAITING = "state IN ('planned', 'sending', 'unknown')"
 """What a question about these states must say word for word, so that the index of the waiting few answers it."""
@@ -29,7 +29,7 @@ CREATE TABLE signal (
 CREATE TABLE intent (
     id TEXT PRIMARY KEY, strategy TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL,
     candle INTEGER NOT NULL, kind TEXT NOT NULL, level TEXT NOT NULL, number INTEGER NOT NULL, body TEXT NOT NULL,
-    valid_until INTEGER, seq INTEGER NOT NULL UNIQUE, class TEXT NOT NULL CHECK (class IN ('N', 'I')),
+    valid_until INTEGER, allow_marketable INTEGER NOT NULL DEFAULT 0, seq INTEGER NOT NULL UNIQUE, class TEXT NOT NULL CHECK (class IN ('N', 'I')),
     state TEXT NOT NULL DEFAULT 'planned' CHECK (state IN ('planned', 'sending', 'acked', 'rejected', 'unknown',
         'expired', 'superseded', 'blocked', 'landed', 'not_landed', 'abandoned')),
     note TEXT NOT NULL DEFAULT '', FOREIGN KEY (strategy, level) REFERENCES signal (strategy, ref));
@@ -48,7 +48,7 @@ CREATE TABLE decision (
     verdict TEXT NOT NULL CHECK (verdict IN ('landed', 'not_landed', 'abandoned')), parent_signal_id TEXT);
 CREATE TRIGGER intent_is_kept BEFORE DELETE ON intent BEGIN SELECT RAISE(ABORT, 'an intent is kept'); END;
 CREATE TRIGGER intent_says_the_same BEFORE UPDATE OF id, strategy, symbol, timeframe, candle, kind, level, number,
-    body, valid_until, seq, class ON intent BEGIN SELECT RAISE(ABORT, 'an intent is final'); END;
+    body, valid_until, allow_marketable, seq, class ON intent BEGIN SELECT RAISE(ABORT, 'an intent is final'); END;
 CREATE TRIGGER parent_is_final BEFORE UPDATE OF parent_signal_id ON signal
     WHEN OLD.parent_signal_id IS NOT NULL AND NEW.parent_signal_id IS NOT OLD.parent_signal_id
     BEGIN SELECT RAISE(ABORT, 'the name of a signal is final'); END;

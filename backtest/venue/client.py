@@ -25,6 +25,7 @@ from backtest.venue.deadline import DEADLINE
 from backtest.venue.endpoints import Endpoints, Sent
 from backtest.venue.evidence import Evidence, with_evidence
 from backtest.venue.failpoint import network_backend
+from backtest.venue.guard import MARKETABLE_HEADER
 from backtest.venue.outcome import Answer, Failure, Reply, failed, judged
 from backtest.venue.rate import RateLimit
 from backtest.venue.timeouts import Timeouts
@@ -53,6 +54,7 @@ class _Common(Endpoints[Sent]):
         self.base_url = credentials.base_url
         self.rate = rate or RateLimit()
         self._timeouts = timeouts or Timeouts()
+        self._is_local = credentials.is_local
         self._redactor = credentials.redactor
         self._auth = _Secrets(credentials)
         for name in _TALKATIVE:
@@ -76,9 +78,11 @@ class _Common(Endpoints[Sent]):
 
     def _outgoing(self, request: Request) -> dict[str, Any]:
         """Return one request as httpx takes it; the secrets join it on its way out."""
-        once = {} if request.repeatable else {"connection": "close"}
+        own = {} if request.repeatable else {"connection": "close"}
+        if request.allow_marketable and self._is_local:
+            own[MARKETABLE_HEADER] = "true"
         url = self.base_url + request.path
-        return {"method": request.method, "url": url, "content": request.body, "headers": request.headers | once}
+        return {"method": request.method, "url": url, "content": request.body, "headers": request.headers | own}
 
     def _judged(self, request: Request, heard: Reply | Failure) -> Answer:
         """Return or raise what came of it; outside any handler, so that no httpx error hangs on as the context."""

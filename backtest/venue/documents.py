@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
+from backtest.venue.guard import MARKETABLE_HEADER
+
 if TYPE_CHECKING:
     from backtest.wire import Endpoint
 
@@ -71,6 +73,15 @@ SignalAnswers: dict[int | str, dict[str, Any]] = {
 }
 
 
+_MARKETABLE = {
+    "name": MARKETABLE_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "true: a stop or target may trade at once. Of this venue only; the vendor has no such header.",
+}
+
+
 def json_body(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Return what FastAPI adds to an operation whose body it does not read itself."""
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}, **more}
@@ -83,6 +94,8 @@ def body_of_endpoint(endpoint: Endpoint) -> dict[str, Any]:
         field.pop("default", None)  # the model's word for "was not sent"
     security: list[dict[str, list[str]]] = [{"anny-api-key": [], "anny-api-secret": []}]
     parameters = [] if endpoint.creates else [_path_parameter("parent_signal_id")]
+    if endpoint.kind == "updateprice":
+        parameters.append(_MARKETABLE)
     return json_body(schema, security=security, parameters=parameters)
 
 

@@ -12,9 +12,13 @@ from backtest.venue.credentials import Credentials, is_loopback
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-__all__ = ["TOKEN_HEADER", "Guard"]
+__all__ = ["MARKETABLE_HEADER", "TOKEN_HEADER", "Guard"]
 
 TOKEN_HEADER = "paper-token"  # noqa: S105 - the name of a header
+
+
+MARKETABLE_HEADER = "paper-allow-marketable"
+"""``true``: an update may move a stop or target to where it trades at once (L11.2). The vendor has no such thing."""
 
 
 class Guard:

@@ -19,7 +19,8 @@ __all__ = ["Effect", "Ledger"]
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS received (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, received_ns INTEGER NOT NULL, kind TEXT NOT NULL,
-    parent_signal_id TEXT NOT NULL, body TEXT NOT NULL, refusal TEXT NOT NULL DEFAULT '');
+    parent_signal_id TEXT NOT NULL, body TEXT NOT NULL, refusal TEXT NOT NULL DEFAULT '',
+    allow_marketable INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS market (symbol TEXT PRIMARY KEY, timeframe TEXT NOT NULL, fields TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS candle (
     symbol TEXT NOT NULL REFERENCES market, time INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL,
@@ -28,7 +29,7 @@ CREATE TABLE IF NOT EXISTS subscriber (name TEXT PRIMARY KEY, profile TEXT NOT N
 CREATE TRIGGER IF NOT EXISTS received_is_kept BEFORE DELETE ON received BEGIN SELECT RAISE(ABORT, 'kept'); END;
 CREATE TRIGGER IF NOT EXISTS received_is_final BEFORE UPDATE ON received BEGIN SELECT RAISE(ABORT, 'final'); END;
 """
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Effect:
         Which door, which signal (empty for a create that was refused), and the bytes that came in.
     refusal
         Why it had no effect; else empty.
+    allow_marketable
+        Whether the header of that name said so, beside the vendor's fields.
     """
 
     seq: int
@@ -56,6 +59,7 @@ class Effect:
     parent_signal_id: str
     body: str
     refusal: str = ""
+    allow_marketable: bool = False
 
 
 class Ledger:
@@ -97,15 +101,25 @@ class Ledger:
         """Close the file."""
         self._db.close()
 
-    def add(self, at: int, kind: str, parent_signal_id: str, body: str, refusal: str = "") -> Effect:
+    def add(
+        self,
+        at: int,
+        kind: str,
+        parent_signal_id: str,
+        body: str,
+        refusal: str = "",
+        *,
+        allow_marketable: bool = False,
+    ) -> Effect:
         """Keep a call that takes effect, or why it has none."""
-        row = (at, time.time_ns(), kind, parent_signal_id, body, refusal)
-        found = self._db.execute("INSERT INTO received VALUES (NULL, ?, ?, ?, ?, ?, ?)", row).lastrowid
+        row = (at, time.time_ns(), kind, parent_signal_id, body, refusal, allow_marketable)
+        found = self._db.execute("INSERT INTO received VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", row).lastrowid
         return Effect(int(found or 0), *row)
 
     def received(self, after: int = 0) -> list[Effect]:
         """Return every call that could be read, in order."""
-        return [Effect(*row) for row in self._db.execute("SELECT * FROM received WHERE seq > ? ORDER BY seq", (after,))]
+        rows = self._db.execute("SELECT * FROM received WHERE seq > ? ORDER BY seq", (after,))
+        return [Effect(*row[:-1], bool(row[-1])) for row in rows]
 
     def effects(self, after: int = 0) -> list[Effect]:
         """Return the calls that took effect, in order."""

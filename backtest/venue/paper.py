@@ -65,7 +65,9 @@ class PaperVenue:
 
     # ------------------------------------------------------------ calls
 
-    def accept(self, kind: str, raw: bytes, parent_signal_id: str | None = None) -> str:
+    def accept(
+        self, kind: str, raw: bytes, parent_signal_id: str | None = None, *, allow_marketable: bool = False
+    ) -> str:
         """Take a call and return the venue's name of its signal.
 
         Parameters
@@ -76,6 +78,8 @@ class PaperVenue:
             The body.
         parent_signal_id
             From the path; None for a create.
+        allow_marketable
+            Of an update: whether a stop or target may trade at once (L11.2), which the vendor's fields cannot say.
 
         Raises
         ------
@@ -85,13 +89,14 @@ class PaperVenue:
         body = read_object(raw)
         parent = parent_signal_id or secrets.token_hex(8)
         try:
-            call = call_from_body(kind, body, parent, require_parent=True)
+            call = call_from_body(kind, body, parent, require_parent=True, allow_marketable=allow_marketable)
             if not isinstance(call, CreateSignal):
                 self._check_later(call, parent, body)
         except InvalidSignalError as error:
             self.ledger.add(max(self.clock.values(), default=0), kind, parent_signal_id or "", raw.decode(), str(error))
             raise
-        effect = self.ledger.add(self._clock_for(parent, call), kind, parent, raw.decode())
+        at = self._clock_for(parent, call)
+        effect = self.ledger.add(at, kind, parent, raw.decode(), allow_marketable=allow_marketable)
         again = isinstance(call, Cancel) and parent in self._canceled
         self._remember(effect)
         if not again:
@@ -124,7 +129,8 @@ class PaperVenue:
     def _remember(self, effect: Effect) -> None:
         """Take up an effect of the ledger, without executing it."""
         ref = effect.parent_signal_id
-        call = call_from_body(effect.kind, read_object(effect.body), ref, require_parent=True)
+        own = {"require_parent": True, "allow_marketable": effect.allow_marketable}
+        call = call_from_body(effect.kind, read_object(effect.body), ref, **own)
         if isinstance(call, CreateSignal):
             self._creates[ref] = call
         elif isinstance(call, Cancel):

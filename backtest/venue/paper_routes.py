@@ -76,6 +76,7 @@ class EffectRow(BaseModel):
     parent_signal_id: str
     body: str
     refusal: str
+    allow_marketable: bool
 
 
 class Effects(BaseModel):

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from backtest.errors import InvalidSignalError
 from backtest.venue.documents import SECURITY, SignalAnswers, body_of_endpoint
 from backtest.venue.faults import FaultPlan, FaultyApp
+from backtest.venue.guard import MARKETABLE_HEADER
 from backtest.venue.paper_routes import paper_router
 from backtest.wire import ENDPOINTS, Endpoint, result_type_of
 from backtest.wire.answer import performed, rate_limited, refused
@@ -92,7 +93,9 @@ def _signal_handler(endpoint: Endpoint, venue: PaperVenue, guard: Guard, rate: R
         try:
             if len(raw) > _MOST_BYTES:
                 raise InvalidSignalError(f"the body has at most {_MOST_BYTES} bytes, had {len(raw)}")  # noqa: TRY301
-            parent = venue.accept(endpoint.kind, raw, request.path_params.get("parent_signal_id"))
+            allowed = endpoint.kind == "updateprice" and request.headers.get(MARKETABLE_HEADER) == "true"
+            named = request.path_params.get("parent_signal_id")
+            parent = venue.accept(endpoint.kind, raw, named, allow_marketable=allowed)
         except InvalidSignalError as error:
             return JSONResponse(refused(result_type_of(error), str(error), error.field), 400)
         return JSONResponse(performed(parent))

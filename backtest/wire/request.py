@@ -29,12 +29,15 @@ class Request:
         ``"POST"``, ``"/v2/signal"``; the id in the path is quoted.
     body
         Compact JSON, the very bytes that are sent.
+    allow_marketable
+        Of an update (L11.2): ours, no part of the API. The client tells it to a venue on this machine only.
     """
 
     kind: str
     method: str
     path: str
     body: bytes
+    allow_marketable: bool = False
 
     @property
     def endpoint(self) -> Endpoint:
@@ -67,4 +70,4 @@ def endpoint_of(call: Call, parent_signal_id: str | None = None) -> Request:
             f'parent_signal_id may not be a step in a path, was "{parent_signal_id}"', "parent_signal_id"
         )
     path = endpoint.path.format(parent_signal_id=quote(parent_signal_id or "", safe=""))
-    return Request(endpoint.kind, endpoint.method, path, body)
+    return Request(endpoint.kind, endpoint.method, path, body, getattr(call, "allow_marketable", False))

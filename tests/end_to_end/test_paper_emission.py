@@ -114,6 +114,32 @@ def test_calls_and_fills_equal_the_backtest(plan: Plan, url: str, tmp_path: Path
     assert kinds == set(ENDPOINTS)
 
 
+class Marketable(Strategy):
+    """Sells by moving the stop beyond the market, which only our own key allows."""
+
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        """Create where nothing lives; sell two candles later."""
+        price = now.close
+        if not now.signals:
+            yield now.create(entry=price * 1.01, targets=(price * 1.2,), stop_loss=price * 0.8, invest=5)
+        for living in now.signals:
+            if living.created and (now.close_time - living.created) // HOUR == 2:
+                yield UpdatePrices(living.ref, stop_loss=price * 1.05, allow_marketable=True)
+
+
+def test_our_own_key_reaches_the_paper_venue_beside_the_body(plan: Plan, url: str, tmp_path: Path) -> None:
+    mine = replace(plan, strategy=Marketable())
+    emit(replace(mine, candles=mine.candles.slice(0, 30)), url, tmp_path)
+    done = emit(replace(mine, candles=mine.candles.slice(0, 60)), url, tmp_path)
+    assert done.report.equal, done.report.text()
+    with PaperControl(url) as control:
+        updates = [effect for effect in control.effects() if effect["kind"] == "updateprice"]
+    assert len(updates) > 10
+    assert all(update["allow_marketable"] for update in updates)
+    assert {name for update in updates for name in json.loads(update["body"])} == {"parent_signal_id", "stop_loss"}
+    assert done.report.fills.found == 2 * len(updates) - 1, "the last one would have traded at the next candle"
+
+
 def test_emitting_again_sends_nothing(plan: Plan, url: str, tmp_path: Path) -> None:
     first = emit(plan, url, tmp_path)
     with PaperControl(url) as control:

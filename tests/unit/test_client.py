@@ -236,6 +236,23 @@ def test_redirect_is_never_followed() -> None:
     assert seen == ["https://api.anny.trade/v2/signal"]
 
 
+@pytest.mark.parametrize(("url", "told"), [("https://api.anny.trade", None), ("http://127.0.0.1:9", "true")])
+def test_our_own_key_goes_to_a_venue_on_this_machine_only(url: str, told: str | None) -> None:
+    seen: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=DONE)
+
+    secrets = {"ANNY_API_KEY": "key-4f1d9a", "ANNY_API_SECRET": "c2VjcmV0L3dpdGg=", "ANNY_BASE_URL": url}
+    account = Credentials.load(environment=secrets)
+    with Client(account, transport=httpx.MockTransport(handle)) as anny:
+        anny.update_prices(UpdatePrices(S1, stop_loss=96.0, allow_marketable=True), "p1")
+        anny.update_prices(UpdatePrices(S1, stop_loss=96.0), "p1")
+    assert [request.headers.get("paper-allow-marketable") for request in seen] == [told, None]
+    assert seen[0].content == seen[1].content == b'{"parent_signal_id":"p1","stop_loss":"96"}'
+
+
 class Clock:
     """A clock that stands still until somebody sleeps on it."""
 

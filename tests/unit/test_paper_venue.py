@@ -88,6 +88,22 @@ def test_restart_rebuilds_everything(venue: PaperVenue) -> None:
     again.ledger.close()
 
 
+@pytest.mark.parametrize(("allowed", "end"), [(False, "refused"), (True, "closed")])
+def test_a_stop_beyond_the_market_sells_only_where_that_was_allowed(venue: PaperVenue, allowed: bool, end: str) -> None:
+    venue.feed(BTC, "1h", ROWS[:1])
+    parent = accept(venue, "create_v2", CREATE)
+    venue.feed(BTC, "1h", ROWS[1:2])
+    raw = json.dumps({"parent_signal_id": parent, "stop_loss": "104"}).encode()
+    venue.accept("updateprice", raw, parent, allow_marketable=allowed)
+    venue.feed(BTC, "1h", ROWS[2:3])
+    again = PaperVenue(Ledger(venue.ledger.path))  # kept: a restart decides the same
+    for one in (venue, again):
+        events = one.subscribers["anny"].books["BTC/USDT"].events
+        kinds = [event.kind.value for event in events if event.time == START + 2 * HOUR]
+        assert end in kinds, kinds
+    again.ledger.close()
+
+
 def test_calls_before_any_candle_act_on_the_first(venue: PaperVenue) -> None:
     parent = accept(venue, "create_v2", CREATE | {"entry_price_max": "100"})
     venue.feed(BTC, "1h", ROWS[:1])
