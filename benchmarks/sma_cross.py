@@ -24,7 +24,7 @@ from backtest import indicators as ta
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["PAIRS", "EveryCandle", "Managed", "Many", "SmaCross"]
+__all__ = ["PAIRS", "AtOnce", "EveryCandle", "Managed", "Many", "SmaCross"]
 
 
 def _pairs(n: int) -> list[dict[str, int]]:
@@ -113,6 +113,41 @@ class Managed(SmaCross):
             yield TrailingStop(event.signal, trailing_stop_price=price * 0.985, trailing_stop_limit_price=price * 0.98)
             yield Dca(event.signal, buy_price=price * 0.995, multiplier=0.5)
             yield Dca(event.signal, buy_price=price * 0.99, multiplier=0.5)
+
+
+class AtOnce(SmaCross):
+    """Like :class:`Managed`, with everything sent at the close of the create: the trailing stop waits for the fill."""
+
+    def signals(self, candles: Candles, ind: Indicators) -> SignalTable:
+        """Return all creates at once, and what follows each."""
+        at = np.flatnonzero(self.triggers(candles, ind))
+        close = candles.close[at]
+        return SignalTable(
+            at=at,
+            entry_price_max=close * 1.005,
+            targets=(close * 1.01, close * 1.02, close * 1.03),
+            stop_loss=close * 0.985,
+            invest=10.0,
+            trailing_stop_price=close * 0.985,
+            trailing_stop_limit_price=close * 0.98,
+            dca=((close * 0.995, 0.5), (close * 0.99, 0.5)),
+        )
+
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        """Return a create and what shall follow it."""
+        if now.signals:
+            return
+        price = now.close
+        create = now.create(
+            entry=price * 1.005,
+            targets=(price * 1.01, price * 1.02, price * 1.03),
+            stop_loss=price * 0.985,
+            invest=10.0,
+        )
+        yield create
+        yield TrailingStop(create.ref, trailing_stop_price=price * 0.985, trailing_stop_limit_price=price * 0.98)
+        yield Dca(create.ref, buy_price=price * 0.995, multiplier=0.5)
+        yield Dca(create.ref, buy_price=price * 0.99, multiplier=0.5)
 
 
 class Many(Strategy):

@@ -151,7 +151,7 @@ if TYPE_CHECKING:
 # A call that passes the whole state stays on its line.
 # fmt: off
 
-__all__ = ["advance_many", "advance_one", "equity_of", "examine", "push"]
+__all__ = ["advance_many", "advance_one", "equity_of", "examine", "number_table", "push"]
 
 rule = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)  # type: ignore[call-overload]
 """A part of the kernel: compiled into the entry points that call it, which alone are cached.
@@ -1829,15 +1829,26 @@ def push(calls: Rows, queue: Ints, B: Rows, k: int) -> None:
 def examine(calls: Rows, queue: Ints, B: Rows, q: int, ends: Ints, until: int) -> None:
     """Decide on the conditional creates of a table up to an instant: made only where nothing of the market lives.
 
-    ``queue[k, 1]`` becomes 1 for a create that was made. This is ``while_open="skip"``; it happens after the calls of
-    ``on_event`` and before the next candle opens.
+    ``queue[k, 1]`` becomes 1 for a create that was made; what follows it in its row is made with it. This is
+    ``while_open="skip"``; it happens after the calls of ``on_event`` and before the next candle opens.
     """
     b = B[q]
     while b.candidate < ends[q] and calls[b.candidate].at <= until:
         if b.n_signals == 0 and b.pending == 0:
             queue[b.candidate, 1] = 1
-            push(calls, queue, B, b.candidate)
-        b.candidate += 1
+            for k in range(b.candidate, b.candidate + b.width):
+                push(calls, queue, B, k)
+        b.candidate += b.width
+
+
+@entry
+def number_table(calls: Rows, width: int, base: int, q: int, latency: int) -> None:
+    """Give the calls of a table their market, their arrival and the numbers of their signals, ``width`` calls each."""
+    for k in range(len(calls)):
+        r = calls[k]
+        r.signal = base + k // width
+        r.market = q
+        r.arrival = r.at + latency
 
 
 @rule

@@ -131,7 +131,7 @@ ACCOUNT = _record(
 
 BOOK = _record(
     n_signals=_I, n_orders=_I, seq=_I, low=_F, high=_F, units=_F, cost=_F, ratcheting=_I, slow=_I, next_expiry=_I,
-    last=_F, started=_I, fresh=_I, acted=_I, row=_I, call=_I, last_call=_I, candidate=_I, pending=_I, funding=_I, time=_I, leg=_I,
+    last=_F, started=_I, fresh=_I, acted=_I, row=_I, call=_I, last_call=_I, candidate=_I, width=_I, pending=_I, funding=_I, time=_I, leg=_I,
     others=_F, others_maintenance=_F,
 )  # fmt: skip
 """The living signals and orders of one market: counts, the price band in which nothing happens, and where it stands."""

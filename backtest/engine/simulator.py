@@ -9,7 +9,7 @@ import numpy as np
 from backtest.engine.book import event_of, live_signal, write_call, write_create
 from backtest.engine.codes import C_CREATE, FUTURES, GROW, STATUSES
 from backtest.engine.feed import COARSE, Feed, Rows
-from backtest.engine.kernel import advance_many, advance_one, equity_of, examine, push
+from backtest.engine.kernel import advance_many, advance_one, equity_of, examine, number_table, push
 from backtest.engine.records import ACCOUNT, BOOK, CALL, EVENT, LACKS, ORDER, OUTCOME, SCRATCH, SIGNAL, TRADE
 from backtest.engine.settings import config_record, market_records
 from backtest.errors import InvalidSignalError
@@ -18,7 +18,7 @@ from backtest.model.calls import Call, CreateSignal, later_side_check
 from backtest.model.events import Event, SignalRef, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -154,37 +154,36 @@ class SimulatedVenue:
         self._n_calls += 1
         push(self._calls, self._queue, self._books, k)
 
-    def send_table(self, q: int, records: NDArray[Any], *, conditional: bool) -> None:
-        """Send the creates of a signal table at once; ``conditional`` ones only where nothing of the market lives.
+    def send_table(self, q: int, records: NDArray[Any], *, width: int, conditional: bool) -> None:
+        """Send the rows of a signal table at once; ``conditional`` ones only where nothing of the market lives.
 
-        ``records`` are call records in order of time; their signals are numbered here, and get their refs with
-        :meth:`name_signals`. To be called once, before anything else is sent for the market.
+        ``records`` are call records in order of time, ``width`` a row: a create and what follows it at the same close.
+        The signals are numbered here, and get their refs with :meth:`name_signals`. To be called once, before anything
+        else is sent for the market.
         """
         n, start, base = len(records), self._n_calls, len(self._refs)
+        signals = n // width
         if start:
             self._reserve_calls(start + n)
             self._calls[start : start + n] = records
         else:  # shared with the other modes: the kernel never writes to calls
             self._calls = records
             self._queue = np.full((n, 2), -1, np.int64)
-        part = self._calls[start : start + n]
-        part["signal"] = np.arange(base, base + n)
-        part["market"] = q
-        part["arrival"] = part["at"] + self.profile.latency_ms
-        self._refs.extend([SignalRef("")] * n)
-        self._creates.extend([None] * n)
-        self._reserve_outcomes(base + n)
-        self._outcomes["market"][base : base + n] = q
+        number_table(self._calls[start : start + n], width, base, q, self.profile.latency_ms)
+        self._refs.extend([SignalRef("")] * signals)
+        self._creates.extend([None] * signals)
+        self._reserve_outcomes(base + signals)
+        self._outcomes["market"][base : base + signals] = q
         self._n_calls += n
         book = self._books[q]
         if conditional:
-            book.candidate, self._ends[q] = start, start + n
+            book.candidate, book.width, self._ends[q] = start, width, start + n
             return
         if n:
             self._queue[start : start + n, 1] = 1
             self._queue[start : start + n - 1, 0] = np.arange(start + 1, start + n)
             book.call, book.last_call = start, start + n - 1
-            book.pending += n
+            book.pending += signals
 
     def table_creates(self, q: int) -> NDArray[np.int64]:
         """Return the positions, among the creates sent by a table for a market, of those that were made."""
@@ -192,10 +191,11 @@ class SimulatedVenue:
         mine = np.flatnonzero((records["market"] == q) & (records["kind"] == C_CREATE))
         return np.flatnonzero(self._queue[mine, 1] == 1)
 
-    def name_signals(self, signals: Sequence[int], refs: Sequence[SignalRef]) -> None:
+    def name_signals(self, named: Mapping[int, SignalRef]) -> None:
         """Give signals of a table, by position, their refs."""
-        for signal, ref in zip(signals, refs, strict=True):
-            self._refs[signal] = ref
+        refs = self._refs
+        for signal, ref in named.items():
+            refs[signal] = ref
 
     def knows(self, ref: SignalRef) -> bool:
         """Whether a signal of this ref was created."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backtest.engine.feed import Feed
+from backtest.engine.records import CALL
 from backtest.engine.simulator import SimulatedVenue
 from backtest.model.candles import Candles
 from backtest.model.market import Market
@@ -21,6 +22,7 @@ def warm() -> None:
     market, profile = Market("BTC/USDT"), SubscriberProfile.anny()
     for detail in (None, half):
         venue = SimulatedVenue([Feed(market, hour, detail)], profile)
+        venue.send_table(0, np.zeros(0, CALL), width=1, conditional=True)
         venue.advance()
         venue.settle_tables(0)
         venue.equity_now  # noqa: B018 - compiled on first use

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from backtest.model.market import Market
     from backtest.strategy import Indicators, SignalTable, Strategy
 
-__all__ = ["Desk", "created_fields", "hears_events", "row_fields", "table_rows"]
+__all__ = ["Desk", "created_fields", "final_call", "hears_events", "row_fields", "table_rows"]
 
 
 class Desk:
@@ -97,12 +97,12 @@ class Desk:
         events: Sequence[Event],
         *,
         asked: bool,
-        rows: Iterable[dict[str, Any]] = (),
-        skip: bool = False,
+        table: SignalTable | None = None,
+        rows: Iterable[int] = (),
     ) -> list[Call]:
-        """Return the final calls of one close: ``on_event`` in event order, then ``on_candle`` or the table's rows.
+        """Return the final calls of one close: ``on_event`` in event order, then ``on_candle`` or rows of the table.
 
-        ``skip`` leaves a row of a table out where a signal of the market lives.
+        A table with ``while_open="skip"`` makes nothing of a row while a signal of the market lives.
 
         Raises
         ------
@@ -115,9 +115,8 @@ class Desk:
             if self.answers_events:
                 for event in events:
                     self._take(self.strategy.on_event(now, event))
-            for fields in rows:
-                if not (skip and self.living()):
-                    self._add(self.create(self._close_time, fields))
+            if table is not None:
+                self._take_rows(table, rows)
             if asked:
                 self._take(self.strategy.on_candle(now))
             self._manage(position, events)
@@ -188,6 +187,15 @@ class Desk:
             ),
         )
 
+    def _take_rows(self, table: SignalTable, rows: Iterable[int]) -> None:
+        for k in rows:
+            if table.while_open == "skip" and self.living():
+                continue
+            create = self.create(self._close_time, row_fields(table, k))
+            self._add(create)
+            for call in table.calls_after(k, create.ref):
+                self._add(call)
+
     def _take(self, returned: Iterable[Call] | None) -> None:
         if returned is None:
             return
@@ -204,15 +212,7 @@ class Desk:
                 f"{type(self.strategy).__name__} returned {call!r}; a strategy returns calls such as now.create(...) "
                 "or UpdatePrices(...)"
             )
-        create = self.create_of(call.signal)
-        later_side_check(call, create.side)
-        if isinstance(call, UpdatePrices):
-            lone = create.entry_price_min is None
-            self._returned.append(call.rounded(self.market, create.side, split=create.is_split, lone=lone))
-        elif isinstance(call, Cancel):
-            self._returned.append(call)
-        else:
-            self._returned.append(call.rounded(self.market, create.side))
+        self._returned.append(final_call(call, self.create_of(call.signal), self.market))
 
     def create_of(self, ref: SignalRef) -> CreateSignal:
         """Return the create of a signal, one returned at this close included."""
@@ -272,6 +272,18 @@ def hears_events(strategy: Strategy) -> bool:
     return strategy.has("on_event") or plan_of(strategy) is not None
 
 
+def final_call(
+    call: TakeProfit | TrailingStop | Rebuy | Dca | UpdatePrices | Cancel, create: CreateSignal, market: Market
+) -> Call:
+    """Return a call about a signal with its prices on the tick, its trailing limit held against the signal's side."""
+    later_side_check(call, create.side)
+    if isinstance(call, Cancel):
+        return call
+    if isinstance(call, UpdatePrices):
+        return call.rounded(market, create.side, split=create.is_split, lone=create.entry_price_min is None)
+    return call.rounded(market, create.side)
+
+
 def created_fields(fields: dict[str, Any], market: Market) -> dict[str, Any]:
     """Return the fields of a create with prices on the tick (L3.6); ``side`` +1 or -1 becomes ``type``."""
     fields = {name: value for name, value in fields.items() if value is not None}
@@ -320,10 +332,10 @@ def _column(name: str, column: Any, n: int) -> NDArray[np.float64]:
     return values
 
 
-def table_rows(table: SignalTable, position: int) -> list[dict[str, Any]]:
-    """Return the fields of a table's rows that decide at one candle."""
+def table_rows(table: SignalTable, position: int) -> range:
+    """Return which rows of a table decide at one candle."""
     first, last = np.searchsorted(table.rows, [position, position + 1])
-    return [row_fields(table, k) for k in range(int(first), int(last))]
+    return range(int(first), int(last))
 
 
 def row_fields(table: SignalTable, k: int) -> dict[str, Any]:

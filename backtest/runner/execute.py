@@ -10,7 +10,7 @@ import numpy as np
 
 from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import InvalidSettingError
-from backtest.runner.desk import Desk, hears_events, row_fields
+from backtest.runner.desk import Desk, final_call, hears_events, row_fields, table_rows
 from backtest.runner.session import Decision
 from backtest.runner.table_lane import table_records
 from backtest.strategy.moment import Moment
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from backtest.engine.feed import Feed
     from backtest.model.assumptions import VenueAssumptions
-    from backtest.model.calls import Call, CreateSignal
+    from backtest.model.calls import Call
     from backtest.model.profile import SubscriberProfile
     from backtest.strategy import Indicators, SignalTable, Strategy
 
@@ -60,9 +60,10 @@ class Execution:
             return self.decided
         self.name_signals()
         made = [
-            Decision(at, self._create(q, k, at, number))
+            Decision(at, call)
             for q in range(len(self.prepared))
             for k, at, number in self._made(q)
+            for call in self._calls(q, k, at, number)
         ]
         made.sort(key=lambda decision: decision.at)
         return made
@@ -81,8 +82,7 @@ class Execution:
             return
         for q, desk in enumerate(self.desks):
             first = int(np.searchsorted(self.venue.markets_of, q))  # tables are sent market by market
-            made = self._made(q)
-            self.venue.name_signals([first + k for k, _, _ in made], [desk.ref(at, number) for _, at, number in made])
+            self.venue.name_signals({first + k: desk.ref(at, number) for k, at, number in self._made(q)})
 
     def _made(self, q: int) -> list[tuple[int, int, int]]:
         """Return row, close time and number within the close of the creates of a table that were made."""
@@ -97,10 +97,12 @@ class Execution:
         )
         return list(zip(made.tolist(), at.tolist(), number.tolist(), strict=True))
 
-    def _create(self, q: int, k: int, at: int, number: int) -> CreateSignal:
-        part = self.prepared[q]
-        assert part.table is not None  # noqa: S101
-        return self.desks[q].numbered_create(at, row_fields(part.table, k), number)
+    def _calls(self, q: int, k: int, at: int, number: int) -> list[Call]:
+        """Return the final calls of one row of a table: its create and what follows it."""
+        table, desk = self.prepared[q].table, self.desks[q]
+        assert table is not None  # noqa: S101
+        create = desk.numbered_create(at, row_fields(table, k), number)
+        return [create, *(final_call(call, create, desk.market) for call in table.calls_after(k, create.ref))]
 
 
 def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
@@ -142,7 +144,7 @@ def _refuse(strategy: Strategy, feed: Feed, ind: Indicators, table: SignalTable,
     desk = Desk(strategy, feed.candles, feed.market, SimulatedVenue([feed], SubscriberProfile.anny()))
     desk.bind(feed.candles, ind)
     desk.hears_events = False
-    desk.decide(int(table.rows[k]), (), asked=False, rows=[row_fields(table, k)])
+    desk.decide(int(table.rows[k]), (), asked=False, table=table, rows=[k])
     raise InvalidSettingError(
         f"row {k} of the signal table was refused as a column but not as a call; please report this"
     )
@@ -160,7 +162,7 @@ def execute(
     if pure:
         for q, part in enumerate(prepared):
             assert part.table is not None  # noqa: S101
-            venue.send_table(q, part.records, conditional=part.table.while_open == "skip")
+            venue.send_table(q, part.records, width=part.table.width, conditional=part.table.while_open == "skip")
         venue.settle_tables(venue.advance())
         return run
     for desk, part in zip(desks, prepared, strict=True):
@@ -183,12 +185,8 @@ def _decide(run: Execution, desk: Desk, part: Prepared, position: int, events: S
     if table is None:
         calls = desk.decide(position, events, asked=asked)
     else:
-        rows = (
-            range(*(int(edge) for edge in np.searchsorted(table.rows, [position, position + 1]))) if asked else range(0)
-        )
-        calls = desk.decide(
-            position, events, asked=False, rows=[row_fields(table, k) for k in rows], skip=table.while_open == "skip"
-        )
+        rows = table_rows(table, position) if asked else range(0)
+        calls = desk.decide(position, events, asked=False, table=table, rows=rows)
     if calls:
         _send(run, desk, position, calls)
     return bool(calls)

@@ -10,12 +10,14 @@ from backtest.engine.codes import E_DCA, E_ENTERED, E_REBOUGHT, KINDS, LEGS, REA
 from backtest.model.events import FILL_KINDS, Event, EventKind, SignalRef
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
 
     from backtest.engine.simulator import SimulatedVenue
 
-__all__ = ["equity_frame", "events_frame", "events_of", "fills_frame", "trades_frame"]
+__all__ = ["equity_frame", "events_frame", "events_of", "fills_frame", "trades_columns", "trades_frame"]
 
 _KIND_NAMES = np.array([kind.value for kind in KINDS], object)
 _LEG_NAMES = np.array(LEGS, object)
@@ -27,6 +29,11 @@ def trades_frame(venue: SimulatedVenue) -> pd.DataFrame:
     """Return one row a trade, closed ones in the order of their end, then those still open (``exit_time`` -1)."""
     import pandas as pd
 
+    return pd.DataFrame(trades_columns(venue))
+
+
+def trades_columns(venue: SimulatedVenue) -> dict[str, Any]:
+    """Return the columns of :func:`trades_frame`."""
     closed = venue.trade_records
     still = venue.open_records
     signal = np.r_[closed["signal"], np.array([s.id for s in still], np.int64)]
@@ -36,9 +43,10 @@ def trades_frame(venue: SimulatedVenue) -> pd.DataFrame:
     margin = _both(closed["margin"], [s.t_margin for s in still])
     pnl = realised - fees - funding
     n_open = len(still)
-    columns: dict[str, Any] = {
-        "signal": [venue.refs[k] for k in signal.tolist()],
-        "symbol": np.array(venue.symbols, object)[venue.markets_of[signal]],
+    refs, exits = venue.refs, np.concatenate([closed["exit"], np.full(n_open, len(KINDS))])
+    return {
+        "signal": _texts([refs[k] for k in signal.tolist()]),
+        "symbol": _words(venue.symbols, venue.markets_of[signal]),
         "side": np.r_[closed["side"], np.array([s.side for s in still], np.int64)],
         "entry_time": np.r_[closed["entry_time"], np.array([s.t_time for s in still], np.int64)],
         "exit_time": np.r_[closed["exit_time"], np.full(n_open, -1)],
@@ -52,12 +60,11 @@ def trades_frame(venue: SimulatedVenue) -> pd.DataFrame:
         "margin": margin,
         "return": pnl / margin,
         "invest": _both(closed["invest"], [s.t_invest for s in still]),
-        "exit": np.r_[_KIND_NAMES[closed["exit"]], np.full(n_open, "", object)],
+        "exit": _words([*(kind.value for kind in KINDS), ""], exits),
         "targets_hit": np.r_[closed["hits"], np.array([s.t_hits for s in still], np.int64)],
         "ambiguous": np.r_[closed["ambiguous"], np.array([s.t_ambiguous for s in still], np.int64)].astype(bool),
         "open": np.r_[np.zeros(len(closed), bool), np.ones(n_open, bool)],
     }
-    return pd.DataFrame(columns)
 
 
 def events_frame(venue: SimulatedVenue) -> pd.DataFrame:
@@ -140,6 +147,21 @@ def events_of(frame: pd.DataFrame) -> list[Event]:
             *rows.values(), strict=True
         )
     ]
+
+
+def _texts(values: Any) -> Any:
+    """Return a column of texts as pandas keeps them; made here, it need not be looked through value by value."""
+    import pandas as pd
+    import pyarrow as pa
+
+    return pd.array(pa.array(values, pa.large_string()), dtype="str")
+
+
+def _words(names: Sequence[str], codes: NDArray[np.int64]) -> Any:
+    """Return the texts that codes stand for, likewise."""
+    import pyarrow as pa
+
+    return _texts(pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names)).cast(pa.large_string()))
 
 
 def _both(closed: NDArray[np.float64], still: list[float]) -> NDArray[np.float64]:

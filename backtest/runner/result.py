@@ -9,7 +9,7 @@ import numpy as np
 
 from backtest.engine.settings import MODES
 from backtest.runner.execute import Execution, Prepared, execute
-from backtest.runner.frames import events_frame, events_of, fills_frame, trades_frame
+from backtest.runner.frames import events_frame, events_of, fills_frame, trades_columns, trades_frame
 
 if TYPE_CHECKING:
     import os
@@ -72,8 +72,8 @@ class Result:
     @cached_property
     def trades(self) -> pd.DataFrame:
         """One row a trade, first fill to flat; open ones last, with ``exit_time`` NaT. Times are UTC, money is quote."""
-        frame = self.tables.trades if self._loaded else trades_frame(self._named())
-        return _with_times(frame, "entry_time", "exit_time")
+        columns = self.tables.trades if self._loaded else trades_columns(self._named())
+        return _with_times(columns, "entry_time", "exit_time")
 
     @cached_property
     def fills(self) -> pd.DataFrame:
@@ -204,14 +204,13 @@ class Result:
         return f"<Result {tables.name} on {', '.join(tables.symbols)}: {len(self.trades)} trades, total return {interval} (pessimistic .. candle .. optimistic)>"
 
 
-def _with_times(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """Return the frame with its columns of UTC ms as UTC times; -1 becomes NaT."""
+def _with_times(columns: Any, *names: str) -> pd.DataFrame:
+    """Return columns, or a frame, as a table whose columns of UTC ms are UTC times; -1 becomes NaT."""
     import pandas as pd
 
-    shown = frame.copy(deep=False)
+    shown: dict[str, Any] = dict(columns.items())
     for name in names:
-        values = frame[name].to_numpy(np.int64)
-        stamps = values.astype("M8[ms]")
-        stamps[values < 0] = np.datetime64("NaT")
+        stamps = np.array(columns[name], np.int64).view("M8[ms]")
+        stamps[stamps.view(np.int64) < 0] = np.datetime64("NaT")
         shown[name] = pd.DatetimeIndex(stamps, tz="UTC")
-    return shown
+    return pd.DataFrame(shown)

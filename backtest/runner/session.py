@@ -106,9 +106,7 @@ class Session:
         self._desk.bind(candles, ind)
         if self._table:
             table = strategy.signals(candles, ind)
-            return self._desk.decide(
-                position, self.events, asked=False, rows=table_rows(table, position), skip=table.while_open == "skip"
-            )
+            return self._desk.decide(position, self.events, asked=False, table=table, rows=table_rows(table, position))
         asked = strategy.has("on_candle")
         if asked:
             triggers = strategy.triggers(candles, ind)

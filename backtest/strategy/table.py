@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from backtest.errors import InvalidSettingError
+from backtest.model.calls import Dca, TrailingStop
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from backtest.model.events import SignalRef
 
 __all__ = ["SignalTable"]
 
@@ -26,6 +29,7 @@ _NUMBERS = (
     "leverage",
     "ttl_buy_order",
 )
+_TRAILING = ("trailing_stop_price", "trailing_stop_limit_price")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,6 +52,12 @@ class SignalTable:
         ``"skip"``: a create is made only where no signal of the symbol lives, pending ones included. ``"stack"``: always.
     account, margin_type, version, allow_no_stop
         For all rows.
+    trailing_stop_price, trailing_stop_limit_price
+        Both or none: each create is followed, at the same close, by a trailing stop call. It waits for the entry, whose
+        fill is its first high (L8.5).
+    dca
+        ``(buy_price, multiplier)`` for each DCA call that follows each create at the same close (L10.1); numbers or
+        columns.
     """
 
     at: ArrayLike
@@ -68,6 +78,9 @@ class SignalTable:
     margin_type: Literal["ISOLATED", "CROSS"] | None = None
     version: Literal[1, 2] = 2
     allow_no_stop: bool = False
+    trailing_stop_price: ArrayLike | None = None
+    trailing_stop_limit_price: ArrayLike | None = None
+    dca: tuple[tuple[ArrayLike, ArrayLike], ...] = ()
 
     def __post_init__(self) -> None:
         at = np.asarray(self.at)
@@ -85,6 +98,22 @@ class SignalTable:
         for number in range(len(self.targets)):
             self.target(number)
         self.sides()
+        self._check_followers()
+
+    def _check_followers(self) -> None:
+        if (self.trailing_stop_price is None) != (self.trailing_stop_limit_price is None):
+            missing = _TRAILING[self.trailing_stop_price is not None]
+            raise InvalidSettingError(f"SignalTable.{missing} is missing; the two trailing prices come together")
+        for name in _TRAILING:
+            self.trail(name)
+        levels: tuple[Any, ...] = self.dca
+        for number, level in enumerate(levels):
+            if not (isinstance(level, tuple) and len(level) == 2):
+                raise InvalidSettingError(
+                    f"SignalTable.dca[{number}] is a pair of buy_price and multiplier, was {level!r}"
+                )
+            for part in range(2):
+                self.level(number, part)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -101,6 +130,37 @@ class SignalTable:
     def target(self, number: int) -> NDArray[np.float64] | float | None:
         """Return target ``number`` (from 0) likewise."""
         return self._sized(f"targets[{number}]", self.targets[number])
+
+    @property
+    def width(self) -> int:
+        """How many calls each row sends at its close: the create and what follows it."""
+        return 1 + (self.trailing_stop_price is not None) + len(self.dca)
+
+    def trail(self, name: str) -> NDArray[np.float64] | float | None:
+        """Return a price of the trailing stop that follows, likewise."""
+        return self._sized(name, getattr(self, name))
+
+    def level(self, number: int, part: int) -> NDArray[np.float64] | float:
+        """Return the buy price (``part`` 0) or multiplier (1) of a DCA that follows, likewise."""
+        found = self._sized(f"dca[{number}]", self.dca[number][part])
+        if found is None:
+            raise InvalidSettingError(
+                f"SignalTable.dca[{number}] is a pair of buy_price and multiplier, was {self.dca[number]!r}"
+            )
+        return found
+
+    def calls_after(self, k: int, ref: SignalRef) -> list[TrailingStop | Dca]:
+        """Return the calls that follow the create of one row, not yet rounded."""
+        calls: list[TrailingStop | Dca] = []
+        if self.trailing_stop_price is not None:
+            stop, limit = (_item(self.trail(name), k) for name in _TRAILING)
+            assert stop is not None and limit is not None  # noqa: S101, PT018
+            calls.append(TrailingStop(ref, stop, limit))
+        for number in range(len(self.dca)):
+            price, multiplier = (_item(self.level(number, part), k) for part in range(2))
+            assert price is not None and multiplier is not None  # noqa: S101, PT018
+            calls.append(Dca(ref, price, multiplier))
+        return calls
 
     def sides(self) -> NDArray[np.int64] | int:
         """Return +1 or -1 for all rows, or (k,) of them."""
