@@ -134,7 +134,9 @@ def time_axis(axes: Axes, window: tuple[int, int]) -> None:
         axes.set_xlim(float(days(window[0])), float(days(window[1])))
     locator = AutoDateLocator(tz=UTC, minticks=4, maxticks=10)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
+    formatter = ConciseDateFormatter(locator, tz=UTC)  # type: ignore[no-untyped-call]
+    formatter.offset_formats = [f"{part} UTC".strip() for part in formatter.offset_formats]
+    axes.xaxis.set_major_formatter(formatter)
 
 
 def plain(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from backtest.errors import InvalidSettingError, did_you_mean
 from backtest.report import text
-from backtest.report.canvas import Chart, canvas, neutral, plain
+from backtest.report.canvas import INK, Chart, canvas, neutral, plain
 from backtest.report.panels import beside_panel, drawdown_panel, equity_panel, price_panel
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def signal_chart(tables: ResultTables, signal: str) -> Chart:
         figure, (axes,) = canvas(9.0, 3.8)
         own = {name: (first, end + tables.step(symbol))}
         price_panel(axes, tables, symbol, (first - margin, end + margin), own)
+        key = f"{plain(name)}; dotted: targets, line: stop, shaded: entry zone"
+        figure.text(0.95 / 9.0, 0.02, key, ha="left", va="bottom", fontsize=9, color=INK)
     return figure
 
 

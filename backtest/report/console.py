@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.columns import Columns
 from rich.console import Group
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -39,14 +40,14 @@ def render_result(tables: ResultTables, stats: Statistics | None = None, *, trad
     stats = stats or statistics(tables)
     parts: list[RenderableType] = [_headline(tables), _statistics(stats, tables.quote)]
     if trades and len(tables.trades):
-        parts.append(_trades(tables.trades, trades))
-    parts += [Text(f"  {sentence}") for sentence in (headline.ambiguity(tables), headline.assumed(tables))]
-    parts += [
-        Text(f"  {symbol}: {headline.data_line(tables, symbol)}.", style="dim", overflow="fold")
+        parts.append(_trades(tables.trades, trades, tables.quote))
+    notes = [Text(sentence) for sentence in (headline.ambiguity(tables), headline.assumed(tables))]
+    notes += [
+        Text(f"{symbol}: {headline.data_line(tables, symbol)}.", style="dim", overflow="fold")
         for symbol in tables.symbols
     ]
-    parts += [Text.assemble(("  Warning: ", "bold yellow"), sentence) for sentence in tables.warnings]
-    return Group(*parts)
+    notes += [Text.assemble(("Warning: ", "bold yellow"), sentence) for sentence in tables.warnings]
+    return Group(*parts, *(Padding(note, (0, 0, 0, 2)) for note in notes))
 
 
 def _headline(tables: ResultTables) -> RenderableType:
@@ -67,23 +68,22 @@ def _statistics(stats: Statistics, quote: str) -> RenderableType:
 def _group(name: str, rows: list[Statistic], quote: str) -> Table:
     held = any(row.hold is not None for row in rows)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    title = {"Account": f"Account{f' ({quote})' if quote else ''}", "Marketplace": "As the venue counts"}.get(
-        name, name
-    )
-    table.add_column(Text(title), no_wrap=True)
+    table.add_column("As the venue counts" if name == "Marketplace" else name, no_wrap=True)
     table.add_column("strategy" if held else "", justify="right", no_wrap=True)
     if held:
         table.add_column("buy and hold", justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(row.label, row.shown + row.aside, *([row.hold_shown] if held else []))
+        table.add_row(Text(row.name(quote)), row.shown + row.aside, *([row.hold_shown] if held else []))
     return table
 
 
-def _trades(trades: pd.DataFrame, last: int) -> Table:
+def _trades(trades: pd.DataFrame, last: int, quote: str) -> Table:
     shown = trades.sort_values("entry_time", kind="stable").tail(last)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     several = len(set(shown["symbol"])) > 1
-    table.title, table.title_justify = f"Last {len(shown)} of {text.plural(len(trades), 'trade')}", "left"
+    currency = f", prices and PnL in {quote}" if quote else ""
+    table.title = Text(f"Last {len(shown)} of {text.plural(len(trades), 'trade')}{currency}")
+    table.title_justify = "left"
     for name in ("entered, UTC", *(["symbol"] if several else []), "side", "by"):
         table.add_column(name, no_wrap=name not in {"symbol", "by"}, overflow="fold")
     for name in ("entry", "exit", "return", "PnL"):
@@ -99,7 +99,7 @@ def _trade(row: dict[Hashable, Any], *, several: bool) -> list[Text]:
     name = [str(row["symbol"])] if several else []
     side = "long" if row["side"] > 0 else "short"
     doubt = " ?" if row["ambiguous"] else ""
-    cells = [text.when(int(row["entry_time"]))[5:], *name, side]
+    cells = [text.when(int(row["entry_time"])), *name, side]
     if row["open"]:
         cells += [f"open{doubt}", text.price(row["average_entry"], 7), "", "", ""]
     else:

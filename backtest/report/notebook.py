@@ -36,7 +36,11 @@ def repr_html(tables: ResultTables, stats: Statistics | None = None) -> str:
     parts: list[Html | str] = [
         tag("p", tag("b", headline.subject(tables))),
         tag("p", "Total return: ", tag("b", headline.interval_line(tables)), f" (below: {tables.mode})"),
-        table(["", "strategy", "buy and hold", "", "trades"], [_row(stats, *keys) for keys in _SHOWN], right=(1, 2, 4)),
+        table(
+            ["", "strategy", "buy and hold", "", "trades"],
+            [_row(stats, tables.quote, *keys) for keys in _SHOWN],
+            right=(1, 2, 4),
+        ),
         tag("p", f"{headline.ambiguity(tables)} {headline.assumed(tables)}"),
         *(tag("p", tag("b", "Warning: "), sentence) for sentence in tables.warnings),
     ]
@@ -46,6 +50,6 @@ def repr_html(tables: ResultTables, stats: Statistics | None = None) -> str:
     return str(tag("div", *parts))
 
 
-def _row(stats: Statistics, left: str, right: str) -> list[Html | str]:
+def _row(stats: Statistics, quote: str, left: str, right: str) -> list[Html | str]:
     account, trades = stats.row(left), stats.row(right)
-    return [account.label, account.shown, account.hold_shown, trades.label, trades.shown]
+    return [account.name(quote), account.shown, account.hold_shown, trades.name(quote), trades.shown]

@@ -119,17 +119,14 @@ def _interval(tables: ResultTables) -> Html:
 
 
 def _figures(stats: Statistics, quote: str) -> Html:
-    titles = {
-        "Account": f"Account{f', in {quote}' if quote else ''}",
-        "Trades": "Trades",
-        "Marketplace": "As the venue's marketplace counts: not compounded, closed signals only",
-    }
+    titles = {"Marketplace": "As the venue's marketplace counts: not compounded, closed signals only"}
     parts: list[Html | str] = [tag("h2", "Figures", id="figures"), tag("p", stats.interval_sentence, class_="soft")]
     for group, rows in stats.groups.items():
         held = any(row.hold is not None for row in rows)
         head = ["", "strategy", *(["buy and hold"] if held else []), ""]
         lines = [
-            [row.label, row.shown, *([row.hold_shown] if held else []), row.definition + row.aside] for row in rows
+            [row.name(quote), row.shown, *([row.hold_shown] if held else []), row.definition + row.aside]
+            for row in rows
         ]
         parts += [
             tag("h3", titles.get(group, group)),
@@ -156,4 +153,4 @@ def _charts(tables: ResultTables) -> Html:
 
 def _picture(figure: Figure, says: str) -> Html:
     data = base64.b64encode(svg(figure).encode()).decode()
-    return tag("img", src=f"data:image/svg+xml;base64,{data}", alt=says)
+    return tag("div", tag("img", src=f"data:image/svg+xml;base64,{data}", alt=says), class_="chart")

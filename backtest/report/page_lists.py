@@ -24,20 +24,9 @@ _CALLS = 12
 def trades_part(tables: ResultTables) -> Html:
     """Return every trade, the newest first; of very many the newest."""
     trades = tables.trades.sort_values("entry_time", kind="stable").iloc[::-1]
-    head = [
-        "entered",
-        "closed",
-        "symbol",
-        "side",
-        "quantity",
-        "entry",
-        "exit",
-        "by",
-        "targets",
-        "fees",
-        "PnL",
-        "return",
-    ]
+    of, in_ = (f", {unit}" if unit else "" for unit in (_base(tables), tables.quote))
+    head = ["entered, UTC", "closed, UTC", "symbol", "side", f"quantity{of}", f"entry{in_}", f"exit{in_}", "by"]
+    head += ["targets", f"fees{in_}", f"PnL{in_}", "return"]
     detailed = _numbered(tables)
     rows = [_trade(row, detailed) for row in trades.head(_TRADES).to_dict("records")]
     parts: list[Html | str] = [tag("h2", "Trades", id="trades")]
@@ -48,6 +37,12 @@ def trades_part(tables: ResultTables) -> Html:
         note += " ? marks trades that another reading of a candle changes."
     parts += [tag("p", note, class_="soft"), table(head, rows, right=(4, 5, 6, 8, 9, 10, 11))]
     return join([*parts, _rest(len(trades), _TRADES, "trade", "trades.parquet")])
+
+
+def _base(tables: ResultTables) -> str:
+    """Return the currency that was traded, where it is one."""
+    bases = {symbol.partition("/")[0] for symbol in tables.symbols}
+    return bases.pop() if len(bases) == 1 else ""
 
 
 def _trade(row: dict[Hashable, Any], detailed: dict[str, int]) -> list[Html | str]:

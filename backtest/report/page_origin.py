@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["origin_part"]
 
+_UNSET = {
+    "slippage": "not set: 0.001 on the venue's majors, 0.003 on the rest",
+    "stop_order": "not set: limit on SPOT, market on MARGIN and FUTURES",
+    "target_shares": "not set: equal parts",
+}
+
 
 def origin_part(tables: ResultTables) -> Html:
     """Return all that another person needs to judge the result, or to make it again."""
@@ -28,7 +34,10 @@ def origin_part(tables: ResultTables) -> Html:
             tag("h3", f"Strategy {tables.name}"),
             _pairs({**parameters, **known}),
             tag("h3", "Subscriber profile"),
-            _pairs(manifest.get("profile") or {}),
+            tag(
+                "p", f"Fees, slippage and margins are fractions, shares and limits percent{_in(tables)}.", class_="soft"
+            ),
+            _pairs({key: _unset(key, value) for key, value in (manifest.get("profile") or {}).items()}),
             tag("h3", "Readings of the venue"),
             tag("p", headline.assumed(tables), class_="soft"),
             _assumptions(tables),
@@ -70,6 +79,15 @@ def _markets(manifest: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
     if isinstance(markets.get("symbol"), str):  # a single market, not filed by its symbol
         return [(str(markets["symbol"]), markets)]
     return [(str(symbol), market) for symbol, market in sorted(markets.items())]
+
+
+def _in(tables: ResultTables) -> str:
+    return f", the balance is in {tables.quote}" if tables.quote else ""
+
+
+def _unset(key: str, value: Any) -> Any:
+    """Return a field of the profile, or what holds where it was left open."""
+    return _UNSET.get(key) if value is None else value
 
 
 def _pairs(values: Mapping[str, Any]) -> Html:

@@ -48,6 +48,10 @@ class Statistic:
     reason: str = ""
     note: str = ""
 
+    def name(self, quote: str) -> str:
+        """Return the label, with the currency of an amount in brackets."""
+        return f"{self.label} ({quote})" if quote and self.unit in {"money", "gain"} else self.label
+
     @property
     def aside(self) -> str:
         """The reason or the note in brackets, with a space before them; empty mostly."""

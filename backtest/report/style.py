@@ -33,6 +33,7 @@ table { border-collapse: collapse; width: 100%; font-size: .86rem; font-variant-
 th, td { text-align: left; padding: .28rem .5rem; vertical-align: top; border-bottom: 1px solid var(--line); }
 tbody tr:last-child td { border-bottom: 0; }
 th { position: sticky; top: 0; background: var(--panel); font-weight: 600; white-space: nowrap; }
+table:not(:has(thead)) td:first-child { width: 34%; }
 .n { text-align: right; white-space: nowrap; }
 .t { white-space: nowrap; }
 .figures td { width: 14%; }
@@ -51,6 +52,17 @@ details[open] { padding-bottom: .6rem; }
 summary { cursor: pointer; padding: .4rem 0; overflow-wrap: anywhere; }
 :target { border-color: var(--blue); }
 .figures .scroll { max-height: none; }
+.chart { overflow-x: auto; }
+@media (max-width: 44rem) { body { padding: 1.2rem 1rem 3rem; } .chart img { min-width: 44rem; }
+  .figures table, .figures thead, .figures tbody { display: block; }
+  .figures tr { display: flex; flex-wrap: wrap; border-bottom: 1px solid var(--line); }
+  .figures tbody tr:last-child { border-bottom: 0; }
+  .figures th, .figures td { border-bottom: 0; }
+  .figures td, .figures td:first-child { width: auto; }
+  .figures tr > :first-child { flex: 1 1 0; }
+  .figures .n { flex: 0 0 7rem; }
+  .figures td:last-child { flex: 0 0 100%; padding-top: 0; }
+  .figures th:last-child { display: none; } }
 @media print { .scroll, .list { max-height: none; overflow: visible; } body { max-width: none; }
   nav { display: none; } }
 """

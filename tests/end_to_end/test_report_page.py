@@ -164,3 +164,15 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
         assert HOSTILE in text
         assert tab.run("document.scripts.length") == 0
         assert tab.run("document.title").startswith(HOSTILE)
+
+
+def test_on_a_phone_figures_keep_their_lines_and_charts_stay_readable(tmp_path: Path) -> None:
+    with chromium(tmp_path) as tab:
+        tab.ask("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+        opened(sample_tables(1500), tmp_path, tab)
+        assert tab.run("document.documentElement.scrollWidth <= innerWidth") is True
+        figures = "[...document.querySelectorAll('.figures td:last-child')]"
+        assert tab.run(f"Math.min(...{figures}.map(one => one.getBoundingClientRect().width))") > 250
+        assert tab.run(f"Math.max(...{figures}.map(one => one.getBoundingClientRect().right))") <= 390
+        charts = "[...document.querySelectorAll('.chart img')].filter(one => one.getBoundingClientRect().width > 0)"
+        assert tab.run(f"Math.min(...{charts}.map(one => one.getBoundingClientRect().width))") > 600

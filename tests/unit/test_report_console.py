@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -103,3 +104,18 @@ TEXTS = {
 @pytest.mark.parametrize(("written", "expected"), TEXTS.values(), ids=TEXTS)
 def test_numbers_are_written_for_people(written: str, expected: str) -> None:
     assert written == expected
+
+
+def test_amounts_name_their_currency_and_times_their_year() -> None:
+    page = shown(80)
+    for row in ("Final equity (USDT)", "Expectancy (USDT)", "Fees (USDT)"):
+        assert row in page
+    assert "prices and PnL in USDT" in page
+    assert re.search(r"^ 20\d\d-\d\d-\d\d \d\d:\d\d ", page, re.MULTILINE)
+
+
+def test_nothing_is_wider_than_the_terminal_and_notes_keep_their_indent() -> None:
+    lines = shown(80).splitlines()
+    assert max(map(len, lines)) <= 80
+    notes = lines[next(at for at, line in enumerate(lines) if "candles were ambiguous" in line) :]
+    assert [line for line in notes if line.strip() and not line.startswith("  ")] == []
