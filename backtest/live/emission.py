@@ -19,6 +19,7 @@ from backtest.live.journal import Journal, Run
 from backtest.live.parity import ParityReport, parity
 from backtest.live.rehearsal import Rehearsal
 from backtest.live.screening import screen
+from backtest.live.status import status_text
 from backtest.model.assumptions import VenueAssumptions
 from backtest.runner.run import run
 from backtest.runner.session import Session
@@ -98,11 +99,12 @@ def rehearse(
     token: str | None = None,
     pace: Callable[[int], object] | None = None,
     warn: Callable[[str], object] = warnings.warn,
+    tell: Callable[[str], object] | None = None,
 ) -> Rehearsed:
     """Emit over recorded candles to the paper venue at ``credentials.base_url``, and compare with the backtest.
 
     The backtest runs first, so that a signal that lint refuses (``warn`` hears of the others) is met before anything is
-    sent or kept.
+    sent or kept. At a restart ``tell`` hears where the journal stands.
 
     Raises
     ------
@@ -135,6 +137,9 @@ def rehearse(
             source=source,
             pace=pace,
         )
+        emitter.recover()
+        if tell is not None and journal.cursors():
+            tell(status_text(journal))
         left = drive.run()
         report = parity(expected.calls, expected.events, journal, control.received(), control.events(name))
         return Rehearsed(report, journal.intents(State.UNKNOWN), left, emitter.halted)

@@ -60,8 +60,8 @@ class Journal(Reading):
         self._lock = Lock(self.path) if run else None
         self._untidy = 0  # transactions since the last tidy
         try:
-            self._db = self._connect()
             with self._storage():
+                self._db = self._connect()
                 self._check()
                 if run:
                     self._start(run)

@@ -131,4 +131,6 @@ class Reading:
         except sqlite3.IntegrityError as error:
             raise InvalidSettingError(f"the journal {self.path} refused: {error}") from None
         except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
+                raise InvalidSettingError(f"{self.path} is no journal, or a damaged one; name another file") from None
             raise StorageError(f"the journal {self.path} cannot be used: {error}") from None

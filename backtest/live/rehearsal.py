@@ -81,7 +81,7 @@ class Rehearsal:
         self._ended: list[str] = []
 
     def run(self) -> list[Intent]:
-        """Go through all candles; return what is still planned at the end.
+        """Go through all candles, or until the venue refuses the credentials; return what is still planned at the end.
 
         Raises
         ------
@@ -89,12 +89,13 @@ class Rehearsal:
             Where candles or decisions are not those that the journal saw.
         """
         rows = _rows(self._candles)
-        self._emitter.recover()
         key = (self._source.strategy, self._source.symbol, self._source.timeframe)
         cursor = self._emitter.journal.cursor(*key)
         start = self._replay(rows, cursor) if cursor else 0
         left = self._drain() if cursor else []
         for number, row in enumerate(rows[start:], start + 1):
+            if self._emitter.halted:
+                break
             left = self._close(row, rows[0], last=number == len(rows), busy=bool(left))
             if self._pace is not None:
                 self._pace(number)

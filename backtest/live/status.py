@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["status_text"]
 
+_GIVEN_UP = (State.EXPIRED, State.BLOCKED, State.REJECTED)
+_SHOWN = 5
+
 
 def status_text(journal: Journal) -> str:
-    """Return how far it is, what lives, what waits, what expired, and every unknown with its evidence."""
+    """Return how far it is, what lives, what waits, what was given up lately, and every unknown with its evidence."""
     last = journal.last_run()
     lines = [f"journal {journal.path}, mode {last.mode}, account {last.account}" if last else f"journal {journal.path}"]
     lines.extend(
@@ -27,9 +30,12 @@ def status_text(journal: Journal) -> str:
     lines.append("calls: " + (", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"))
     living = journal.signals("living")
     lines.append(f"signals living: {len(living)}")
-    lines.extend(f"  {row.ref} = {row.parent_signal_id} {_prices(row.confirmed)}" for row in living[-20:])
+    lines.extend(f"  {row.ref} = {row.parent_signal_id} {_prices(row.confirmed)}" for row in living[-4 * _SHOWN :])
     waiting = journal.intents(State.PLANNED)
-    lines.extend(f"waits: {intent.kind} of {intent.level}, {intent.id[:12]}" for intent in waiting[-20:])
+    lines.extend(f"waits: {intent.kind} of {intent.level}, {intent.id[:12]}" for intent in waiting[-4 * _SHOWN :])
+    for state in _GIVEN_UP:
+        gone = journal.intents(state)
+        lines.extend(f"{state}: {intent.kind} of {intent.level}: {journal.note(intent)}" for intent in gone[-_SHOWN:])
     for intent in journal.intents(State.UNKNOWN):
         lines.extend(_unknown(journal, intent))
     return "\n".join(lines)

@@ -119,7 +119,7 @@ class Ledger:
     def received(self, after: int = 0) -> list[Effect]:
         """Return every call that could be read, in order."""
         rows = self._db.execute("SELECT * FROM received WHERE seq > ? ORDER BY seq", (after,))
-        return [Effect(*row[:-1], bool(row[-1])) for row in rows]
+        return [Effect(*(*row[:-1], bool(row[-1]))) for row in rows]
 
     def effects(self, after: int = 0) -> list[Effect]:
         """Return the calls that took effect, in order."""

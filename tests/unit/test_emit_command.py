@@ -174,11 +174,23 @@ def test_rehearsal_with_a_venue_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_
     assert (tmp_path / "emit.venue.sqlite").exists()
 
 
-def test_rehearsal_with_a_wrong_secret_exits_2(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANNY_API_SECRET", "wrong")
-    status, text = run("emit", "once.py", *CANDLES)
-    assert status == 2
-    assert "the venue refused the credentials" in text
+def test_rehearsal_with_a_wrong_secret_exits_2(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with paper_room(tmp_path / "fresh.sqlite") as url:
+        monkeypatch.setenv("ANNY_BASE_URL", url)
+        monkeypatch.setenv("ANNY_API_SECRET", "bad-secret")
+        status, text = run("emit", "once.py", *CANDLES)
+        assert status == 2
+        assert text.strip().count("\n") == 0, "one sentence"
+        assert "the venue refused the credentials, nothing was sent since" in text
+        assert run("emit", "status")[1].endswith(
+            "403 UNAUTHORIZED (anny-api-key or anny-api-secret is wrong or missing); check ANNY_API_KEY and ANNY_API_SECRET\n"
+        )
+        monkeypatch.setenv("ANNY_API_SECRET", SECRET)
+        status, text = run("emit", "once.py", *CANDLES)
+        assert status == 3, "what was refused is never sent again, and that is told"
+        assert "calls: 1 rejected" in text, "a restart begins with where the journal stands"
+        assert "NO PARITY" in text
+        assert run("emit", "status")[1].splitlines()[2] == "calls: 3 acked, 1 rejected"
 
 
 def test_dry_run_prints_what_would_be_sent(url: str) -> None:
@@ -232,6 +244,7 @@ WRONG = [
     (("emit", "once.py", *CANDLES, "--config", "config.toml"), "belongs into the environment"),
     (("emit", "nothing.py", *CANDLES), "no strategy file"),
     (("emit", "status", "--journal", "none.sqlite"), "there is no journal"),
+    (("emit", "once.py", *CANDLES, "--journal", "config.toml"), "is no journal"),
     (("emit", "resolve", "abc", "--abandon", "--journal", "none.sqlite"), "there is no journal"),
     (("venue", "--host", "0.0.0.0"), "open to others"),
     (("venue", "--fault", "500-befor@0.1"), "500-before"),

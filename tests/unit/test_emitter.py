@@ -23,6 +23,7 @@ from backtest.live.emitter import Emitter
 from backtest.live.intent import Intent, Source, State
 from backtest.live.journal import Cursor, Journal, Run
 from backtest.live.settings import EmitSettings
+from backtest.live.status import status_text
 from backtest.model.calls import Call, Cancel, CreateSignal, Dca, TakeProfit, UpdatePrices
 from backtest.model.events import SignalRef
 from backtest.venue.evidence import Evidence
@@ -126,6 +127,14 @@ def test_the_log_beside_the_journal_moves_into_it_after_many_calls(room: Room) -
         room.close(close * HOUR, create(close * HOUR))
     assert room.journal.path.stat().st_size > before
     assert len(room.venue.got) == 39
+
+
+def test_status_shows_what_was_given_up_and_why(room: Room) -> None:
+    room.venue.plan.extend([WRONG])
+    room.close(HOUR, create(), UpdatePrices(REF, stop_loss=91.0))
+    text = status_text(room.journal)
+    assert f"rejected: create_v2 of {REF}: wrong" in text
+    assert f"blocked: updateprice of {REF}: its signal was never made" in text
 
 
 def test_same_close_again_sends_nothing(room: Room) -> None:
