@@ -238,18 +238,22 @@ def _rehearse(plan: Plan, settings: EmitSettings, journal: Path, speed: str) -> 
 
     pace = _pace(speed)
     with _venue(journal) as (credentials, token):
-        done = rehearse(plan, credentials, journal, settings, token=token, pace=pace, warn=_warn)
-    typer.echo(done.report.text())
+        hear = {"warn": _warn, "tell": lambda text: typer.echo(text, err=True)}
+        done = rehearse(plan, credentials, journal, settings, token=token, pace=pace, **hear)
     _leave(done)
 
 
 def _leave(done: Rehearsed) -> None:
-    """End with the status that the outcome has."""
+    """Say how it went, and end with the status that the outcome has."""
+    if done.halted:
+        secrets = "check ANNY_API_KEY and ANNY_API_SECRET"
+        typer.echo(f"error: the venue refused the credentials, nothing was sent since; {secrets}", err=True)
+    else:
+        typer.echo(done.report.text())
     if done.unknown:
         typer.echo(f"{len(done.unknown)} unknown outcomes await a person: backtest emit status", err=True)
         raise typer.Exit(4)
     if done.halted:
-        typer.echo("error: the venue refused the credentials; check ANNY_API_KEY and ANNY_API_SECRET", err=True)
         raise typer.Exit(2)
     if done.left or not done.report.equal:
         raise typer.Exit(3)
