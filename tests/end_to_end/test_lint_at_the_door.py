@@ -1,0 +1,134 @@
+"""Lint as a provider meets it: `run` shows each finding, `emit` refuses or warns, before anything is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.command_line import backtest, days, strategy_file, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DECISION = """if len(now.candles) != 5:
+    return
+from backtest import Dca, Rebuy, TakeProfit, TrailingStop
+c = now.close
+yield (signal := now.create({}))
+{}"""
+
+FINDINGS = {
+    "the DCA lies beyond the stop": (
+        "entry=c, targets=(1.2 * c,), stop_loss=0.95 * c, invest=10",
+        "yield Dca(signal.ref, 0.9 * c, 1.5)",
+        "refuse",
+        "dca_beyond_stop",
+        "buy_price 894.61 cannot be reached before the stop at 944.31",
+    ),
+    "the stop lies beyond the liquidation": (
+        "entry=c, targets=(1.2 * c,), stop_loss=0.8 * c, invest=10, account='FUTURES', leverage=10",
+        "",
+        "refuse",
+        "stop_beyond_liquidation",
+        "stop_loss 795.21 lies beyond the liquidation at 899.5881",
+    ),
+    "DCA and create invest more than there is": (
+        "entry=c, targets=(1.2 * c,), stop_loss=0.5 * c, invest=50",
+        "yield Dca(signal.ref, 0.9 * c, 1.5)",
+        "refuse",
+        "capital_over_100",
+        "invest comes to 125 % of the portfolio",
+    ),
+    "rebuy and create invest more than there is": (
+        "entry=c, targets=(1.2 * c,), stop_loss=0.5 * c, invest=60",
+        "yield Rebuy(signal.ref, 0.88 * c, 0.9 * c, 50)",
+        "refuse",
+        "capital_over_100",
+        "invest comes to 110 % of the portfolio",
+    ),
+    "the target lies inside fees and slippage": (
+        "entry=c, targets=(1.001 * c,), stop_loss=0.9 * c, invest=10",
+        "",
+        "warn",
+        "target_inside_costs",
+        "exit_price_1 995.02 lies inside fees and slippage",
+    ),
+    "the time to live is shorter than a candle": (
+        "entry=c, targets=(1.1 * c,), stop_loss=0.9 * c, invest=10, ttl='1h'",
+        "",
+        "warn",
+        "ttl_short",
+        "ttl_buy_order 3600000 ms is shorter than a candle of 1d",
+    ),
+    "the trail is tighter than twice the median range": (
+        "entry=c, targets=(1.1 * c,), stop_loss=0.9 * c, invest=10",
+        "yield TrailingStop(signal.ref, 0.99 * c, 0.985 * c)",
+        "warn",
+        "trail_tight",
+        "less than twice the median candle range of 3.55%",
+    ),
+    "there is no stop": (
+        "entry=c, targets=(1.1 * c,), invest=10",
+        "",
+        "warn",
+        "no_stop",
+        "stop_loss is missing, so nothing ends a loss",
+    ),
+}
+INVALID = {
+    "the stop lies on the wrong side": (
+        "entry=c, targets=(1.2 * c,), stop_loss=1.1 * c, invest=10",
+        "",
+        "stop_loss of a long lies below its far entry bound 994.02, was 1093.42",
+    ),
+    "a partial take profit comes without its trailing pair": (
+        "entry=c, targets=(1.1 * c,), stop_loss=0.9 * c, invest=10",
+        "yield TakeProfit(signal.ref, 'limit', 50, 1.05 * c)",
+        "trailing_stop_price and trailing_stop_limit_price are required when sell_amount_relative is below 100, was 50",
+    ),
+}
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    return write(days(60), tmp_path / "BTC_USDT-1d.csv")
+
+
+@pytest.mark.parametrize("case", FINDINGS, ids=lambda name: name.replace(" ", "-"))
+def test_run_shows_what_is_hardly_meant(case: str, csv: Path) -> None:
+    create, later, severity, code, sentence = FINDINGS[case]
+    file = strategy_file(csv.parent, DECISION.format(create, later))
+    done = backtest("run", file, "--candles", csv, "--tick", "0.01")
+    assert (done.status, done.err) == (0, "")
+    out = " ".join(done.out.split())
+    assert f"Warning: Lint ({severity}, {code}): 1 signal BTC/USDT-1483660800000-0: " in out
+    assert sentence in out
+
+
+@pytest.mark.parametrize("case", FINDINGS, ids=lambda name: name.replace(" ", "-"))
+def test_emit_refuses_or_warns_before_it_sends(case: str, csv: Path) -> None:
+    create, later, severity, code, sentence = FINDINGS[case]
+    file, journal = strategy_file(csv.parent, DECISION.format(create, later)), csv.with_name("journal.sqlite")
+    done = backtest("emit", file, "--paper", "--candles", csv, "--tick", "0.01", "--journal", journal)
+    assert sentence in done.err
+    assert done.err.count("\n") == 1
+    if severity == "refuse":
+        assert (done.status, done.out) == (2, "")
+        assert "nothing was sent" in done.err
+        assert not journal.exists()
+    else:
+        assert done.status == 0
+        assert done.err.startswith("warning: ")
+        assert code in done.err
+        assert done.out.startswith("PARITY")
+
+
+@pytest.mark.parametrize("command", ["run", "emit"])
+@pytest.mark.parametrize("case", INVALID, ids=lambda name: name.replace(" ", "-"))
+def test_what_the_api_would_refuse_ends_the_command(case: str, command: str, csv: Path) -> None:
+    create, later, sentence = INVALID[case]
+    file = strategy_file(csv.parent, DECISION.format(create, later))
+    done = backtest(command, file, "--candles", csv, "--tick", "0.01")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"error: Mine on BTC/USDT at the close of 2017-01-06T00:00:00.000Z: {sentence}\n"
