@@ -253,6 +253,23 @@ def test_our_own_key_goes_to_a_venue_on_this_machine_only(url: str, told: str | 
     assert seen[0].content == seen[1].content == b'{"parent_signal_id":"p1","stop_loss":"96"}'
 
 
+def test_a_host_that_nobody_knows_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # no test asks the network's own name servers
+    sentence = "no connection to https://api.anny.trade"
+
+    async def run() -> None:
+        async with AsyncClient(ACCOUNT) as anny:
+            await anny.create_v2(create())
+
+    with Client(ACCOUNT) as anny, pytest.raises(VenueUnavailableError, match=sentence):
+        anny.create_v2(create())
+    with pytest.raises(VenueUnavailableError, match=sentence):
+        asyncio.run(run())
+
+
 class Clock:
     """A clock that stands still until somebody sleeps on it."""
 

@@ -263,6 +263,33 @@ def test_bad_requests_are_one_sentence(tmp_path: Path, argv: tuple[str, ...], se
     assert "Traceback" not in text
 
 
+ELSEWHERE = [
+    ({"ANNY_API_KEY": "", "ANNY_API_SECRET": ""}, "ANNY_API_KEY and ANNY_API_SECRET not set"),
+    ({"ANNY_API_KEY": "", "ANNY_SECRET_FILE": "open-to-all"}, "chmod 600"),
+    ({"ANNY_API_SECRET": f"{SECRET}\n"}, "printable ASCII"),
+    ({"ANNY_BASE_URL": "http://api.example.org"}, "plain http goes to this machine only"),
+    ({"ANNY_BASE_URL": "https://api.example.org"}, "paper calls go to this machine only"),
+    ({"ANNY_BASE_URL": f"https://{KEY}:{SECRET}@api.example.org"}, "no user name or password"),
+]
+
+
+@pytest.mark.parametrize(("variables", "sentence"), ELSEWHERE, ids=[sentence for _, sentence in ELSEWHERE])
+def test_an_environment_that_cannot_be_used_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, url: str, variables: dict[str, str], sentence: str
+) -> None:
+    same = nothing_was_sent(url)
+    Path("open-to-all").write_text(f"ANNY_API_KEY={KEY}\n")
+    Path("open-to-all").chmod(0o644)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for command in (("emit", "once.py", *CANDLES), ("emit", "once.py", "--live", "--journal", "live.sqlite")):
+        status, text = run(*command)
+        assert status == 2
+        assert sentence in text or ("--live" in command and "this machine" in sentence)
+        assert not [secret for secret in (SECRET, KEY) if secret in text]
+    assert same()
+
+
 def test_paper_calls_to_another_machine_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANNY_BASE_URL", "https://api.example.org")
     assert run("emit", "once.py", *CANDLES)[0] == 2
