@@ -31,6 +31,7 @@ def calls(  # noqa: PLR0913, PLR0917  every option is an argument
     step: options.StepOption = None,
     param: options.ParamOption = None,
     profile: options.ProfileOption = "anny",
+    store: options.StoreOption = None,
     last: Annotated[int | None, typer.Option(min=1, help="Print the last so many only.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
@@ -49,8 +50,8 @@ def calls(  # noqa: PLR0913, PLR0917  every option is an argument
         )
     chosen = options.strategy_from(strategy, param)
     lane_of(chosen)
-    series = options.candles_from(candles[0], symbol=symbol, timeframe=timeframe, exchange=exchange)
-    market = options.market_from(series, exchange=exchange, tick=tick, step=step)
+    series = options.candles_from(candles[0], symbol=symbol, timeframe=timeframe, exchange=exchange, store=store)
+    market = options.market_from(series, source=candles[0], exchange=exchange, tick=tick, step=step, store=store)
     session = Session(chosen, series.slice(0, 0), market=market, profile=options.profile_from(profile))
     columns = (series.time, series.open, series.high, series.low, series.close, series.volume)
     kept: list[Decision] = []

@@ -23,6 +23,7 @@ __all__ = [
     "ParamOption",
     "ProfileOption",
     "StepOption",
+    "StoreOption",
     "StrategyArgument",
     "SymbolOption",
     "TickOption",
@@ -52,6 +53,10 @@ SymbolOption = Annotated[
 TimeframeOption = Annotated[str | None, typer.Option(help="Timeframe of the file's candles, where it is not plain.")]
 ExchangeOption = Annotated[str | None, typer.Option(help="Exchange named in the signals, BINANCE.")]
 TickOption = Annotated[str | None, typer.Option(help="Price tick of the market, 0.01.")]
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--store", help="Folder or URL of the store that store:... names.", show_default="data/candles"),
+]
 StepOption = Annotated[str | None, typer.Option(help="Quantity step of the market, 0.00001.")]
 
 
@@ -78,7 +83,12 @@ def _parameters(params: list[str]) -> dict[str, Any]:
 
 
 def candles_from(
-    source: str, *, symbol: str | None = None, timeframe: str | None = None, exchange: str | None = None
+    source: str,
+    *,
+    symbol: str | None = None,
+    timeframe: str | None = None,
+    exchange: str | None = None,
+    store: str | None = None,
 ) -> Candles:
     """Return the candles that an option names: a file, ``sample:SYMBOL:TIMEFRAME`` or ``store:EXCHANGE:SYMBOL:TIMEFRAME``."""
     kind, _, rest = source.partition(":")
@@ -95,22 +105,34 @@ def candles_from(
         parts = rest.split(":")
         if len(parts) < 3:
             raise InvalidSettingError(f"candles of the store are written store:binance:BTC/USDT:1h, was {source!r}")
-        return load_candles(":".join(parts[1:-1]), parts[-1], exchange=parts[0])
+        return load_candles(":".join(parts[1:-1]), parts[-1], exchange=parts[0], store=store)
     from backtest.market_data.files import read_candles
 
     return read_candles(Path(source), symbol=symbol, timeframe=timeframe, exchange=(exchange or "").lower())
 
 
 def market_from(
-    candles: Candles, *, exchange: str | None = None, tick: str | None = None, step: str | None = None
+    candles: Candles,
+    *,
+    source: str = "",
+    exchange: str | None = None,
+    tick: str | None = None,
+    step: str | None = None,
+    store: str | None = None,
 ) -> Market:
-    """Return the market of candles with what the options change."""
+    """Return the market of candles with what the options change; the store has the rules of its own candles (L3.6)."""
     from backtest.runner.run import market_of
 
     changes: dict[str, Any] = {
         name: value for name, value in (("exchange", exchange), ("tick", tick), ("step", step)) if value is not None
     }
-    return replace(market_of(candles), **changes)
+    held = None
+    if source.startswith("store:"):
+        from backtest.market_data.rules import read_market
+        from backtest.market_data.store import Store
+
+        held = read_market(Store(store), candles.exchange, candles.symbol)
+    return replace(held or market_of(candles), **changes)
 
 
 def profile_from(name: str) -> SubscriberProfile:

@@ -49,7 +49,10 @@ def replay(  # noqa: PLR0913, PLR0917  every option is an argument
         from backtest.cli.run import show
         from backtest.runner.log_replay import replay_calls
 
-        markets = {one.symbol: options.market_from(one, exchange=exchange, tick=tick, step=step) for one in series}
+        markets = {
+            one.symbol: options.market_from(one, source=source, exchange=exchange, tick=tick, step=step)
+            for one, source in zip(series, candles or [], strict=True)
+        }
         by_symbol = {one.symbol: one for one in series}
         account = options.profile_from(profile)
         show(replay_calls(scenario, by_symbol, market=markets, profile=account), out)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backtest.cli import options
 from backtest.errors import InvalidSettingError
+
+if TYPE_CHECKING:
+    from backtest.market_data.funding import FundingRates
+    from backtest.model.candles import Candles
 
 __all__ = ["register", "show"]
 
@@ -29,7 +33,11 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
     param: options.ParamOption = None,
     profile: options.ProfileOption = "anny",
     intrabar: Annotated[str | None, typer.Option(help="pessimistic, candle or optimistic.")] = None,
-    detail: Annotated[list[str] | None, typer.Option(help="Finer candles, walked in place of coarse ones.")] = None,
+    detail: Annotated[
+        list[str] | None,
+        typer.Option(help="Finer candles, walked in place of coarse ones; of store:... found by themselves, or none."),
+    ] = None,
+    store: options.StoreOption = None,
     lane: Annotated[str | None, typer.Option(help="table or candle, where the strategy has both.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for tables, calls and report.html.")] = None,
 ) -> None:
@@ -40,20 +48,60 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
     from backtest.runner.run import run as run_strategy
 
     chosen = options.strategy_from(strategy, param)
-    series = [options.candles_from(source, symbol=symbol, timeframe=timeframe, exchange=exchange) for source in candles]
-    by_symbol = {one.symbol: one for one in series}
-    if len(by_symbol) < len(series):
-        names = ", ".join(one.symbol for one in series)
+    given = [
+        options.candles_from(source, symbol=symbol, timeframe=timeframe, exchange=exchange, store=store)
+        for source in candles
+    ]
+    by_symbol = {one.symbol: one for one in given}
+    if len(by_symbol) < len(given):
+        names = ", ".join(one.symbol for one in given)
         raise InvalidSettingError(f"each --candles holds another symbol, had {names}; --detail takes finer candles")
-    markets = {one.symbol: options.market_from(one, exchange=exchange, tick=tick, step=step) for one in series}
-    fine = [options.candles_from(source, symbol=symbol, exchange=exchange) for source in detail or []]
+    markets = {
+        one.symbol: options.market_from(one, source=source, exchange=exchange, tick=tick, step=step, store=store)
+        for one, source in zip(given, candles, strict=True)
+    }
+    held = [one for one, source in zip(given, candles, strict=True) if source.startswith("store:")]
+    fine = _detail(detail or [], held, symbol=symbol, exchange=exchange, store=store)
     account = options.profile_from(profile)
     if intrabar is not None:
         account = type(account).from_dict({**account.to_dict(), "intrabar": intrabar})
-    result = run_strategy(
-        chosen, by_symbol, market=markets, profile=account, detail={one.symbol: one for one in fine}, lane=lane
-    )
+    funding = _funding(held, store)
+    _tell(held, fine if detail is None else {}, funding)
+    result = run_strategy(chosen, by_symbol, market=markets, profile=account, detail=fine, funding=funding, lane=lane)
     show(result, out)
+
+
+def _detail(
+    sources: list[str], held: list[Candles], *, symbol: str | None, exchange: str | None, store: str | None
+) -> dict[str, Candles]:
+    """Return the finer candles that are named, and for candles of the store those that it has beside them (L2.4)."""
+    if sources == ["none"]:
+        return {}
+    given = [options.candles_from(source, symbol=symbol, exchange=exchange, store=store) for source in sources]
+    found = {one.symbol: one for one in given}
+    if held:
+        from backtest.market_data.load import detail_for
+
+        beside = {one.symbol: detail_for(one, store=store) for one in held if one.symbol not in found}
+        found |= {name: one for name, one in beside.items() if one is not None}
+    return found
+
+
+def _funding(held: list[Candles], store: str | None) -> dict[str, FundingRates]:
+    """Return the funding rates that the store has beside its candles (L13.3)."""
+    from backtest.market_data.load import funding_for
+
+    beside = {one.symbol: funding_for(one, store=store) for one in held}
+    return {name: rates for name, rates in beside.items() if rates is not None}
+
+
+def _tell(held: list[Candles], detail: dict[str, Candles], funding: dict[str, FundingRates]) -> None:
+    """Say what was taken from the store beside its candles."""
+    for name in [one.symbol for one in held]:
+        found = [f"{len(detail[name]):,} candles of {detail[name].timeframe} as detail"] if name in detail else []
+        found += [f"{len(funding[name])} funding rates"] if name in funding else []
+        if found:
+            typer.echo(f"{name}: the store has {' and '.join(found)}", err=True)
 
 
 def show(result: object, out: Path | None, *, calls: int = 0) -> None:

@@ -82,7 +82,7 @@ def _feed(source: str | None, *market: Any) -> dict[str, Any] | None:
         return None
     symbol, timeframe, exchange, tick, step = market
     candles = options.candles_from(source, symbol=symbol, timeframe=timeframe, exchange=exchange)
-    where = options.market_from(candles, exchange=exchange, tick=tick, step=step)
+    where = options.market_from(candles, source=source, exchange=exchange, tick=tick, step=step)
     columns = (candles.time, candles.open, candles.high, candles.low, candles.close, candles.volume)
     rows = list(zip(*(column.tolist() for column in columns), strict=True))
     return {"market": where.to_dict(), "timeframe": candles.timeframe, "rows": rows}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.errors import DataUnavailableError, InvalidCandlesError, InvalidSettingError
+from backtest.errors import DataUnavailableError, InvalidCandlesError, InvalidSettingError, did_you_mean
 from backtest.market_data.columns import CANDLE_NAMES
 from backtest.market_data.funding import FundingRates
 from backtest.market_data.ranges import without
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Moment = int | str | datetime
     Place = str | os.PathLike[str] | Store
 
-__all__ = ["align", "detail_for", "load_candles", "load_funding", "load_many", "load_market"]
+__all__ = ["align", "detail_for", "funding_for", "load_candles", "load_funding", "load_many", "load_market"]
 
 
 def load_candles(  # noqa: PLR0913  options, all by name
@@ -76,9 +76,7 @@ def load_candles(  # noqa: PLR0913  options, all by name
     if fetch:
         _fetch(series, place, low, high, fetch)
     if not place.years(series):
-        raise DataUnavailableError(
-            f"the store {place} has no {series}{_others(place, series)}: {_command(series, low)}"
-        )
+        raise DataUnavailableError(f"the store {place} has no {series}{_others(place, series, low)}")
     if not incomplete:
         _refuse_parts(series, place, low, high)
     return place.candles(series, low, high)
@@ -162,6 +160,23 @@ def load_funding(
     return FundingRates(series.symbol, rows["time"], rows["rate"], series.exchange)
 
 
+def funding_for(candles: Candles, *, store: Place | None = None) -> FundingRates | None:
+    """Return the funding rates that the store has for a perpetual's candles, for L13.3; None where it has none.
+
+    Raises
+    ------
+    DataUnavailableError
+        Where it has those of a part only: the rest would be taken as 0 in silence.
+    """
+    place = _store(store)
+    if ":" not in candles.symbol or not candles.exchange or len(candles) == 0:
+        return None
+    if not place.years(Series(candles.exchange, candles.symbol, "", FUNDING)):
+        return None
+    low, high = int(candles.time[0]), int(candles.close_time[-1])
+    return load_funding(candles.symbol, exchange=candles.exchange, start=low, end=high, store=place)
+
+
 def load_market(symbol: str, *, exchange: str, store: Place | None = None) -> Market:
     """Return tick, step and limits of a symbol, as they were when its candles were last fetched (L3.6).
 
@@ -205,25 +220,29 @@ def _fetch(series: Series, store: Store, low: int | None, high: int | None, acce
 
 def _refuse_parts(series: Series, store: Store, low: int | None, high: int | None) -> None:
     """Refuse a range of which a part was never asked for; the last candle may not have closed yet."""
-    asked = store.manifest(series).asked
-    if not asked:
+    manifest = store.manifest(series)
+    asked, first = manifest.asked, manifest.first
+    if not asked or first is None:
         return
     length = series.length or milliseconds("8h")
     closed = round(time.time() * 1000) - length
-    whole = (asked[0][0] if low is None else low, min(closed, asked[-1][1] if high is None else high))
+    whole = (first if low is None else low, min(closed, asked[-1][1] if high is None else high))
     lacking = without(whole, asked)
     if lacking:
-        first, last = _day(lacking[0][0]), _day(lacking[0][1])
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise DataUnavailableError(
-            f"the store {store} lacks {series} from {first} to {last}{more}: {_command(series, lacking[0][0])}, "
-            "or load with fetch=True or incomplete=True"
+            f"the store {store} lacks {series} from {_day(lacking[0][0])} to {_day(lacking[0][1])}{more}: "
+            f"{_command(series, lacking[0][0])}, or load with fetch=True or incomplete=True"
         )
 
 
-def _others(store: Store, series: Series) -> str:
-    held = [s for s in store.series() if s.exchange == series.exchange and s.symbol == series.symbol]
-    return f", only {', '.join(' '.join(str(s).split()[2:]) for s in held)}" if held else ""
+def _others(store: Store, series: Series, low: int | None) -> str:
+    """Return what the store has instead, and the command that fetches what it has not."""
+    every = store.series()
+    held = [s for s in every if (s.exchange, s.symbol) == (series.exchange, series.symbol)]
+    only = f", only {', '.join(' '.join(str(s).split()[2:]) for s in held)}" if held else ""
+    hint = "" if held else did_you_mean(str(series), map(str, every))
+    return f"{only}: {_command(series, low)} fetches it.{hint}"
 
 
 def _command(series: Series, low: int | None) -> str:

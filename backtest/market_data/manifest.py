@@ -94,6 +94,12 @@ class Manifest:
     revisions: list[Revision] = field(default_factory=list)
     fetches: list[Fetch] = field(default_factory=list)
 
+    @property
+    def first(self) -> int | None:
+        """Time of the first row, or where there is none the first that was asked for; None for an empty manifest."""
+        found = [year.first for year in self.years.values()] or [start for start, _ in self.asked]
+        return min(found, default=None)
+
     def answered(self, ranges: list[Range]) -> None:
         """Note stretches for which a source has answered."""
         self.asked = joined([*self.asked, *ranges])
