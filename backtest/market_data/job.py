@@ -115,8 +115,9 @@ def _job(series: Series, wish: Wish, exchange: Exchange, store: Store) -> Job:
     length = series.length
     closed = now if not length else now - (now - week_offset(series.timeframe)) % length
     end = closed if wish.end is None else min(wish.end, closed)
-    asked = store.manifest(series).asked
-    start = _start(series, wish, asked[0][0] if asked else None, traits, closed)
+    start = _start(series, wish, store.manifest(series).first, traits, closed)
+    if wish.end is not None and start >= wish.end:
+        raise InvalidSettingError(f"the start of a range lies before its end, was {_day(start)} to {_day(wish.end)}")
     if start >= now:
         raise InvalidSettingError(f"{series} from {_day(start)} lies in the future: it is {_day(now)} there")
     ranges = [(start, end)] if wish.again and start < end else store.missing(series, start, end) if start < end else []

@@ -18,6 +18,7 @@ from backtest.errors import BacktestError, DataUnavailableError, InvalidSettingE
 from backtest.market_data.exchange import Access
 from backtest.market_data.fetch import fetch
 from backtest.market_data.job import Wish
+from backtest.market_data.load import load_candles
 from backtest.market_data.retry import Retry
 from backtest.market_data.store import Store
 from tests.loopback_exchange import HOUR, Fault, Loopback, now
@@ -25,6 +26,7 @@ from tests.loopback_exchange import HOUR, Fault, Loopback, now
 if TYPE_CHECKING:
     from pathlib import Path
 
+DAY = 24 * HOUR
 EXCHANGES = ("binance", "bybit", "okx", "kraken", "kucoin", "gate", "mexc")
 CANDLES = r"(?i)(klines?|candles|candlesticks|OHLC)\?"
 PASSING = {
@@ -140,6 +142,11 @@ def test_revised_candles_are_reported_and_kept_apart(tmp_path: Path) -> None:
         ),
         ("binance", Wish(["BTC/USDT"], ["1h"]), "say since when"),
         ("binance", Wish(["BTC/USDT"], ["1h"], start=2 * now()), "lies in the future"),
+        (
+            "binance",
+            Wish(["BTC/USDT"], ["1h"], start=DAY, end=0),
+            "start of a range lies before its end, was 1970-01-02",
+        ),
         ("binance", Wish(["BTC/USDT"], ["1h"], ["mark"], start=0), "perpetuals have, such as BTC/USDT:USDT"),
     ],
 )
@@ -158,6 +165,20 @@ def test_a_range_before_the_listing_is_said(tmp_path: Path) -> None:
     wish = Wish(["BTC/USDT"], ["1h"], start=now() - 3000 * HOUR, end=now() - 2000 * HOUR)
     with Loopback(now() - 30 * HOUR) as server, pytest.raises(DataUnavailableError, match="listed the symbol later"):
         bring(server, "gate", Store(tmp_path), wish)
+
+
+def test_a_range_asked_by_mistake_is_not_continued_from(tmp_path: Path) -> None:
+    listed = now() - now() % DAY - 10 * DAY
+    with Loopback(listed) as server:
+        store = Store(tmp_path)
+        bring(server, "binance", store, Wish(["BTC/USDT"], ["1h"], start=listed, end=listed + DAY))
+        with pytest.raises(DataUnavailableError, match="listed the symbol later"):
+            bring(server, "binance", store, Wish(["BTC/USDT"], ["1h"], start=listed - 90 * DAY, end=listed - 80 * DAY))
+        assert len(load_candles("BTC/USDT", "1h", exchange="binance", store=store)) == 24
+        asked = len(server.log)
+        assert bring(server, "binance", store, Wish(["BTC/USDT"], ["1h"], end=listed + 2 * DAY)) == 24
+        starts = [int(query["startTime"]) for _, query in server.log[asked:] if "startTime" in query]
+        assert min(starts) == listed + DAY
 
 
 def test_no_network_is_one_sentence(tmp_path: Path) -> None:
