@@ -162,8 +162,10 @@ def cancel_all(
     if not rows or last is None:
         typer.echo("no signal lives")
         return
-    question = f"cancel {len(rows)} signals of the {last.mode} account {last.account}, and so close their positions?"
+    signals = "1 signal" if len(rows) == 1 else f"{len(rows)} signals"
+    question = f"cancel {signals} of the {last.mode} account {last.account}, and so close their positions?"
     if not (yes or typer.confirm(question)):
+        typer.echo("nothing was canceled", err=True)
         raise typer.Exit(2)
     if last.mode != "paper":
         _close(journal, Credentials.load(), last, ended=ended)

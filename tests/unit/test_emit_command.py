@@ -140,7 +140,10 @@ def test_resolve_names_what_landed(url: str) -> None:
 
 def test_cancel_all_asks_first_and_tells_of_each(url: str) -> None:
     journal_with(url)
-    assert run("emit", "cancel-all", answer="n\n")[0] == 2
+    status, text = run("emit", "cancel-all", answer="n\n")
+    assert status == 2
+    assert f"cancel 1 signal of the paper account {SOURCE.account}" in text
+    assert "nothing was canceled" in text
     status, text = run("emit", "cancel-all", answer="y\n")
     assert status == 0
     assert ": acked" in text
