@@ -168,6 +168,7 @@ ON_GRID = 1e-6
 TIE = 1e-9
 NO_RATCHET = 1e-12  # of a stop: float noise, of a distance taken and given back, moves none
 BLOCK = 64  # candles looked at together
+NEAR = 8  # candles looked at one by one before
 NOISE = 1e-15  # of a large number of steps, whose float error alone exceeds ON_GRID
 
 
@@ -1780,14 +1781,17 @@ def candle(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, books: int,
     if cross:
         others_of(S2, B, M, q, books)
     path = c.mode != CANDLE
-    b.leg = LEG_GAP
-    travel(a, S, O, b, m, c, E, T, b.last, o, YES, path, cross)
-    b.leg = LEG_OPEN
-    travel(a, S, O, b, m, c, E, T, o, o, NO, path, cross)
-    settle(S, O, b)
-    b.last = o
-    compact(a, S, O, b, out)
-    measure(S, O, b, m, c, cross)
+    if b.acted or b.fresh or b.slow or cross or o <= b.low or o >= b.high:
+        b.leg = LEG_GAP
+        travel(a, S, O, b, m, c, E, T, b.last, o, YES, path, cross)
+        b.leg = LEG_OPEN
+        travel(a, S, O, b, m, c, E, T, o, o, NO, path, cross)
+        settle(S, O, b)
+        b.last = o
+        compact(a, S, O, b, out)
+        measure(S, O, b, m, c, cross)
+    else:  # nothing is met on the way to the open, nor at it
+        b.last = o
     expiring = b.next_expiry < end
     if b.n_signals > 0 and not cross and not expiring and one_way_out(S[0], b, c, h, l):
         walk_legs(a, S, O, b, m, c, E, T, o, h, l, close, NO, YES, NO, end, NO)
@@ -1950,6 +1954,10 @@ def advance_one(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Row
 def quiet_rows(lows: Floats, highs: Floats, low: float, high: float) -> int:
     """Return how many candles, from the first, stay strictly inside a band of prices."""
     n, k = len(lows), 0
+    while k < NEAR and k < n:  # where a stop ratchets, the next better price is often near
+        if not (lows[k] > low and highs[k] < high):
+            return k
+        k += 1
     while k + BLOCK <= n:  # counting, without a way out in between, is compiled to vector instructions
         some_lows, some_highs, inside = lows[k : k + BLOCK], highs[k : k + BLOCK], 0
         for j in range(BLOCK):
