@@ -51,6 +51,9 @@ def venue(  # noqa: PLR0913, PLR0917  every option is an argument
 ) -> None:
     """Serve the Signal API on paper, to rehearse without the vendor.
 
+    A subscriber has one account for each market that candles are fed of, where a backtest and the vendor have one for
+    all.
+
     It asks for ANNY_API_KEY and ANNY_API_SECRET as set here; any values will do. Faults: none, latency:MS, 429:MS,
     429-result:MS, 500-before, 500-after, drop-before, drop-after, hang-before, hang-after, cut, malformed, redirect.
 

@@ -33,6 +33,27 @@ class Fed(NamedTuple):
     clock: int
 
 
+class _Connection(http.client.HTTPConnection):
+    """Sends the head of a request together with its body, which wakes the venue once."""
+
+    _held = b""
+
+    def send(self, data: Any) -> None:
+        """Hold what belongs to the request."""
+        self._held += data
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        """Send it, and read the answer."""
+        whole, self._held = self._held, b""
+        super().send(whole)
+        return super().getresponse()
+
+    def close(self) -> None:
+        """Close, and forget what was never sent."""
+        self._held = b""
+        super().close()
+
+
 class PaperControl:
     """Feeds candles to a paper venue and reads what came of the calls.
 
@@ -50,7 +71,7 @@ class PaperControl:
     def __init__(self, base_url: str, token: str | None = None) -> None:
         parts = urlsplit(base_url)
         self.base_url = base_url
-        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120.0)
+        self._connection = _Connection(parts.hostname or "", parts.port, timeout=120.0)
         self._headers = {"content-type": "application/json"} | ({"paper-token": token} if token else {})
 
     def close(self) -> None:
@@ -97,7 +118,7 @@ class PaperControl:
         self._ask("PUT", "/faults", {"plan": list(faults)})
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        raw = None if body is None else json.dumps(body)
+        raw = None if body is None else json.dumps(body).encode()
         for last in (False, True):  # everything here may be repeated, and a kept connection may have ended
             try:
                 self._connection.request(method, f"/paper{path}", raw, self._headers)
