@@ -77,8 +77,8 @@ def show(
     for candle in manifest.refused[:_SHOWN]:
         typer.echo(f"  refused  {day(candle.time)}  {candle.why}")
     for revision in manifest.revisions:
-        what = "were replaced, the old ones are" if revision.taken else "were later told differently"
-        typer.echo(f"  revised  {revision.rows:,} candles from {day(revision.first)} {what} in {revision.file}")
+        what = "replaced, those before are" if revision.taken else "later told differently,"
+        typer.echo(f"  revised  {revision.rows:,} candle(s) from {day(revision.first)}: {what} in {revision.file}")
     for fetch in manifest.fetches[-_SHOWN:]:
         span = f"{day(fetch.start)} to {day(fetch.end)}"
         typer.echo(f"  fetched  {fetch.at[:19]}  {fetch.rows:,} rows from {fetch.source}, {span}")

@@ -96,6 +96,8 @@ def jobs(wish: Wish, exchange: Exchange, store: Store) -> list[Job]:
     ------
     InvalidSettingError
         For an unknown symbol, timeframe or kind, a range in the future, or one that the exchange no longer serves.
+    DataUnavailableError
+        Where a file of the series in the store is cut off.
     """
     symbols = [exchange.symbol(text) for text in wish.symbols]
     planned = []
@@ -115,6 +117,7 @@ def _job(series: Series, wish: Wish, exchange: Exchange, store: Store) -> Job:
     length = series.length
     closed = now if not length else now - (now - week_offset(series.timeframe)) % length
     end = closed if wish.end is None else min(wish.end, closed)
+    store.check(series)
     start = _start(series, wish, store.manifest(series).first, traits, closed)
     if wish.end is not None and start >= wish.end:
         raise InvalidSettingError(f"the start of a range lies before its end, was {_day(start)} to {_day(wish.end)}")

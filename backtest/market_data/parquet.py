@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from backtest.model.candles import Candles
 
-__all__ = ["candle_bytes", "column_bytes", "column_hash", "file_metadata", "read_columns"]
+__all__ = ["candle_bytes", "column_bytes", "column_hash", "file_metadata", "read_columns", "row_count"]
 
 _KEY = "signal-backtest"
 
@@ -91,6 +91,18 @@ def read_columns(sources: Sequence[Any], names: Sequence[str]) -> Columns:
         row += file.metadata.num_rows
         file.close()
     return columns
+
+
+def row_count(source: Any) -> int:
+    """Return how many rows a file says that it has, reading its end alone.
+
+    Raises
+    ------
+    pyarrow.ArrowException, OSError
+        For a file that is cut off or no Parquet.
+    """
+    with _opened(source) as file:
+        return int(file.metadata.num_rows)
 
 
 def _opened(source: Any) -> pa.parquet.ParquetFile:

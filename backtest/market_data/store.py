@@ -22,7 +22,7 @@ from backtest.market_data import columns as rows_of
 from backtest.market_data.columns import CANDLE_NAMES, RATE_NAMES, Columns
 from backtest.market_data.disk import Disk, LocalDisk
 from backtest.market_data.manifest import Fetch, Manifest, Refused, Revision, Year
-from backtest.market_data.parquet import column_bytes, column_hash, read_columns
+from backtest.market_data.parquet import column_bytes, column_hash, read_columns, row_count
 from backtest.market_data.ranges import Range, holes, without
 from backtest.market_data.remote import RemoteDisk
 from backtest.market_data.series import FUNDING, Series
@@ -162,11 +162,32 @@ class Store:
         try:
             return read_columns([self.disk.source(f"{series.folder}/{name}") for name in names], columns)
         except (OSError, ValueError, KeyError) as error:  # what arrow raises derives from these
-            where = f"{self.disk}/{series.folder}"
+            if len(names) > 1:
+                for name in names:  # the one that is damaged says so
+                    self.read(series, [name])
+            kind = {"mark": " --mark", FUNDING: " --funding"}.get(series.kind, "")
+            timeframe = f" --timeframe {series.timeframe}" if series.timeframe else ""
             raise DataUnavailableError(
-                f"a file among {', '.join(names)} in {where} is damaged ({_first_line(error)}); "
-                f"`backtest data repair` sets it aside and fetches its rows again"
+                f"{self.disk}/{series.folder}/{names[0]} is damaged ({_first_line(error)}); `backtest data repair "
+                f"{series.symbol} --exchange {series.exchange}{timeframe}{kind}` sets it aside and fetches its rows again"
             ) from error
+
+    def check(self, series: Series) -> None:
+        """Refuse a series of which a file was cut off, by the end of each file alone.
+
+        Raises
+        ------
+        DataUnavailableError
+            Naming the file.
+        """
+        if not isinstance(self.disk, LocalDisk):  # puts a file in whole, and would send all of it
+            return
+        for year in self.years(series):
+            path = f"{series.folder}/{year}.parquet"
+            try:
+                row_count(self.disk.source(path))
+            except (OSError, ValueError):
+                self.read(series, [f"{year}.parquet"])
 
     def write_year(self, series: Series, manifest: Manifest, year: int, columns: Columns) -> None:
         """Put a year's file in its place and note it; the caller holds the lock and writes the manifest."""

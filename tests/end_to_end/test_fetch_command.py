@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from backtest.cli import data, fetch
-from backtest.errors import BacktestError, InvalidSettingError
+from backtest.errors import BacktestError, DataUnavailableError, InvalidSettingError
 from backtest.market_data.exchange import Access
 from backtest.market_data.load import load_funding
 from backtest.market_data.series import Series
@@ -94,6 +94,8 @@ def test_repair_fetches_what_a_damaged_file_held(tmp_path: Path) -> None:
         for file in (tmp_path / series.folder).glob("*.parquet"):
             file.write_bytes(file.read_bytes()[:99])
         assert "damaged" in run("data", "verify", "--store", str(tmp_path), status=3)
+        with pytest.raises(DataUnavailableError, match=r"parquet is damaged .*`backtest data repair BTC/USDT"):
+            run("fetch", "BTC/USDT", *options)
         told = run("data", "repair", "BTC/USDT", *options)
         assert "rows count as never fetched" in told
         assert "240 rows were fetched" in told
@@ -155,8 +157,8 @@ def test_revised_and_refused_candles_are_shown_and_taken_when_asked(tmp_path: Pa
         server.wrong[today - HOUR] = [7.0, 7.0, 7.0, 7.0, 7.0]
         assert "1 revised, 1 refused as contradictory" in run("fetch", "BTC/USDT", "--again", *span, *options)
         shown = run("data", "show", "BTC/USDT", *options[:4])
-        assert "1 candles from" in shown
-        assert "were later told differently in revised-1.parquet" in shown
+        assert "1 candle(s) from" in shown
+        assert "later told differently, in revised-1.parquet" in shown
         assert "refused" in shown
         told = run("data", "repair", "BTC/USDT", "--take-revisions", "--no-fetch", *options[:4])
     assert "the old ones are in replaced-1.parquet" in told

@@ -48,6 +48,7 @@ def test_rows_come_out_as_they_went_in_over_years_and_parts(store: Store) -> Non
     assert store.candles(SERIES).hash == candles(0, 1000).hash
     assert store.years(SERIES) == [2019, 2020]
     assert store.series() == [SERIES]
+    store.check(SERIES)
 
 
 def test_a_range_reads_only_its_candles(store: Store) -> None:
@@ -109,8 +110,12 @@ def test_a_file_cut_off_anywhere_is_one_sentence(keep: int, tmp_path: Path) -> N
     file = tmp_path / SERIES.folder / "2019.parquet"
     whole = file.read_bytes()
     file.write_bytes(whole[:keep])
-    with pytest.raises(DataUnavailableError, match=r"2019.parquet in .* is damaged .*`backtest data repair`") as raised:
+    add(store, 600, 700)  # another year
+    way_out = r"1h/2019.parquet is damaged .*`backtest data repair BTC/USDT --exchange binance --timeframe 1h`"
+    with pytest.raises(DataUnavailableError, match=way_out) as raised:
         store.candles(SERIES)
+    with pytest.raises(DataUnavailableError, match=way_out):
+        store.check(SERIES)
     assert raised.value.exit_status == 3
     assert "\n" not in str(raised.value)
     with pytest.raises(DataUnavailableError):
@@ -154,13 +159,13 @@ def test_a_root_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
 
 
 def write_in_turns(root: str, offset: int) -> None:
-    for first in range(offset, 400, 20):
-        add(Store(root), first, first + 10)
+    for first in range(offset, 400, 40):
+        add(Store(root), first, first + 20)
 
 
 def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=write_in_turns, args=(str(tmp_path), offset)) for offset in (0, 10)]
+    processes = [context.Process(target=write_in_turns, args=(str(tmp_path), offset)) for offset in (0, 20)]
     for process in processes:
         process.start()
     for process in processes:
