@@ -34,6 +34,7 @@ from backtest.live.emission import Plan, Rehearsed, rehearse
 from backtest.live.intent import State
 from backtest.live.journal import Journal
 from backtest.live.settings import EmitSettings
+from backtest.runner.loading import load_strategy
 from backtest.venue.control import PaperControl
 from backtest.wire import ENDPOINTS
 from tests.paper_room import KEY, SECRET, credentials, paper_room
@@ -112,6 +113,21 @@ def test_calls_and_fills_equal_the_backtest(plan: Plan, url: str, tmp_path: Path
     with PaperControl(url) as control:
         kinds = {effect["kind"] for effect in control.effects()}
     assert kinds == set(ENDPOINTS)
+
+
+@pytest.mark.parametrize("name", ["breakout", "ema_cross", "managed_breakout", "rsi_dip"])
+def test_every_shipped_strategy_equals_its_backtest_through_a_restart(name: str, url: str, tmp_path: Path) -> None:
+    """Also where the strategy hears events or keeps a plan: the shadow book comes back from the journal's candles."""
+    strategy = load_strategy(str(ROOT / "strategies" / f"{name}.py"))()
+    candles = Candles.sample("BTC/USD", "1d").slice(0, 900)
+    plan = Plan(strategy, candles, Market("BTC/USD", tick="0.01"), SubscriberProfile.anny())
+    part = emit(replace(plan, candles=candles.slice(0, 500)), url, tmp_path)
+    told: list[str] = []
+    done = emit(plan, url, tmp_path, tell=told.append)
+    assert done.report.equal, done.report.text()
+    assert done.report.calls.found > part.report.calls.found > 3
+    assert len(told) == 1
+    assert f"calls: {part.report.calls.found} acked" in told[0]
 
 
 class Marketable(Strategy):
