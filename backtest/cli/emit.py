@@ -97,7 +97,7 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     if candles is None:
         raise InvalidSettingError("--candles is missing; name a file, or sample:BTC/USD:1h")
     series = options.candles_from(candles, symbol=symbol, timeframe=timeframe, exchange=exchange)
-    market = options.market_from(series, exchange=exchange, tick=tick, step=step)
+    market = options.market_from(series, source=candles, exchange=exchange, tick=tick, step=step)
     from backtest.live.emission import Plan
 
     plan = Plan(chosen, series, market, options.profile_from(profile))
