@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from backtest.cli import options
+from backtest.errors import InvalidSettingError
 
 __all__ = ["register"]
 
@@ -45,7 +46,7 @@ def replay(  # noqa: PLR0913, PLR0917  every option is an argument
             options.candles_from(one, symbol=symbol, timeframe=timeframe, exchange=exchange) for one in candles or []
         ]
         if not series:
-            raise typer.BadParameter("a CSV call log is replayed over candles: name them", param_hint="--candles")
+            raise InvalidSettingError(f"{scenario} is a call log and needs its candles: --candles FILE")
         from backtest.cli.run import show
         from backtest.runner.log_replay import replay_calls
 

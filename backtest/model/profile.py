@@ -144,7 +144,8 @@ class SubscriberProfile(_Value):
         except ValidationError as error:
             first = error.errors()[0]
             path = ".".join(str(part) for part in first["loc"])
-            raise InvalidSettingError(f"profile {path} was {first['input']!r}: {first['msg']}") from None
+            rule = str(first["msg"]).removeprefix("Value error, ")
+            raise InvalidSettingError(f"profile {path} was {first['input']!r}: {rule}") from None
 
     def slippage_for(self, coin: str) -> float:
         """Return the slippage fraction for a base asset (L3.7)."""

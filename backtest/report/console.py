@@ -41,7 +41,8 @@ def render_result(tables: ResultTables, stats: Statistics | None = None, *, trad
     parts: list[RenderableType] = [_headline(tables), _statistics(stats, tables.quote)]
     if trades and len(tables.trades):
         parts.append(_trades(tables.trades, trades, tables.quote))
-    notes = [Text(sentence) for sentence in (headline.ambiguity(tables), headline.assumed(tables))]
+    said = (headline.ambiguity(tables), headline.assumed(tables), *headline.planned(tables))
+    notes = [Text(sentence) for sentence in said]
     notes += [
         Text(f"{symbol}: {headline.data_line(tables, symbol)}.", style="dim", overflow="fold")
         for symbol in tables.symbols

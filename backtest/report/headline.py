@@ -9,7 +9,7 @@ from backtest.report import text
 if TYPE_CHECKING:
     from backtest.report.tables import ResultTables
 
-__all__ = ["ambiguity", "assumed", "data_line", "interval_line", "scope", "subject"]
+__all__ = ["ambiguity", "assumed", "data_line", "interval_line", "planned", "scope", "subject"]
 
 
 def subject(tables: ResultTables) -> str:
@@ -55,6 +55,12 @@ def assumed(tables: ResultTables) -> str:
         return "No assumptions about the venue were recorded."
     parts = [f"{status.count(kind)} {kind}" for kind in ("documented", "confirmed", "assumed") if kind in status]
     return f"Of {text.plural(len(status), 'reading')} of the venue's rules: {', '.join(parts)}."
+
+
+def planned(tables: ResultTables) -> list[str]:
+    """Return how many calls the strategy's management plan may send for a signal; nothing without a plan."""
+    most = (tables.manifest.get("strategy") or {}).get("most_calls_of_plan")
+    return [] if most is None else [f"The plan sends at most {text.plural(int(most), 'call')} after a create."]
 
 
 def data_line(tables: ResultTables, symbol: str) -> str:

@@ -91,6 +91,7 @@ def _top(tables: ResultTables) -> Html:
             _interval(tables),
             tag("p", headline.ambiguity(tables)),
             tag("p", headline.assumed(tables)),
+            *(tag("p", sentence) for sentence in headline.planned(tables)),
             *(tag("p", tag("b", "Warning: "), sentence, class_="warning") for sentence in tables.warnings),
         ]
     )

@@ -49,7 +49,7 @@ def read_call_log(path: str | os.PathLike[str]) -> tuple[LoggedCall, ...]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidSettingError(f"the call log {file} cannot be read: {error}") from None
     calls = tuple(logged_call(where, _entry(where, row)) for where, row in placed)
-    check_refs(calls, [where for where, _ in placed])
+    check_refs(calls)
     return calls
 
 

@@ -19,6 +19,7 @@ from backtest.runner.frames import equity_frame, events_frame, fills_frame, trad
 from backtest.runner.linting import lint_sentences
 from backtest.runner.session import Decision
 from backtest.strategy import Strategy
+from backtest.strategy.plan import plan_of
 from backtest.wire import call_from_body, endpoint_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from backtest.engine.simulator import SimulatedVenue
     from backtest.report.tables import ResultTables
     from backtest.runner.execute import Prepared
-    from backtest.runner.log_replay import CallLog
     from backtest.runner.result import Result
 
 __all__ = ["FORMAT", "calls_of", "load_tables", "save_tables", "sent", "tables_of", "write_figure"]
@@ -180,7 +180,7 @@ def _manifest(result: Result, prepared: Sequence[Prepared], venue: SimulatedVenu
     feeds = [part.feed for part in prepared]
     return {
         "format": FORMAT,
-        "strategy": _record(result.strategy),
+        "strategy": _record(result),
         "profile": result.profile.to_dict(),
         "assumptions": [assumption._asdict() for assumption in result.assumptions.listed()],
         "market": {feed.candles.symbol: feed.market.to_dict() for feed in feeds},
@@ -196,17 +196,21 @@ def _manifest(result: Result, prepared: Sequence[Prepared], venue: SimulatedVenu
     }
 
 
-def _record(strategy: Strategy | CallLog) -> dict[str, Any]:
+def _record(result: Result) -> dict[str, Any]:
     """Return what is kept of the strategy, or of the call log in its place."""
+    strategy = result.strategy
     if not isinstance(strategy, Strategy):
         return strategy.record
-    doc = (type(strategy).__doc__ or "").strip()
+    doc, plan = (type(strategy).__doc__ or "").strip(), plan_of(strategy)
+    creates = [decision.call for decision in result.calls if isinstance(decision.call, CreateSignal)] if plan else []
+    most = max((plan.most_calls(create) for create in creates), default=0) if plan else None
     return {
         "name": type(strategy).__name__,
         "identity": strategy.identity,
         "source_hash": strategy.source_hash,
         "parameters": strategy.parameters,
         "doc": doc.splitlines()[0] if doc else "",
+        **({} if most is None else {"most_calls_of_plan": most}),
     }
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.errors import InvalidSignalError
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.calls import CreateSignal
 from backtest.model.profile import SubscriberProfile
@@ -20,7 +19,7 @@ from backtest.runner.call_log import read_call_log
 from backtest.runner.execute import Execution, Prepared
 from backtest.runner.result import Result
 from backtest.runner.run import feeds_of
-from backtest.runner.scenario import LoggedCall, check_refs, walk_log
+from backtest.runner.scenario import LoggedCall, check_markets, check_refs, walk_log
 from backtest.runner.session import Decision
 from backtest.wire import body_of, kind_of
 
@@ -85,9 +84,11 @@ class CallLog:
             late += logged.at > last
         found = []
         if early:
-            found.append(f"{early} calls of the log were sent before the first candle and acted on it, late.")
+            were = "call of the log was" if early == 1 else "calls of the log were"
+            found.append(f"{early} {were} sent before the first candle and acted on it, late.")
         if late:
-            found.append(f"{late} calls of the log were sent after the last candle had opened, and never acted.")
+            were = "call of the log was" if late == 1 else "calls of the log were"
+            found.append(f"{late} {were} sent after the last candle had opened, and never acted.")
         return found
 
 
@@ -122,7 +123,7 @@ def replay_calls(
         log = CallLog(tuple(calls))
         check_refs(log.calls)
     feeds = feeds_of(candles, market, detail, funding)
-    _check_markets(log, feeds)
+    check_markets(log.calls, feeds)
     profile, assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
     prepared = [Prepared(feed, {}, None, None, np.empty(0, np.int64)) for feed in feeds]
     return Result(log, prepared, profile, assumptions, execute_log(log, prepared, profile, assumptions), execute_log)
@@ -135,18 +136,6 @@ def execute_log(
     venue = walk_log([part.feed for part in prepared], log.calls, profile, assumptions)
     decided = sorted((Decision(logged.at, logged.call) for logged in log.calls), key=lambda decision: decision.at)
     return Execution(venue, prepared, [], decided)
-
-
-def _check_markets(log: CallLog, feeds: Sequence[Feed]) -> None:
-    known = {f"{feed.market.coin}/{feed.market.trade_market}" for feed in feeds}
-    for number, logged in enumerate(log.calls, 1):
-        create = logged.call
-        if isinstance(create, CreateSignal) and create.symbol not in known:
-            raise InvalidSignalError(
-                f"call {number} (create {create.ref}): coin and trade_market were {create.symbol}; "
-                f"the candles given are those of {', '.join(sorted(known))}",
-                "coin",
-            )
 
 
 def _opens(feed: Feed) -> tuple[int, int]:

@@ -7,7 +7,7 @@ A scenario is one JSON object: ``market`` (or ``markets``), ``profile``, ``candl
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LoggedCall",
     "Scenario",
+    "check_markets",
     "check_refs",
     "logged_call",
     "replay",
@@ -50,10 +51,11 @@ _CALL_KEYS = ("at", "ref", "call", "body", "allow_marketable")
 
 @dataclass(frozen=True, slots=True)
 class LoggedCall:
-    """A call and the instant at which it was sent, UTC ms."""
+    """A call and the instant at which it was sent, UTC ms; ``where`` is its place in the log, for a refusal."""
 
     at: int
     call: Call
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Scenario:
         feeds = tuple(_feeds(values))
         calls = tuple(_calls(values.get("calls") or []))
         check_refs(calls)
+        check_markets(calls, feeds)
         return cls(feeds, profile, assumptions, calls)
 
     def run(self, mode: str | None = None) -> SimulatedVenue:
@@ -284,9 +287,11 @@ def _funding(values: Any) -> NDArray[np.float64]:
     if rows is None:
         return np.empty((0, 2))
     try:
-        table = np.array(rows, np.float64).reshape(-1, 2)
+        table = np.array(rows or np.empty((0, 2)), np.float64)
     except (TypeError, ValueError):
-        raise InvalidSettingError(f"funding is a list of [time in ms, rate], was {str(rows)[:60]}") from None
+        table = np.empty(0)
+    if table.ndim != 2 or table.shape[1] != 2:
+        raise InvalidSettingError(f"funding is a list of [time in ms, rate], was {str(rows)[:60]}")
     if not np.isfinite(table).all() or (np.diff(table[:, 0]) <= 0).any():
         raise InvalidSettingError("funding needs finite rates at ascending times")
     return table
@@ -340,15 +345,12 @@ def logged_call(where: str, entry: Any) -> LoggedCall:
         from dataclasses import replace
 
         call = replace(call, allow_marketable=True)
-    return LoggedCall(entry["at"], call)
+    return LoggedCall(entry["at"], call, where)
 
 
-def check_refs(calls: Sequence[LoggedCall], where: Sequence[str] = ()) -> None:
-    """Refuse a ref that is created twice or never, and a trailing limit that is better than its trigger.
-
-    ``where`` has the place of each call for the refusal; without it they are counted, ``"call 3"``.
-    """
-    where = where or [f"call {number}" for number in range(1, len(calls) + 1)]
+def check_refs(calls: Sequence[LoggedCall]) -> None:
+    """Refuse a ref that is created twice or never, and a trailing limit that is better than its trigger."""
+    where = [logged.where or f"call {number}" for number, logged in enumerate(calls, 1)]
     creates: dict[str, CreateSignal] = {}
     for place, logged in zip(where, calls, strict=True):
         call = logged.call
@@ -368,3 +370,16 @@ def check_refs(calls: Sequence[LoggedCall], where: Sequence[str] = ()) -> None:
             later_side_check(call, create.side)
         except InvalidSignalError as error:
             raise InvalidSignalError(f"{label}: {error}", error.field) from None
+
+
+def check_markets(calls: Sequence[LoggedCall], feeds: Sequence[Feed]) -> None:
+    """Refuse a create of a market without candles."""
+    known = {f"{feed.market.coin}/{feed.market.trade_market}" for feed in feeds}
+    for number, logged in enumerate(calls, 1):
+        create = logged.call
+        if isinstance(create, CreateSignal) and create.symbol not in known:
+            raise InvalidSignalError(
+                f"{logged.where or f'call {number}'} (create {create.ref}): coin and trade_market were {create.symbol}; "
+                f"the candles given are those of {', '.join(sorted(known))}",
+                "coin",
+            )

@@ -59,8 +59,9 @@ class Strategy(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             path = ".".join(str(part) for part in first["loc"])
+            rule = str(first["msg"]).removeprefix("Value error, ")
             raise InvalidSettingError(
-                f"parameter {path} of {type(self).__name__} was {first['input']!r}: {first['msg']}"
+                f"parameter {path} of {type(self).__name__} was {first['input']!r}: {rule}"
             ) from None
 
     def indicators(self, candles: Candles) -> Indicators:

@@ -264,7 +264,7 @@ def test_a_mistake_in_a_strategy_is_told_with_its_line(
     [
         ('{"balanec": 5}', ("no field 'balanec'", 'Did you mean "balance"?')),
         ('{"balance": -5}', ("balance was -5", "greater than 0")),
-        ('{"target_shares": [60, 60]}', ("sum to 120", "100")),
+        ('{"target_shares": [60, 60]}', ("was [60, 60]: target_shares sum to 120", "100")),
         ('{"take_profit_at": "four"}', ("'four'", '"4%"')),
         ('{"slippage": NaN}', ("slippage was nan",)),
         ("[1]", ("JSON object", "list")),
@@ -282,6 +282,16 @@ def test_a_profile_that_is_not_there(csv: Path) -> None:
     refused(backtest("run", BREAKOUT, "--candles", csv, "--profile", "mine.json"), "mine.json", "No such file")
 
 
+ELSEWHERE = {
+    "coin": "ETH",
+    "trade_market": "USDT",
+    "exchange": "BINANCE",
+    "invest": 10,
+    "entry_price_max": "98",
+    "exit_price_1": "105",
+}
+
+
 def scenario(folder: Path, **changes: object) -> Path:
     file = folder / "one.json"
     values = json.loads((ROOT / "tests" / "scenarios" / "g03-entry-and-target-by-the-close.json").read_text("utf-8"))
@@ -297,6 +307,9 @@ def scenario(folder: Path, **changes: object) -> Path:
         ({"candles": {"timeframe": "1h", "rows": [[0, 1, 2]]}}, ("candles row 0", "[time in ms, open")),
         ({"calls": [{"at": 0, "ref": "a", "call": "buy", "body": {}}]}, ("call 1", "create_v2")),
         ({"calls": [{"at": 0, "ref": "a", "call": "cancel", "body": {}}]}, ("call 1", "'a' is never created")),
+        ({"calls": [{"at": 0, "ref": "a", "call": "create_v2", "body": ELSEWHERE}]}, ("call 1 (create a)", "ETH/USDT")),
+        ({"funding": [1, 2]}, ("funding is a list of [time in ms, rate], was [1, 2]",)),
+        ({"funding": [[1, "x"]]}, ("funding is a list of [time in ms, rate], was [[1, 'x']]",)),
     ],
 )
 def test_a_scenario_that_breaks_a_rule(changes: dict[str, object], parts: tuple[str, ...], tmp_path: Path) -> None:
@@ -308,6 +321,41 @@ def test_a_scenario_that_is_not_there(tmp_path: Path) -> None:
     broken = tmp_path / "broken.json"
     broken.write_text("{", "utf-8")
     refused(backtest("replay", broken), "broken.json", "no JSON")
+
+
+def test_a_call_log_of_another_market_or_without_candles(tmp_path: Path) -> None:
+    log = tmp_path / "channel.csv"
+    log.write_text(
+        "at,ref,call,coin,trade_market,exchange,invest,entry_price_max,exit_price_1\n\n"
+        "2018-01-05,a,create_v2,ETH,USDT,BINANCE,10,1000,1100\n",
+        "utf-8",
+    )
+    done = backtest("replay", log, "--candles", "sample:BTC/USD:1d")
+    refused(done, "channel.csv line 3 (create a)", "coin and trade_market were ETH/USDT", "those of BTC/USDT")
+    refused(backtest("replay", log), "channel.csv is a call log and needs its candles", "--candles FILE")
+
+
+PLANS = [
+    ('{"parts": [{"kind": "break_even"}]}', ("plan.parts.0", "'break_even_at'")),
+    ('{"parts": [{"kind": "time_stop"}]}', ("a time stop has either candles or milliseconds",)),
+    (
+        '{"parts": [{"kind": "dca_ladder", "levels": 3, "step_percent": 40}]}',
+        ("the last DCA would lie 120 % below the entry",),
+    ),
+    (
+        '{"parts": [{"kind": "time_stop", "candles": 2}, {"kind": "time_stop", "candles": 3}]}',
+        ("one part of each kind, had two of time_stop",),
+    ),
+    ('{"parts": [{"kind": "break_even_at", "targt": 1}]}', ("targt",)),
+]
+
+
+@pytest.mark.parametrize(("plan", "parts"), PLANS, ids=[parts[0] for _, parts in PLANS])
+def test_a_plan_that_is_none(plan: str, parts: tuple[str, ...], csv: Path) -> None:
+    managed = ROOT / "strategies" / "managed_breakout.py"
+    done = backtest("run", managed, "--candles", csv, "--param", f"plan={plan}")
+    refused(done, "parameter plan.parts", "of ManagedBreakout", *parts)
+    assert "Value error" not in done.err
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(csv: Path) -> None:
@@ -342,20 +390,12 @@ def test_a_disk_that_fails_leaves_nothing_half_written(before: bool, csv: Path) 
     assert [path.name for path in target.parent.iterdir()] == (["out"] if before else [])
 
 
-@pytest.mark.parametrize(
-    ("library", "module", "arguments", "extra"),
-    [
-        ("uvicorn", "backtest.venue.serving", ("venue", "--port", "0"), "live"),
-        ("httpx", "backtest.venue.client", ("emit", BREAKOUT, "--candles", "sample:BTC/USD:1d"), "live"),
-    ],
-)
-def test_a_library_that_is_not_installed(
-    library: str, module: str, arguments: tuple[str, ...], extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_library_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, library, None)  # what Python itself takes for: there is no such module
-    monkeypatch.delitem(sys.modules, module, raising=False)
-    refused(backtest(*arguments), f'this command needs {library}: pip install "signal-backtest[{extra}]"')
+    monkeypatch.setitem(sys.modules, "uvicorn", None)  # what Python itself takes for: there is no such module
+    monkeypatch.delitem(sys.modules, "backtest.venue.serving", raising=False)
+    done = backtest("venue", "--port", "0")
+    refused(done, 'this command needs uvicorn: pip install "signal-backtest[live]"')
 
 
 def test_no_traceback_from_the_shell(tmp_path: Path) -> None:

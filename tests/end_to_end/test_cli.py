@@ -290,3 +290,14 @@ def test_gaps_are_told(tmp_path: Path) -> None:
     holed = days().drop(index=range(100, 110))
     out = " ".join(well(backtest("run", BREAKOUT, "--candles", write(holed, tmp_path / "BTC_USDT-1d.csv"))).split())
     assert "10 candles are missing" in out
+
+
+def test_a_plan_states_how_many_calls_it_may_send(csv: Path, tmp_path: Path) -> None:
+    managed = ROOT / "strategies" / "managed_breakout.py"
+    out = well(backtest("run", managed, "--candles", csv, "-p", "lookback=10", "--out", tmp_path / "out"))
+    assert "The plan sends at most 3 calls after a create." in out
+    assert "The plan sends at most 3 calls after a create." in (tmp_path / "out" / "report.html").read_text("utf-8")
+    calls = [json.loads(line) for line in (tmp_path / "out" / "calls.jsonl").read_text("utf-8").splitlines()]
+    later = pd.Series([call["ref"] for call in calls if call["method"] != "POST"]).value_counts()
+    assert 1 <= later.max() <= 3
+    assert "The plan" not in well(backtest("run", BREAKOUT, "--candles", csv))

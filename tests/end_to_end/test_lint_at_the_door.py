@@ -126,7 +126,10 @@ def test_emit_refuses_or_warns_before_it_sends(case: str, csv: Path) -> None:
 
 @pytest.mark.parametrize("command", ["run", "emit"])
 @pytest.mark.parametrize("case", INVALID, ids=lambda name: name.replace(" ", "-"))
-def test_what_the_api_would_refuse_ends_the_command(case: str, command: str, csv: Path) -> None:
+def test_what_the_api_would_refuse_ends_the_command(
+    case: str, command: str, csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(csv.parent)
     create, later, sentence = INVALID[case]
     file = strategy_file(csv.parent, DECISION.format(create, later))
     done = backtest(command, file, "--candles", csv, "--tick", "0.01")

@@ -202,12 +202,12 @@ def test_calls_outside_the_candles_are_told(tmp_path: Path) -> None:
     early = CREATE.replace(str(START), str(START - HOUR))
     result = replay_calls(log(tmp_path, HEAD + early + late), candles(), profile=PLAIN)
     told = " ".join(result.tables.warnings)
-    assert "1 calls of the log were sent before the first candle" in told
-    assert "1 calls of the log were sent after the last candle" in told
+    assert "1 call of the log was sent before the first candle" in told
+    assert "1 call of the log was sent after the last candle" in told
 
 
 def test_a_signal_of_another_market_is_refused(tmp_path: Path) -> None:
     path = log(tmp_path, HEAD + CREATE.replace("BTC", "DOGE"))
-    with pytest.raises(InvalidSignalError, match=r"call 1 \(create s1\): coin and trade_market were DOGE/USDT"):
+    with pytest.raises(InvalidSignalError, match=r" line 2 \(create s1\): coin and trade_market were DOGE/USDT"):
         replay_calls(path, candles())
     assert replay_calls(path, candles(), market=Market("BTC/USDT", coin="DOGE")).trades.shape[0] == 1
