@@ -18,7 +18,7 @@ from backtest.model.calls import Call, CreateSignal, later_side_check
 from backtest.model.events import Event, SignalRef, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -191,11 +191,11 @@ class SimulatedVenue:
         mine = np.flatnonzero((records["market"] == q) & (records["kind"] == C_CREATE))
         return np.flatnonzero(self._queue[mine, 1] == 1)
 
-    def name_signals(self, named: Mapping[int, SignalRef]) -> None:
-        """Give signals of a table, by position, their refs."""
+    def name_signals(self, first: int, rows: Sequence[int], named: Sequence[SignalRef]) -> None:
+        """Give signals of a table, which begin at position ``first``, their refs by row."""
         refs = self._refs
-        for signal, ref in named.items():
-            refs[signal] = ref
+        for row, ref in zip(rows, named, strict=True):
+            refs[first + row] = ref
 
     def knows(self, ref: SignalRef) -> bool:
         """Whether a signal of this ref was created."""

@@ -144,9 +144,10 @@ class Desk:
         """Return a create of this market with its prices on the tick, its ref and its tag."""
         return self.numbered_create(close_time, fields, sum(isinstance(call, CreateSignal) for call in self._returned))
 
-    def ref(self, close_time: int, number: int) -> SignalRef:
-        """Return our name of the create of this number, from 0, among those of a close."""
-        return SignalRef(f"{self.symbol}-{close_time}-{number}")
+    def refs(self, close_times: Iterable[int], numbers: Iterable[int]) -> list[SignalRef]:
+        """Return our names of creates: each has a number, from 0, among those of its close."""
+        symbol = self.symbol
+        return [SignalRef(f"{symbol}-{at}-{number}") for at, number in zip(close_times, numbers, strict=True)]
 
     def numbered_create(self, close_time: int, fields: dict[str, Any], number: int) -> CreateSignal:
         """Return the create of a given number among those of a close."""
@@ -155,7 +156,7 @@ class Desk:
             coin=market.coin,
             trade_market=market.trade_market,
             exchange=market.exchange,
-            ref=self.ref(close_time, number),
+            ref=self.refs((close_time,), (number,))[0],
             **created_fields(fields, market),
         )
         return with_tag(final, self._tag(close_time, number))
@@ -224,7 +225,7 @@ class Desk:
     def _numbered(self, call: CreateSignal) -> CreateSignal:
         """Give a create its place among those of this close; one made by hand is rounded and addressed here."""
         number = sum(isinstance(other, CreateSignal) for other in self._returned)
-        ref = self.ref(self._close_time, number)
+        (ref,) = self.refs((self._close_time,), (number,))
         if call.ref == ref:
             return call
         if (call.coin, call.trade_market) != (self.market.coin, self.market.trade_market):

@@ -62,7 +62,7 @@ class Execution:
         made = [
             Decision(at, call)
             for q in range(len(self.prepared))
-            for k, at, number in self._made(q)
+            for k, at, number in zip(*self._made(q), strict=True)
             for call in self._calls(q, k, at, number)
         ]
         made.sort(key=lambda decision: decision.at)
@@ -82,10 +82,11 @@ class Execution:
             return
         for q, desk in enumerate(self.desks):
             first = int(np.searchsorted(self.venue.markets_of, q))  # tables are sent market by market
-            self.venue.name_signals({first + k: desk.ref(at, number) for k, at, number in self._made(q)})
+            made, at, number = self._made(q)
+            self.venue.name_signals(first, made, desk.refs(at, number))
 
-    def _made(self, q: int) -> list[tuple[int, int, int]]:
-        """Return row, close time and number within the close of the creates of a table that were made."""
+    def _made(self, q: int) -> tuple[list[int], list[int], list[int]]:
+        """Return rows, close times and numbers within the close of the creates of a table that were made."""
         part = self.prepared[q]
         assert part.table is not None  # noqa: S101
         rows, made = part.table.rows, self.venue.table_creates(q)
@@ -95,7 +96,7 @@ class Execution:
             if part.table.while_open == "skip"
             else made - np.searchsorted(rows, rows[made])
         )
-        return list(zip(made.tolist(), at.tolist(), number.tolist(), strict=True))
+        return made.tolist(), at.tolist(), number.tolist()
 
     def _calls(self, q: int, k: int, at: int, number: int) -> list[Call]:
         """Return the final calls of one row of a table: its create and what follows it."""
