@@ -19,6 +19,8 @@ __all__ = ["TOLERANCE", "Grid", "decimal_text"]
 TOLERANCE = 1e-6
 """A value within this share of a tick is on the tick (L3.6)."""
 
+_DIGITS = 18  # beyond, numbers as floats do not count single ticks
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -54,6 +56,10 @@ class Grid:
                 f'a tick or step is a decimal number of at least 0, such as "0.01", was {self.size!r}'
             )
         exponent = int(value.normalize().as_tuple().exponent)
+        if value and not (exponent >= -_DIGITS and value.adjusted() <= _DIGITS):
+            raise InvalidSettingError(
+                f"a tick or step lies between 1e-{_DIGITS} and 1e{_DIGITS}, was {self.size[:40]!r}"
+            )
         places = max(0, -exponent)
         object.__setattr__(self, "mantissa", float(int(value.scaleb(places))))
         object.__setattr__(self, "scale", float(10**places))

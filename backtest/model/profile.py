@@ -59,7 +59,9 @@ class SubscriberProfile(_Value):
     slippage: _Fraction | None = Field(
         None, description="fraction; None: 0.1 % for the vendor's majors, 0.3 % for the rest (L3.7)"
     )
-    latency_ms: int = Field(0, ge=0, description="from sending a call to its arrival at the venue (L1.2)")
+    latency_ms: int = Field(
+        0, ge=0, le=31_536_000_000, description="at most a year; from sending a call to its arrival at the venue (L1.2)"
+    )
     intrabar: Literal["pessimistic", "candle", "optimistic"] = "pessimistic"
     target_shares: tuple[_Percent, ...] | None = Field(
         None, max_length=6, description="percent sold at each target (L6.1); None: equal parts"

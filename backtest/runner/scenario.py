@@ -16,12 +16,12 @@ from backtest.engine.codes import STATUSES
 from backtest.engine.feed import Feed
 from backtest.engine.settings import MODES
 from backtest.engine.simulator import SimulatedVenue
-from backtest.errors import BacktestError, InvalidCandlesError, InvalidSettingError, InvalidSignalError, did_you_mean
+from backtest.errors import BacktestError, InvalidSettingError, InvalidSignalError, did_you_mean
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.calls import Call, CreateSignal, UpdatePrices, later_side_check
-from backtest.model.candles import Candles
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
+from backtest.model.rows import LAST_TIME, candles_of_rows
 from backtest.wire import call_from_body
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from backtest.model.candles import Candles
     from backtest.model.events import Event
 
 __all__ = [
@@ -266,20 +267,7 @@ def _candles(values: Any, symbol: str, name: str) -> Candles:
         raise InvalidSettingError(
             f'{name} needs timeframe and rows: {{"timeframe": "1h", "rows": [[time, open, high, low, close, volume]]}}'
         )
-    for number, row in enumerate(rows):
-        numbers = (
-            isinstance(row, list)
-            and len(row) in (5, 6)
-            and all(isinstance(v, int | float) and not isinstance(v, bool) for v in row)
-        )
-        if not numbers or row[0] != int(row[0]):
-            raise InvalidCandlesError(
-                f"{name} row {number} was {row!r}; it is [time in ms, open, high, low, close, volume]"
-            )
-    table = np.array([[*row[1:5], row[5] if len(row) > 5 else 0.0] for row in rows], np.float64).reshape(-1, 5)
-    time = np.array([int(row[0]) for row in rows], np.int64)
-    open_, high, low, close, volume = (table[:, k].copy() for k in range(5))
-    return Candles(symbol, timeframe, time, open_, high, low, close, volume)
+    return candles_of_rows(symbol, timeframe, rows, name)
 
 
 def _funding(values: Any) -> NDArray[np.float64]:
@@ -318,15 +306,7 @@ def logged_call(where: str, entry: Any) -> LoggedCall:
             raise InvalidSignalError(
                 f"{where}: unknown field {key!r}; it knows {', '.join(_CALL_KEYS)}.{did_you_mean(key, _CALL_KEYS)}", key
             )
-    for key, kind, what in (
-        ("at", int, "UTC milliseconds"),
-        ("ref", str, "a text"),
-        ("call", str, "a text"),
-        ("body", dict, "a JSON object"),
-    ):
-        if not isinstance(entry.get(key), kind) or isinstance(entry.get(key), bool):
-            problem = f"was {entry[key]!r}" if key in entry else "is missing"
-            raise InvalidSignalError(f"{where}: {key} is {what}, {problem}", key)
+    _check_entry(where, entry)
     kind = entry["call"]
     label = f"{where} ({kind} {entry['ref']})"
     if kind not in _CALLS:
@@ -346,6 +326,23 @@ def logged_call(where: str, entry: Any) -> LoggedCall:
 
         call = replace(call, allow_marketable=True)
     return LoggedCall(entry["at"], call, where)
+
+
+def _check_entry(where: str, entry: dict[str, Any]) -> None:
+    """Refuse an entry of a log that lacks a part or has it of another kind."""
+    for key, kind, what in (
+        ("at", int, "UTC milliseconds"),
+        ("ref", str, "a text"),
+        ("call", str, "a text"),
+        ("body", dict, "a JSON object"),
+    ):
+        if not isinstance(entry.get(key), kind) or isinstance(entry.get(key), bool):
+            problem = f"was {entry[key]!r}" if key in entry else "is missing"
+            raise InvalidSignalError(f"{where}: {key} is {what}, {problem}", key)
+    if not -LAST_TIME < entry["at"] < LAST_TIME:
+        raise InvalidSignalError(
+            f"{where}: at is UTC milliseconds up to the year 10000, was {str(entry['at'])[:40]}", "at"
+        )
 
 
 def check_refs(calls: Sequence[LoggedCall]) -> None:

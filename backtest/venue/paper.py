@@ -10,8 +10,8 @@ import numpy as np
 
 from backtest.errors import InvalidCandlesError, InvalidSettingError, InvalidSignalError
 from backtest.model.calls import Call, Cancel, CreateSignal, later_side_check
-from backtest.model.candles import Candles
 from backtest.model.market import Market
+from backtest.model.rows import candles_of_rows
 from backtest.model.timeframe import milliseconds
 from backtest.venue.subscribers import Subscriber
 from backtest.wire import call_from_body, read_object
@@ -19,13 +19,12 @@ from backtest.wire import call_from_body, read_object
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from backtest.model.candles import Candles
     from backtest.venue.ledger import Effect, Ledger
 
 __all__ = ["PaperVenue"]
 
-_LAST_TIME = 253_402_300_800_000
 _PARENT = "parent_signal_id"
-_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 @dataclass
@@ -170,7 +169,7 @@ class PaperVenue:
         InvalidSettingError
             Where market or timeframe differ from those of the first candle.
         """
-        candles = _candles(market.symbol, timeframe, rows)
+        candles = candles_of_rows(market.symbol, timeframe, list(rows))
         series = self._series.get(market.symbol) or _Series(market, timeframe)
         if (series.market, series.timeframe) != (market, timeframe):
             raise InvalidSettingError(f"{market.symbol} was fed before as another market or timeframe than {timeframe}")
@@ -237,16 +236,3 @@ class PaperVenue:
         if rows:
             series = self._series[symbol]
             series.clock = int(rows[-1][0]) + milliseconds(series.timeframe)
-
-
-def _candles(symbol: str, timeframe: str, rows: Sequence[Sequence[float]]) -> Candles:
-    for number, row in enumerate(rows):
-        numbers = len(row) == 6 and all(type(value) in {int, float} for value in row)
-        if not numbers or not 0 <= row[0] < _LAST_TIME or row[0] != int(row[0]):
-            raise InvalidCandlesError(f"row {number} of the candles is [time in ms, open, high, low, close, volume]")
-    try:
-        table = np.array([row[1:] for row in rows], np.float64).reshape(-1, 5)
-    except OverflowError:
-        raise InvalidCandlesError("a price of the candles is too large for a number") from None
-    columns: dict[str, Any] = {name: table[:, k].copy() for k, name in enumerate(_COLUMNS)}
-    return Candles(symbol, timeframe, np.array([int(row[0]) for row in rows], np.int64), **columns)
