@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backtest.errors import InvalidCandlesError
 from backtest.model.candles import Candles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["LAST_TIME", "candles_of_rows"]
 
@@ -15,8 +18,10 @@ LAST_TIME = 253_402_300_800_000
 """The year 10000, UTC ms; no time of this package lies at or beyond it."""
 
 
-def candles_of_rows(symbol: str, timeframe: str, rows: list[Any], name: str = "candles") -> Candles:
-    """Return candles from rows of time (UTC ms), open, high, low, close and, where it is known, volume.
+def candles_of_rows(
+    symbol: str, timeframe: str, rows: Sequence[Any], name: str = "candles", *, least: int = 5
+) -> Candles:
+    """Return candles from rows of time (UTC ms), open, high, low, close and volume, which with ``least`` 5 may be missing.
 
     Raises
     ------
@@ -24,7 +29,7 @@ def candles_of_rows(symbol: str, timeframe: str, rows: list[Any], name: str = "c
         For the first row that is something else, with its number, and for rows that contradict themselves.
     """
     for number, row in enumerate(rows):
-        if not _is_row(row):
+        if not _is_row(row, least):
             raise InvalidCandlesError(
                 f"{name} row {number} was {str(row)[:100]}; it is [time in ms, open, high, low, close, volume]"
             )
@@ -37,8 +42,8 @@ def candles_of_rows(symbol: str, timeframe: str, rows: list[Any], name: str = "c
     return Candles(symbol, timeframe, time, open_, high, low, close, volume)
 
 
-def _is_row(row: Any) -> bool:
-    if not isinstance(row, list | tuple) or len(row) not in (5, 6):
+def _is_row(row: Any, least: int) -> bool:
+    if not isinstance(row, list | tuple) or not least <= len(row) <= 6:
         return False
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in row):
         return False

@@ -169,7 +169,7 @@ class PaperVenue:
         InvalidSettingError
             Where market or timeframe differ from those of the first candle.
         """
-        candles = candles_of_rows(market.symbol, timeframe, list(rows))
+        candles = candles_of_rows(market.symbol, timeframe, rows, least=6)
         series = self._series.get(market.symbol) or _Series(market, timeframe)
         if (series.market, series.timeframe) != (market, timeframe):
             raise InvalidSettingError(f"{market.symbol} was fed before as another market or timeframe than {timeframe}")
