@@ -76,6 +76,8 @@ def _show(result: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from backtest.report.text import percent
+
     console = Console()
     for signal in result["signals"]:
         table = Table(
@@ -102,10 +104,16 @@ def _show(result: dict[str, Any]) -> None:
         console.print(table)
         console.print(
             Text(
-                f"realised {signal['realised_pnl']:.8g}, fees {signal['fees']:.8g}, open {signal['open_quantity']:.10g}\n"
+                f"realised {signal['realised_pnl']:.8g} and fees {signal['fees']:.8g} in quote currency, "
+                f"open {signal['open_quantity']:.10g} in base currency\n"
             )
         )
-    spread = ", ".join(f"{mode} {value:+.4%}" for mode, value in result["total_return"].items())
+    spread = ", ".join(
+        f"{mode} {percent(value, signed=True, digits=4)}" for mode, value in result["total_return"].items()
+    )
     console.print(
-        Text(f"cash {result['cash']:.8g}; total return {spread}; ambiguous candles {result['ambiguous_candles']}")
+        Text(
+            f"total return {spread}\n"
+            f"cash {result['cash']:.8g} in quote currency; ambiguous candles {result['ambiguous_candles']}"
+        )
     )

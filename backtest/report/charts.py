@@ -67,7 +67,7 @@ def signal_chart(tables: ResultTables, signal: str) -> Chart:
     name = tables.signal(signal)
     life = tables.events[tables.events["signal"] == name]
     symbol, first = str(life["symbol"].iloc[0]), int(life["time"].iloc[0])
-    ended = set(life["kind"]) & _ENDED
+    ended = set(life["kind"]) & _ENDED or life["kind"].iloc[0] == "refused"
     end = int(life["time"].iloc[-1]) if ended else tables.span[1]
     margin = max(10 * tables.step(symbol), (end - first) // 5)
     with neutral():

@@ -80,7 +80,7 @@ def _group(name: str, rows: list[Statistic], quote: str) -> Table:
 
 def _trades(trades: pd.DataFrame, last: int, quote: str) -> Table:
     shown = trades.sort_values("entry_time", kind="stable").tail(last)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     several = len(set(shown["symbol"])) > 1
     currency = f", prices and PnL in {quote}" if quote else ""
     table.title = Text(f"Last {len(shown)} of {text.plural(len(trades), 'trade')}{currency}")
@@ -104,7 +104,7 @@ def _trade(row: dict[Hashable, Any], *, several: bool) -> list[Text]:
     if row["open"]:
         cells += [f"open{doubt}", text.price(row["average_entry"], 7), "", "", ""]
     else:
-        by = str(row["exit"]).replace("_", " ")
+        by = str(row["exit"]).removesuffix("_hit").removesuffix("_filled").replace("_", " ")
         prices = [text.price(row[key], 7) for key in ("average_entry", "average_exit")]
         cells += [
             f"{by}{doubt}",

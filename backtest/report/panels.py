@@ -30,7 +30,8 @@ _MARKS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "long entry": (("entered", "dca_filled", "rebought"), "^", BLUE),
     "short entry": (("entered", "dca_filled", "rebought"), "v", ORANGE),
     "target": (("target_hit", "take_profit_filled"), "o", GREEN),
-    "stop": (("stop_hit", "trailing_hit", "liquidated"), "X", VERMILLION),
+    "stop": (("stop_hit", "trailing_hit"), "X", VERMILLION),
+    "liquidated": (("liquidated",), "D", VERMILLION),
     "canceled": (("canceled",), "s", PURPLE),
 }
 _CANDLES_DRAWN = 400
@@ -60,7 +61,7 @@ def price_panel(
     middle = _middle(tables, symbol, fills["time"].to_numpy(np.int64))
     shorts = set(tables.trades.loc[tables.trades["side"] < 0, "signal"])
     if _marks(axes, fills, middle, shorts):
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=5, borderaxespad=0.2, handletextpad=0.2)
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=6, borderaxespad=0.2, handletextpad=0.2)
     axes.set_title(f"{plain(symbol)} price")
     number_axis(axes)
     time_axis(axes, window)

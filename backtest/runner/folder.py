@@ -269,7 +269,8 @@ def _warnings(result: Result, prepared: Sequence[Prepared], venue: SimulatedVenu
             found.append(f"{candles.symbol}: no funding rates were given; funding was taken as 0.")
     refused = int(np.sum(venue.outcomes()["status"] == 7))
     if refused:
-        found.append(f"{refused} creates were refused by the market or the account; see the events of kind refused.")
+        were = "create was" if refused == 1 else "creates were"
+        found.append(f"{refused} {were} refused by the market or the account; see the events of kind refused.")
     if not isinstance(result.strategy, Strategy):
         found.extend(result.strategy.warnings([part.feed for part in prepared]))
     found.extend(lint_sentences(result.calls, [part.feed for part in prepared], result.profile))
