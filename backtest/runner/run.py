@@ -15,11 +15,10 @@ from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
 from backtest.runner.execute import Prepared, execute, prepare
 from backtest.runner.result import Result
+from backtest.strategy import Strategy
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-    from backtest.strategy import Strategy
 
 __all__ = ["feeds_of", "lane_of", "market_of", "run"]
 
@@ -67,11 +66,23 @@ def run(
     InvalidSettingError
         Arguments that do not fit each other.
     """
-    profile, assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
+    profile = SubscriberProfile.anny() if profile is None else profile
+    assumptions = VenueAssumptions() if assumptions is None else assumptions
+    _check_kind("strategy", strategy, Strategy)
+    _check_kind("profile", profile, SubscriberProfile)
+    _check_kind("assumptions", assumptions, VenueAssumptions)
     feeds = feeds_of(candles, market, detail, funding)
     chosen = lane_of(strategy, lane)
     prepared: list[Prepared] = [prepare(strategy, feed, lane=chosen) for feed in feeds]
     return Result(strategy, prepared, profile, assumptions, execute(strategy, prepared, profile, assumptions))
+
+
+def _check_kind(name: str, value: object, kind: type) -> None:
+    if isinstance(value, kind):
+        return
+    if isinstance(value, type) and issubclass(value, kind):
+        raise InvalidSettingError(f"{name} was the class {value.__name__}; make one of it: {value.__name__}(...)")
+    raise InvalidSettingError(f"{name} is a {kind.__name__}, was {value!r:.60}")
 
 
 def lane_of(strategy: Strategy, lane: str | None = None) -> str:
@@ -99,6 +110,8 @@ def feeds_of(
     funding: ArrayLike | Mapping[str, ArrayLike] | None = None,
 ) -> list[Feed]:
     """Return one feed a symbol, by name of the symbol."""
+    if not isinstance(candles, Candles | Mapping):
+        raise InvalidSettingError(f"candles are Candles or those by symbol, was {type(candles).__name__}")
     series = {candles.symbol: candles} if isinstance(candles, Candles) else dict(candles)
     if not series:
         raise InvalidSettingError("there are no candles to run over")
