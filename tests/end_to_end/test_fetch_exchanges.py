@@ -15,7 +15,7 @@ from backtest.market_data.retry import Retry
 from backtest.market_data.rules import read_market
 from backtest.market_data.series import FUNDING, Series
 from backtest.market_data.store import Store
-from tests.loopback_exchange import HOUR, Loopback, now
+from tests.loopback_exchange import HOUR, Fault, Loopback, now
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,3 +153,12 @@ def test_market_rules_are_kept_with_the_candles(
     assert (market.tick, market.step, market.max_leverage) == (tick, step, leverage)
     assert (market.maintenance_margin_rate, market.exchange) == (maintenance, exchange.upper())
     assert (market.coin, market.trade_market) == ("BTC", "USDT")
+
+
+def test_rules_without_leverage_tiers_are_worth_having(tmp_path: Path) -> None:
+    with Loopback(midnight() - 2 * DAY, faults=[Fault("risk-limit", 200, '{"retCode": 10016}', times=99)]) as server:
+        store = Store(tmp_path)
+        bring(server, "bybit", store, Wish(["BTC/USDT:USDT"], ["1h"], start=midnight() - DAY))
+        market = read_market(store, "bybit", "BTC/USDT:USDT")
+    assert market is not None
+    assert (market.step, market.maintenance_margin_rate) == ("0.001", 0.005)

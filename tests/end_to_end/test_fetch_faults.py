@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from backtest.errors import BacktestError, DataUnavailableError, InvalidSettingError
+from backtest.errors import BacktestError, DataUnavailableError, InvalidSettingError, StorageError
 from backtest.market_data.exchange import Access
 from backtest.market_data.fetch import fetch
 from backtest.market_data.job import Wish
@@ -179,6 +180,23 @@ def test_a_range_asked_by_mistake_is_not_continued_from(tmp_path: Path) -> None:
         assert bring(server, "binance", store, Wish(["BTC/USDT"], ["1h"], end=listed + 2 * DAY)) == 24
         starts = [int(query["startTime"]) for _, query in server.log[asked:] if "startTime" in query]
         assert min(starts) == listed + DAY
+
+
+def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path: Path) -> None:
+    start = now() - now() % HOUR - 3000 * HOUR
+    wish = Wish(["BTC/USDT"], ["1h"], start=start)
+    with Loopback(start - HOUR, cap=50, delay=0.01) as server:
+        store, access = Store(tmp_path), Access(server.url("binance"), limited=False)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
+        try:
+            with pytest.raises(StorageError, match=r"cannot write .*\.parquet: File too large; nothing was changed"):
+                fetch(wish, exchange="binance", store=store, access=access, batch=50)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        kept = len(store.candles(store.series()[0]))
+        assert 0 < kept < 1000
+        assert bring(server, "binance", store, wish) == len(server.candles(low=start)) - kept
 
 
 def test_no_network_is_one_sentence(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from backtest.errors import DataUnavailableError, InvalidCandlesError, InvalidSettingError
 from backtest.market_data.columns import columns_of
-from backtest.market_data.load import align, detail_for, load_candles, load_funding, load_many, load_market
+from backtest.market_data.load import align, detail_for, funding_for, load_candles, load_funding, load_many, load_market
 from backtest.market_data.rules import market_from_ccxt, read_market, write_market
 from backtest.market_data.series import FUNDING, Series
 from backtest.market_data.store import Store
@@ -143,6 +143,26 @@ def test_funding_rates_load(store: Store) -> None:
     np.testing.assert_array_equal(np.asarray(loaded, np.float64)[:, 1], rates["rate"][3:6])  # as run() takes it
     with pytest.raises(DataUnavailableError, match="backtest fetch ETH/USDT:USDT --exchange binance --funding"):
         load_funding("ETH/USDT:USDT", exchange="binance", store=store)
+
+
+def test_funding_beside_candles_is_that_of_their_whole_range_or_none(store: Store) -> None:
+    perpetual = made("1h", 0, 48, "BTC/USDT:USDT")
+    assert funding_for(perpetual, store=store) is None
+    assert funding_for(load(store), store=store) is None
+    rates = {"time": START + 8 * HOUR * np.arange(6), "rate": np.full(6, 1e-4)}
+    series = Series("binance", "BTC/USDT:USDT", "", FUNDING)
+    store.add(series, rates, asked=[(START, START + 48 * HOUR)], source="binance")
+    found = funding_for(perpetual, store=store)
+    assert found is not None
+    assert found.time.tolist() == rates["time"].tolist()
+    with pytest.raises(DataUnavailableError, match="lacks binance BTC/USDT:USDT funding from 2024-01-03"):
+        funding_for(made("1h", 0, 49, "BTC/USDT:USDT"), store=store)
+
+
+def test_damaged_market_rules_are_one_sentence(store: Store) -> None:
+    store.disk.write("binance/BTC_USDT/market.json", b'[{"seen"')
+    with pytest.raises(DataUnavailableError, match=r"market\.json is damaged .*: delete it and fetch again"):
+        load_market("BTC/USDT", exchange="binance", store=store)
 
 
 def test_market_rules_load_and_earlier_ones_stay(store: Store) -> None:

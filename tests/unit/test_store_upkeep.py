@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from backtest.errors import StorageError
 from backtest.market_data.columns import columns_of
 from backtest.market_data.manifest import Refused
 from backtest.market_data.series import Series
@@ -47,6 +48,27 @@ def test_a_file_cut_in_half_is_set_aside_and_its_rows_are_missing(store: Store, 
     assert store.candles(SERIES).hash == candles(0, 1000).hash
     assert kinds(store) == []
     assert repair(store, SERIES, force=True) == ["2020.parquet.damaged-1 was deleted"]
+
+
+def test_a_remote_store_is_repaired_like_a_local_one(tmp_path: Path) -> None:
+    remote = Store(f"memory://{tmp_path}")
+    add(remote, 0, 1000)
+    file = f"{SERIES.folder}/2020.parquet"
+    remote.disk.write(file, bytes(remote.disk.read(file) or b"")[:5000])
+    assert kinds(remote) == ["damaged"]
+    assert "it is now 2020.parquet.damaged-1" in repair(remote, SERIES)[0]
+    assert remote.disk.size(f"{file}.damaged-1") == 5000
+    assert repair(remote, SERIES, force=True) == ["2020.parquet.damaged-1 was deleted"]
+    assert remote.years(SERIES) == [2019]
+
+
+def test_a_remote_store_that_does_not_answer_is_one_sentence() -> None:
+    remote = Store("http://127.0.0.1:9/candles")
+    for work in (remote.series, lambda: remote.manifest(SERIES), lambda: add(remote, 0, 1)):
+        with pytest.raises(StorageError, match=r"cannot (read|write) http://127\.0\.0\.1:9/candles"):
+            work()
+    with pytest.raises(StorageError, match="cannot write"):
+        remote.disk.write("a", b"")
 
 
 def test_a_flipped_bit_is_found_by_the_hash(store: Store, tmp_path: Path) -> None:
