@@ -29,6 +29,7 @@ __all__ = ["SimulatedVenue"]
 
 _NEVER = np.iinfo(np.int64).max
 _BUFFERS = ("_signals", "_orders", "_events", "_scratch_events", "_trades", "_scratch_trades")
+_COLUMNS = ("time", "open", "high", "low", "close", "kind")
 
 
 class SimulatedVenue:
@@ -98,7 +99,8 @@ class SimulatedVenue:
 
     def _lay_out_candles(self) -> None:
         rows = [feed.rows() for feed in self.feeds]
-        self._rows = _joined(rows)
+        self._room = _joined(rows)
+        self._rows = _read_only(self._room)
         self._first = np.r_[0, np.cumsum([len(part.time) for part in rows])].astype(np.int64)
         self._filled = len(self._rows.time)
         funding = [feed.funding for feed in self.feeds]
@@ -272,11 +274,11 @@ class SimulatedVenue:
 
     def append(self, symbol: str, time: int, open_: float, high: float, low: float, close: float) -> None:
         """Add one closed candle to a venue of one market; the next :meth:`advance` walks it (live, L1.1)."""
-        rows = self._rows
+        rows = self._room
         if self._filled == len(rows.time):
             size = max(1024, 2 * self._filled)
-            grown = [_sized(getattr(rows, name), size) for name in ("time", "open", "high", "low", "close", "kind")]
-            rows = self._rows = Rows(*grown)
+            rows = self._room = Rows(*(_sized(getattr(rows, name), size) for name in _COLUMNS))
+            self._rows = _read_only(rows)
             self._equity = _sized(self._equity, size)
         k = self._filled
         rows.time[k], rows.open[k], rows.high[k], rows.low[k], rows.close[k], rows.kind[k] = (
@@ -480,9 +482,12 @@ def _sized(old: NDArray[Any], size: int) -> NDArray[Any]:
 def _joined(rows: list[Rows]) -> Rows:
     if len(rows) == 1:
         return rows[0]
-    return Rows(
-        *(
-            np.concatenate([getattr(part, name) for part in rows])
-            for name in ("time", "open", "high", "low", "close", "kind")
-        )
-    )
+    return Rows(*(np.concatenate([getattr(part, name) for part in rows]) for name in _COLUMNS))
+
+
+def _read_only(rows: Rows) -> Rows:
+    """Return the same memory as the kernel takes it: for arrays that can be written it would be compiled once more."""
+    views = [getattr(rows, name).view() for name in _COLUMNS]
+    for view in views:
+        view.flags.writeable = False
+    return Rows(*views)
