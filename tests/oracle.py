@@ -18,13 +18,16 @@ Given for the project:
   the level is passed already (a fill's fee can do that).
 - L13.3: funding on FUTURES, at the last price, before expiries and calls of the first candle at or after its time.
 - L14.2: frequency is a rolling 24 hours; risk is the loss at the present stop of position and living buys.
+- L14.2: quantities at risk are those of the orders, rounded to the step; of ranges at their near bound.
 - L11.2: an allowed target sells its part at the open, an allowed stop everything.
 
 Chosen here:
 
 - L1.3, L14.1, an instant of several symbols: funding, expiries and calls of all of them, then candles by name.
 - L2.1, is the open part of the gap? No: the gap lies strictly between; a level at the open acts with the open.
-- L2.1, a stop placed by a fill in the gap acts on the rest of the gap; targets placed by it arrive at the open.
+- L2.1, a stop placed by a buy in the gap acts on the rest of the gap, at once where its trigger is met already; one that a
+  target of the gap moves (L6.5) waits for the open, and so do targets placed by a fill.
+- L13.1, L13.2, a liquidation level is met within 1e-12 of it.
 - L2.1, rank: pending stop sales and the sell after `stop_unfilled` with the stops, cancel and market sales with exits.
 - L3.5, after `stop_unfilled` entry orders and targets live on too; going flat by another exit then ends the signal.
 - L3.6, a buy that rounds down to nothing fails the minimum.
@@ -37,11 +40,11 @@ Chosen here:
 - L6.1, shares belong to target numbers; all shares given must not exceed 100; plans start from 0 after going flat.
 - L6.3, cost is taken at the price of the sale; a skipped target moves no stop (L6.5) and is not moved (L11.1).
 - L6.4, a target number gives `target_hit`, a percent `take_profit_filled`; the percent limit arrives with each buy.
-- L6.5, the distance counts from the target's price, the previous target is the next lower number, whatever came of it;
+- L6.5, a sell that rests after `stop_unfilled` is not replaced; the distance counts from the target's price, the previous target is the next lower number, whatever came of it;
   where there is no stop, one is placed.
 - L8.1, `relative` keeps trigger over price; the offset of the limit stays constant in quote there too.
 - L8.3, a high made while flat does not count.
-- L8.5, a call's trigger at or beyond the last price acts at the open whatever the open is; it is no pending sale.
+- L8.5, a fill's trigger at or beyond the price traded there, before slippage, acts at once, in a gap too; a call's trigger at or beyond the last price acts at the open whatever the open is; it is no pending sale.
 - L10.2, a rebuy's own trailing stop takes the place of a waiting one.
 - L11.1, no order is required of updated targets; a hole may be filled; minimum against maximum as sent, else as known.
 - L11.1, `stop_moved` only where a protective order was active; none for an allowed stop, which is sold.
@@ -718,7 +721,6 @@ class Signal:
     take_profits: list[TakeProfit] = field(default_factory=list)
     stop: Stop | None = None
     waiting_trailing: tuple[float, float] | None = None
-    waiting_is_fresh: bool = False
     pending: str | None = None
     profit_price: float | None = None
     profit_arriving: bool = False
@@ -785,6 +787,8 @@ class World:
     time: int = 0
     symbol: str = ""
     ratcheting: bool = True
+    gapping: bool = False
+    price: float = math.nan  # at which a fill trades, before slippage
     fills: list[tuple[str, str, float, float, float]] = field(default_factory=list)
     ambiguous: int = 0
 
@@ -924,14 +928,19 @@ def spread(world: World, signal: Signal, units: float) -> None:
             target.plan += units
 
 
-def arm_trailing(world: World, signal: Signal, pair: tuple[float, float], base: float, fresh: bool) -> None:
-    """Replace the protective order by a trailing stop limit, its distance taken from `base` (L8.1, L8.2, L8.5)."""
+def arm_trailing(
+    world: World, signal: Signal, pair: tuple[float, float], base: float, traded: float, fresh: bool = False
+) -> None:
+    """Replace the protective order by a trailing stop limit, its distance taken from `base` (L8.1, L8.2, L8.5).
+
+    A trigger at or beyond `traded`, the price before slippage, acts at once.
+    """
     market, side = world.market(signal), signal.side
     trigger, limit = market.as_stop(pair[0], side), market.as_target(pair[1], side)
     limit = side * min(side * limit, side * trigger)
     how = world.profile.trail_distance
     distance = trigger / base if how == "relative" else side * (base - trigger)
-    beyond = reached(base, trigger, side)
+    beyond = reached(traded, trigger, side)
     signal.stop = Stop(trigger, limit, how, distance, trigger - limit, base, fresh, triggered=beyond, announced=trigger)
     signal.waiting_trailing = None
     emit(world, signal, "stop_moved", "L8.2", price=trigger)
@@ -1009,9 +1018,9 @@ def buy(world: World, signal: Signal, order: Buy, units: int, price: float, fee_
     if first:
         arrive([*signal.targets, *signal.take_profits], arriving=True)
     if order.trailing is not None:
-        arm_trailing(world, signal, order.trailing, price, fresh=False)
+        arm_trailing(world, signal, order.trailing, price, world.price)
     elif signal.waiting_trailing is not None:
-        arm_trailing(world, signal, signal.waiting_trailing, price, fresh=signal.waiting_is_fresh)
+        arm_trailing(world, signal, signal.waiting_trailing, price, world.price)
 
 
 def arrive(orders: list[Any], *, arriving: bool) -> None:
@@ -1121,7 +1130,9 @@ def move_stop(world: World, signal: Signal, target: Target) -> None:
         level = target.price * (1 - side * rule["distance_percent"] / 100)
     elif rule["stop_to"] == "previous_target" and before:
         level = before[-1].price
-    stop = fixed_stop(world, signal, level, fresh=False)
+    if signal.stop is not None and signal.stop.resting:
+        return
+    stop = fixed_stop(world, signal, level, fresh=world.gapping)
     if signal.stop is None or side * stop.level > side * signal.stop.level:
         signal.stop = stop
         emit(world, signal, "stop_moved", "L6.5", price=stop.level)
@@ -1136,7 +1147,7 @@ def fill_take_profit(world: World, signal: Signal, call: TakeProfit, price: floa
     sell(world, signal, units, price, fee_rate, "take_profit_filled", "L9.1")
     after_sale(world, signal, ends=False)
     if signal.units and call.trailing is not None:
-        arm_trailing(world, signal, call.trailing, price, fresh=False)
+        arm_trailing(world, signal, call.trailing, price, world.price)
 
 
 def trigger_stop(world: World, signal: Signal, base: float) -> None:
@@ -1185,6 +1196,11 @@ def isolated_level(world: World, signal: Signal) -> float:
     return world.average(signal) * (1 - signal.side * (1 / signal.leverage - rate))
 
 
+def isolated_touch(world: World, signal: Signal) -> float:
+    """Return the price at which that level counts as met: float noise must not let a touch be missed."""
+    return isolated_level(world, signal) * (1 + signal.side * 1e-12)
+
+
 def is_cross(signal: Signal) -> bool:
     """Tell whether a signal holds a cross position (L13.2)."""
     return bool(signal.units) and signal.leveraged and signal.cross
@@ -1210,7 +1226,8 @@ def cross_level(world: World) -> tuple[float, int] | None:
             constant += weight * world.last[signal.symbol]
     if slope == 0:
         return (math.inf, 0) if constant <= 0 else None
-    return -constant / slope, -1 if slope > 0 else 1
+    direction = -1 if slope > 0 else 1
+    return -constant / slope * (1 - direction * 1e-12), direction
 
 
 def liquidate_isolated(world: World, signal: Signal) -> None:
@@ -1238,7 +1255,7 @@ def liquidated_at(world: World, signal: Signal, price: float) -> bool:
     if not signal.units or not signal.leveraged:
         return False
     if not signal.cross:
-        return reached(price, isolated_level(world, signal), signal.side)
+        return reached(price, isolated_touch(world, signal), signal.side)
     found = cross_level(world)
     return found is not None and found[1] * (price - found[0]) >= 0
 
@@ -1314,7 +1331,7 @@ def watch_liquidation(world: World, signal: Signal) -> Watch:
     def act(_: float) -> None:
         liquidate_isolated(world, signal)
 
-    return Watch(isolated_level(world, signal), -signal.side, 0, signal.seq, -1, act, act)
+    return Watch(isolated_touch(world, signal), -signal.side, 0, signal.seq, -1, act, act)
 
 
 def watch_stop(world: World, signal: Signal) -> list[Watch]:
@@ -1340,7 +1357,7 @@ def watch_stop(world: World, signal: Signal) -> list[Watch]:
         trigger_stop(world, signal, open_price)
 
     if stop.triggered:
-        return [Watch(stop.level, 0, 0, signal.seq, 0, at_point)]
+        return [Watch(stop.level, 0, 0, signal.seq, 0, at_point, None if stop.fresh else in_gap)]
     return [Watch(stop.level, -side, 0, signal.seq, 0, at_point, None if stop.fresh else in_gap)]
 
 
@@ -1460,6 +1477,7 @@ def fill_buy(world: World, signal: Signal, order: Buy, price: float) -> None:
 def settle(world: World, price: float) -> None:
     """Trade at one price until nothing more acts there, in the order of L2.1."""
     while True:
+        world.price = price
         ratchet(world, price)
         ready = [w for w in watches(world) if w.acts_at(price)]
         if not ready:
@@ -1482,7 +1500,12 @@ def walk_gap(world: World, start: float, end: float) -> None:
     direction = (end > start) - (end < start)
     cursor = start
     while direction:
-        ready = [w for w in watches(world) if w.in_gap and w.direction == direction and direction * (end - w.level) > 0]
+        ready = [
+            w
+            for w in watches(world)
+            if w.in_gap and (w.direction == 0 or (w.direction == direction and direction * (end - w.level) > 0))
+            if not (w.signal_seq < 0 and direction * (cursor - w.level) >= 0)  # passed: at the next traded price
+        ]
         by_seq = {s.seq: s for s in world.here()}
         ready = [
             w
@@ -1496,8 +1519,11 @@ def walk_gap(world: World, start: float, end: float) -> None:
         ]
         if not ready:
             return
-        nearest = min(ready, key=lambda w: (max(0.0, direction * (w.level - cursor)), *w.rank_key()))
-        cursor = direction * max(direction * cursor, direction * nearest.level)
+        away = {id(w): max(0.0, direction * (w.level - cursor)) if w.direction else 0.0 for w in ready}
+        nearest = min(ready, key=lambda w: (away[id(w)], *w.rank_key()))
+        if nearest.direction:
+            cursor = direction * max(direction * cursor, direction * nearest.level)
+            world.price = nearest.level
         nearest.in_gap(end)
 
 
@@ -1570,9 +1596,10 @@ def choose(walks: list[World], mode: str, tolerance: float) -> World:
 def walk_candle(world: World, candle: Candle) -> World:
     """Walk one candle: gap and open once, then the journeys from that state (L2.1, L2.2, L2.3, L4.4)."""
     world.time, world.symbol, world.ratcheting = candle.time, candle.symbol, world.mode != "candle"
+    world.gapping = True
     walk_gap(world, world.last[candle.symbol], candle.open)
+    world.gapping = False
     for signal in world.here():
-        signal.waiting_is_fresh = False
         if signal.stop is not None:
             signal.stop.fresh = False
     settle(world, candle.open)
@@ -1755,6 +1782,8 @@ def carries(world: World, signal: Signal, orders: list[Buy]) -> bool:
 
 def buy_too_small(world: World, signal: Signal, order: Buy) -> bool:
     """Test the minimums of a buy at its limit or near bound (L3.6)."""
+    if order.limit is None and order.low > order.high:
+        return True  # no tick inside
     near = order.near(signal.side)
     units = (
         order.units
@@ -1803,7 +1832,7 @@ def loss_at_stop(world: World, signal: Signal, orders: list[Buy]) -> float:
         quantity = (
             market.quantity(order.units)
             if order.limit is not None
-            else notional(world, signal, order.allocation) / near
+            else market.quantity(market.units(notional(world, signal, order.allocation) / near))
         )
         loss += signal.side * (near - level) * quantity
     return max(0.0, loss)
@@ -1833,9 +1862,10 @@ def trailing_stop(world: World, signal: Signal, call: Call) -> None:
     pair = trailing_pair(call.body)
     assert pair is not None
     if signal.units:
-        arm_trailing(world, signal, pair, world.last[signal.symbol], fresh=True)
+        last = world.last[signal.symbol]
+        arm_trailing(world, signal, pair, last, last, fresh=True)
     else:
-        signal.waiting_trailing, signal.waiting_is_fresh = pair, True
+        signal.waiting_trailing = pair
 
 
 def rebuy(world: World, signal: Signal, call: Call) -> None:

@@ -36,6 +36,7 @@ from backtest.model.calls import (
     TrailingStop,
     UpdatePrices,
     create_directions,
+    rounded_pair,
 )
 from backtest.model.events import Event, SignalRef
 from backtest.model.signal import LiveSignal
@@ -103,6 +104,12 @@ def write_call(r: Any, call: Call, market: Market, create: CreateSignal) -> None
         return
     if isinstance(call, CreateSignal):
         raise TypeError("a create is written by write_create")
+    if isinstance(call, Rebuy):  # a zone without a tick inside stays one, and is refused when it acts (L3.6)
+        grid, pair = market.price_grid, (call.trailing_stop_price, call.trailing_stop_limit_price)
+        r.kind, r.invest = C_REBUY, _number(call.invest)
+        r.low, r.high = grid.up(call.buy_price_min), grid.down(call.buy_price_max)
+        r.trail, r.trail_limit = (_number(price) for price in rounded_pair(grid, side, *pair))
+        return
     call = call.rounded(market, side)
     if isinstance(call, Dca):
         r.kind, r.price, r.multiplier = C_DCA, call.buy_price, call.multiplier
@@ -111,10 +118,8 @@ def write_call(r: Any, call: Call, market: Market, create: CreateSignal) -> None
     if isinstance(call, TakeProfit):
         r.kind, r.limit, r.amount = C_TAKE_PROFIT, call.order_type == "limit", call.sell_amount_relative
         r.price = _number(call.sell_price)
-    elif isinstance(call, TrailingStop):
-        r.kind = C_TRAILING
     else:
-        r.kind, r.low, r.high, r.invest = C_REBUY, call.buy_price_min, call.buy_price_max, _number(call.invest)
+        r.kind = C_TRAILING
 
 
 def event_of(e: Any, ref: SignalRef, symbol: str) -> Event:

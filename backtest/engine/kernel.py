@@ -169,6 +169,7 @@ TIE = 1e-9
 NO_RATCHET = 1e-12  # of a stop: float noise, of a distance taken and given back, moves none
 BLOCK = 64  # candles looked at together
 NEAR = 8  # candles looked at one by one before
+TOUCH = 1e-12  # of a computed level: float noise, which must not let a touch be missed
 NOISE = 1e-15  # of a large number of steps, whose float error alone exceeds ON_GRID
 
 
@@ -223,6 +224,12 @@ def trail_level(s: Row, m: Row, c: Row) -> float:
 def liquidation_price(s: Row, m: Row) -> float:
     """Return the level at which an isolated position is liquidated (L13.1), unrounded."""
     return s.average * (1.0 - s.side * (1.0 / s.leverage - m.maintenance))
+
+
+@rule
+def liquidation_touch(s: Row, m: Row) -> float:
+    """Return the price at which that level counts as met."""
+    return liquidation_price(s, m) * (1.0 + s.side * TOUCH)
 
 
 @rule
@@ -409,7 +416,7 @@ def ratchet(S: Rows, b: Row, m: Row, c: Row, price: float, path: bool) -> None:
     """Let every trailing stop see a traded price (L8.3); on the path it moves at once, else at the end (L8.4)."""
     for i in range(b.n_signals):
         s = S[i]
-        if s.protection != TRAILING or s.quantity <= 0.0 or s.trigger_now or s.side * price <= s.side * s.best:
+        if s.protection != TRAILING or s.quantity <= 0.0 or s.trigger_now or s.side * price < s.side * s.best:
             continue
         s.best = price
         if path:
@@ -423,6 +430,7 @@ def ratchet(S: Rows, b: Row, m: Row, c: Row, price: float, path: bool) -> None:
 def arm_at_fill(a: Row, S: Rows, b: Row, m: Row, c: Row, E: Rows, s: Row, trigger: float, limit: float, price: float, traded: float, path: bool, rule: int) -> None:
     """Arm a trailing stop by a fill (L8.5): ``price`` is its first high, the price traded there ratchets it."""
     arm_trailing(a, b, E, s, trigger, limit, price, rule)
+    s.fresh_stop = 0  # whatever stop a call of this instant placed is gone
     s.trigger_now = 1 if s.side * trigger >= s.side * traded else 0
     ratchet(S, b, m, c, traded, path)
 
@@ -441,7 +449,7 @@ def buy(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, i: int, quant
     a.margin += margin
     a.fees += fee
     first = s.quantity <= 0.0
-    s.average = price if first else (s.quantity * s.average + quantity * price) / (s.quantity + quantity)
+    s.average = price if first else s.average + (price - s.average) * quantity / (s.quantity + quantity)
     s.quantity = on_step(m, s.quantity + quantity)
     s.margin += margin
     s.held += allocation
@@ -597,6 +605,8 @@ def move_stop_after_target(a: Row, b: Row, m: Row, c: Row, E: Rows, s: Row, k: i
     if s.protection != NO_STOP and s.side * level <= s.side * s.stop:
         return
     place_stop(s, m, c, level)
+    if b.leg == LEG_GAP:  # it does not rest from before, and no price of the gap is traded (L2.1)
+        s.fresh_stop, b.fresh = 1, 1
     emit(a, b, E, s, E_STOP_MOVED, level, 0.0, 0.0, ZERO, L6_5, R_NONE, ZERO, ZERO)
 
 
@@ -716,7 +726,8 @@ def cross_level(a: Row, S: Rows, b: Row, m: Row) -> tuple[float, int]:
     if not found or slope == 0.0:
         return 0.0, 0
     level = (cost + b.others_maintenance - a.cash - a.margin - b.others) / slope
-    return level, (-1 if slope > 0.0 else 1)
+    direction = -1 if slope > 0.0 else 1
+    return level * (1.0 - direction * TOUCH), direction
 
 
 @rule
@@ -763,9 +774,10 @@ def nearest(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, p: float, e: float
     if cross:
         level, direction = cross_level(a, S, b, m)
         if direction != 0:
-            carried = gap and reach(-direction * p, -direction * e, -direction * level, YES, NO) >= 0.0
+            carried = gap and direction * (e - level) >= 0.0
+            passed = direction * (p - level) >= 0.0  # by a fee, or by funding: at the next traded price
             d = reach(-direction * p, -direction * e, -direction * level, YES, gap)
-            if d >= 0.0:
+            if d >= 0.0 and not (gap and passed):
                 what, at, best, rank, who, turn = W_CROSS, level, d, 0, -1, -1
     for i in range(b.n_signals):
         s = S[i]
@@ -776,7 +788,7 @@ def nearest(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, p: float, e: float
         holds = s.quantity > 0.0
         beyond = carried and s.cross == 1
         if holds and s.account != SPOT and s.cross == 0:
-            level = liquidation_price(s, m)
+            level = liquidation_touch(s, m)
             beyond = gap and end <= side * level
             d = reach(x, end, side * level, YES, gap)
             if d >= 0.0 and (d < best or (d == best and rank > 0)):
@@ -786,7 +798,7 @@ def nearest(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, p: float, e: float
                 what, who, at, best, rank, turn = W_SALE, i, p, 0.0, 1, 0
             continue
         if (s.protection == FIXED and not c.stop_on_close) or s.protection == TRAILING:
-            if not beyond and not (gap and (s.fresh_stop or s.trigger_now)) and (holds or s.bought or c.invalidate_at_stop):
+            if not beyond and not (gap and s.fresh_stop) and (holds or s.bought or c.invalidate_at_stop):
                 d = 0.0 if s.trigger_now else reach(x, end, side * s.stop, YES, gap)
                 if d >= 0.0 and (d < best or (d == best and rank > 1)):
                     what, who, at, best, rank, turn = W_STOP, i, s.stop, d, 1, 0
@@ -897,7 +909,7 @@ def travel(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, p
                 end_signal(a, O, b, E, S, i, CANCELED, L4_5)
                 note(a, b, E, S[i], E_CANCELED, L4_5, R_NONE)
         elif what == W_LIQUIDATION:
-            liquidate(a, S, O, b, m, c, E, T, i, level, YES)
+            liquidate(a, S, O, b, m, c, E, T, i, liquidation_price(S[i], m), YES)
         else:
             act_cross(a, S, O, b, m, c, E, T, level if moved else p)
     if not gap and p != e:
@@ -1042,7 +1054,7 @@ def measure(S: Rows, O: Rows, b: Row, m: Row, c: Row, cross: bool) -> None:
                 if s.cross:
                     slow = 1
                 else:
-                    under = side * liquidation_price(s, m)
+                    under = side * liquidation_touch(s, m)
             if c.exit_percent > 0.0:
                 over = side * tick_toward(m, s.average * (1.0 + side * c.exit_percent), side)
         if s.sale != 0:
@@ -1143,23 +1155,27 @@ def add_order(a: Row, O: Rows, b: Row, i: int, kind: int, price: float, low: flo
 
 
 @rule
-def risk_at_stop(s: Row, O: Rows, b: Row, i: int) -> float:
+def risk_at_stop(s: Row, O: Rows, b: Row, m: Row, i: int) -> float:
     """Return the loss at the stop of a position and of its living buys (L14.2), in quote currency."""
     if math.isnan(s.stop):
         return 0.0
-    loss = s.side * s.quantity * (s.average - s.stop) if s.quantity > 0.0 else 0.0
+    stop = s.stop_limit if s.protection == RESTING else s.stop
+    loss = s.side * s.quantity * (s.average - stop) if s.quantity > 0.0 else 0.0
     for k in range(b.n_orders):
         o = O[k]
         if o.slot != i or o.kind == O_DEAD or o.kind == O_TP_LIMIT or o.kind == O_TP_MARKET:
             continue
-        ranged = o.kind == O_RANGE or o.kind == O_REBUY
-        price = (o.high if s.side > 0 else o.low) if ranged else o.price
-        loss += o.notional / price * s.side * (price - s.stop)
+        if o.kind == O_RANGE or o.kind == O_REBUY:
+            price = o.high if s.side > 0 else o.low
+            quantity = step_down(m, o.notional / price)
+        else:
+            price, quantity = o.price, o.quantity
+        loss += quantity * s.side * (price - stop)
     return max(0.0, loss)
 
 
 @rule
-def refuse_limits(acct: Rows, S2: Rows, O2: Rows, B: Rows, c: Row, call: Row, basis: float, now: int, accepted: Ints, risk: float) -> int:
+def refuse_limits(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, call: Row, basis: float, now: int, accepted: Ints, risk: float) -> int:
     """Return which limit of the profile a new signal breaks (L14.2), or 0."""
     a = acct[0]
     if c.max_open > 0 and a.living >= c.max_open:
@@ -1178,7 +1194,7 @@ def refuse_limits(acct: Rows, S2: Rows, O2: Rows, B: Rows, c: Row, call: Row, ba
         for q in range(len(B) - SCRATCH):
             for i in range(B[q].n_signals):
                 if S2[q, i].status <= OPEN and S2[q, i].reached_first == 0:
-                    risk += risk_at_stop(S2[q, i], O2[q], B[q], i)
+                    risk += risk_at_stop(S2[q, i], O2[q], B[q], M[q], i)
         if risk > c.risk_limit / 100.0 * basis + TIE * c.balance:
             return R_RISK
     return R_NONE
@@ -1246,26 +1262,26 @@ def too_small(m: Row, call: Row, notional: float) -> bool:
 
 
 @rule
-def planned_risk(call: Row, notional: float) -> float:
+def planned_risk(m: Row, call: Row, notional: float) -> float:
     """Return the loss at the stop of a signal about to be created (L14.2)."""
     if math.isnan(call.stop):
         return 0.0
     if not call.split:
         near = call.high if call.side > 0 or math.isnan(call.low) else call.low
-        return max(0.0, notional / near * call.side * (near - call.stop))
+        return max(0.0, step_down(m, notional / near) * call.side * (near - call.stop))
     loss = 0.0
     for place in range(3):
         share = call.share_low if place == 0 else (call.share_mid if place == 1 else call.share_high)
         price = call.low if place == 0 else (call.mid if place == 1 else call.high)
         if share > 0.0:
-            loss += notional * share / 100.0 / price * call.side * (price - call.stop)
+            loss += step_down(m, notional * share / 100.0 / price) * call.side * (price - call.stop)
     return max(0.0, loss)
 
 
 @rule
-def act_create(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, m: Row, c: Row, E: Rows, call: Row, accepted: Ints, out: Rows) -> None:
+def act_create(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, c: Row, E: Rows, call: Row, accepted: Ints, out: Rows) -> None:
     """A create arrives: accept it and reserve its allocation, or refuse it whole (L5, L14.2)."""
-    a, b, S, O = acct[0], B[q], S2[q], O2[q]
+    a, b, m, S, O = acct[0], B[q], M[q], S2[q], O2[q]
     basis = basis_of(acct, B, c)
     allocation = call.invest / 100.0 * basis
     leverage = min(call.leverage, m.max_leverage) if call.account != SPOT else 1.0
@@ -1276,7 +1292,7 @@ def act_create(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, m: Row, c: Row, 
     new_signal(s, call, m, b.time, allocation, leverage)
     reason = R_MINIMUM if too_small(m, call, notional) or call.low > call.high else R_NONE
     if reason == R_NONE:
-        reason = refuse_limits(acct, S2, O2, B, c, call, basis, b.time, accepted, planned_risk(call, notional))
+        reason = refuse_limits(acct, S2, O2, B, M, c, call, basis, b.time, accepted, planned_risk(m, call, notional))
     if reason == R_NONE:
         reason = room_for(a, c, allocation, allocation * reserve, basis)
     if reason != R_NONE:
@@ -1310,7 +1326,8 @@ def act_buy_call(acct: Rows, B: Rows, q: int, S: Rows, O: Rows, m: Row, c: Row, 
     notional = allocation * part * s.leverage
     near = call.price if dca else (call.high if s.side > 0 else call.low)
     quantity = step_down(m, notional / near)
-    reason = R_MINIMUM if below_minimum(m, quantity, near) else room_for(a, c, allocation, allocation * reserve, basis)
+    empty = below_minimum(m, quantity, near) or call.low > call.high  # a zone without a tick inside, too
+    reason = R_MINIMUM if empty else room_for(a, c, allocation, allocation * reserve, basis)
     if reason != R_NONE:
         note(a, b, E, s, E_REFUSED, L3_6 if reason == R_MINIMUM else L5_3, reason)
         return
@@ -1442,11 +1459,11 @@ def act_cancel(a: Row, S: Rows, O: Rows, b: Row, E: Rows, i: int) -> None:
 
 
 @rule
-def act_call(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, m: Row, c: Row, E: Rows, call: Row, accepted: Ints, out: Rows) -> None:
+def act_call(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, c: Row, E: Rows, call: Row, accepted: Ints, out: Rows) -> None:
     """Let one call act at this instant (L1.3)."""
-    a, b, S, O = acct[0], B[q], S2[q], O2[q]
+    a, b, m, S, O = acct[0], B[q], M[q], S2[q], O2[q]
     if call.kind == C_CREATE:
-        act_create(acct, S2, O2, B, q, m, c, E, call, accepted, out)
+        act_create(acct, S2, O2, B, M, q, c, E, call, accepted, out)
         return
     i = -1
     for k in range(b.n_signals):
@@ -1704,7 +1721,7 @@ def quiet_candle(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, h: f
 
 
 @rule
-def arrive(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, m: Row, c: Row, E: Rows, calls: Rows, queue: Ints, accepted: Ints, out: Rows) -> None:
+def arrive(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, c: Row, E: Rows, calls: Rows, queue: Ints, accepted: Ints, out: Rows) -> None:
     """Let the next call of a market act (L1.3)."""
     b = B[q]
     k = b.call
@@ -1714,7 +1731,7 @@ def arrive(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, m: Row, c: Row, E: R
     if calls[k].kind == C_CREATE:
         b.pending -= 1
     b.acted = 1
-    act_call(acct, S2, O2, B, q, m, c, E, calls[k], accepted, out)
+    act_call(acct, S2, O2, B, M, q, c, E, calls[k], accepted, out)
 
 
 @rule
@@ -1785,6 +1802,7 @@ def candle(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, books: int,
         b.leg = LEG_GAP
         travel(a, S, O, b, m, c, E, T, b.last, o, YES, path, cross)
         b.leg = LEG_OPEN
+        ratchet(S, b, m, c, o, path)
         travel(a, S, O, b, m, c, E, T, o, o, NO, path, cross)
         settle(S, O, b)
         b.last = o
@@ -1941,7 +1959,7 @@ def advance_one(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Row
             return GROW
         open_instant(a, S2[0], O2[0], b, E, times, rates, now, opened)
         while b.call >= 0 and calls[b.call].arrival <= now:
-            arrive(acct, S2, O2, B, 0, m, c, E, calls, queue, accepted, out)
+            arrive(acct, S2, O2, B, M, 0, c, E, calls, queue, accepted, out)
         candle(acct, S2, O2, B, M, 0, 1, c, E, E2, T, T2, out, now + span, YES, opened, h[i], l[i], close[i])
         equity[i] = a.cash + a.margin + (b.units * b.last - b.cost)
         b.row = i + 1
@@ -2095,7 +2113,7 @@ def open_group(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Rows
                 continue
             if chosen < 0 or calls[k].arrival < calls[B[chosen].call].arrival or (calls[k].arrival == calls[B[chosen].call].arrival and k < B[chosen].call):
                 chosen = q
-        arrive(acct, S2, O2, B, chosen, M[chosen], c, E, calls, queue, accepted, out)
+        arrive(acct, S2, O2, B, M, chosen, c, E, calls, queue, accepted, out)
     return stop
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "UpdatePrices",
     "create_directions",
     "later_side_check",
+    "rounded_pair",
 ]
 
 _NONE = SignalRef("")
@@ -316,7 +317,7 @@ class TakeProfit:
 
     def rounded(self, market: Market, side: int) -> TakeProfit:
         """Return the call with its prices on the tick (L3.6)."""
-        stop, limit = _rounded_pair(market.price_grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
+        stop, limit = rounded_pair(market.price_grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
         return replace(
             self,
             sell_price=_toward(market.price_grid, side)(self.sell_price),
@@ -339,7 +340,7 @@ class TrailingStop:
 
     def rounded(self, market: Market, side: int) -> TrailingStop:
         """Return the call with its prices on the tick (L3.6)."""
-        stop, limit = _rounded_pair(market.price_grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
+        stop, limit = rounded_pair(market.price_grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
         assert stop is not None and limit is not None  # noqa: S101, PT018
         return replace(self, trailing_stop_price=stop, trailing_stop_limit_price=limit)
 
@@ -376,7 +377,7 @@ class Rebuy:
                 f"buy_price_min {self.buy_price_min} and buy_price_max {self.buy_price_max} hold no multiple of the tick {market.tick}",
                 "buy_price_min",
             )
-        stop, limit = _rounded_pair(grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
+        stop, limit = rounded_pair(grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
         return replace(
             self, buy_price_min=low, buy_price_max=high, trailing_stop_price=stop, trailing_stop_limit_price=limit
         )
@@ -404,6 +405,7 @@ class Dca:
 class UpdatePrices:
     """``PUT .../updateprice``: change what is given, leave the rest (L11).
 
+    A minimum above the maximum is refused when it acts (L11.1): either may be the one already known.
     ``allow_marketable`` is ours and never sent: without it a stop or target that would trade at once is refused (L11.2).
     """
 
@@ -424,15 +426,6 @@ class UpdatePrices:
             price = getattr(self, name)
             if price is not None:
                 _positive(name, price)
-        if (
-            self.entry_price_min is not None
-            and self.entry_price_max is not None
-            and self.entry_price_min > self.entry_price_max
-        ):
-            raise InvalidSignalError(
-                f"entry_price_min may not exceed entry_price_max {self.entry_price_max}, was {self.entry_price_min}",
-                "entry_price_min",
-            )
 
     @property
     def targets(self) -> tuple[float | None, ...]:
@@ -547,7 +540,7 @@ class _toward:  # noqa: N801 - a function with a direction
         return self.grid.up(price) if self.direction > 0 else self.grid.down(price)
 
 
-def _rounded_pair(grid: Grid, side: int, stop: float | None, limit: float | None) -> tuple[float | None, float | None]:
+def rounded_pair(grid: Grid, side: int, stop: float | None, limit: float | None) -> tuple[float | None, float | None]:
     """Round a trigger away from the market and its limit towards the trigger (L3.6)."""
     trigger = _toward(grid, -side)(stop)
     leg = _toward(grid, side)(limit)

@@ -90,6 +90,13 @@ class SubscriberProfile(_Value):
             )
         return value
 
+    @field_validator("take_profit_at", mode="before")
+    @classmethod
+    def _no_flag(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError(f'take_profit_at is a target number or a percent such as "4%", was {value}')  # noqa: TRY004 - pydantic's own way
+        return value
+
     @field_validator("take_profit_at")
     @classmethod
     def _take_profit_at(cls, value: int | str | None) -> int | str | None:

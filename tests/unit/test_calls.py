@@ -105,11 +105,6 @@ REFUSED: dict[str, tuple[type[Any], dict[str, Any], str]] = {
     "DCA at zero": (Dca, {"signal": REF, "buy_price": 0.0, "multiplier": 1.0}, "buy_price"),
     "DCA infinite": (Dca, {"signal": REF, "buy_price": 1.0, "multiplier": math.inf}, "multiplier"),
     "update NaN": (UpdatePrices, {"signal": REF, "exit_price_6": math.nan}, "exit_price_6"),
-    "update crossed": (
-        UpdatePrices,
-        {"signal": REF, "entry_price_min": 2.0, "entry_price_max": 1.0},
-        "entry_price_min",
-    ),
 }
 
 

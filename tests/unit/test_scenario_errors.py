@@ -234,6 +234,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "a tick that is no number": ({"market": {"symbol": "BTC/USDT", "tick": "fine"}}, "tick"),
     "a tick beyond all prices": ({"market": {"symbol": "BTC/USDT", "tick": "1e400"}}, "tick"),
     "a step too fine to count": ({"market": {"symbol": "BTC/USDT", "step": "1e-400"}}, "step"),
+    "a flag for a target": ({"profile": {"take_profit_at": True}}, "take_profit_at"),
     "a latency beyond all times": ({"profile": {"latency_ms": 2**70}}, "latency_ms"),
     "market and markets": ({"markets": []}, "markets"),
     "no candles": ({"candles": None}, "candles"),

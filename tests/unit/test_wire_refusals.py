@@ -121,11 +121,6 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "multiplier as text": ("dca", {"multiplier": "1.5"}, "multiplier"),
     "update of the middle": ("updateprice", {"entry_price_mid": "65000"}, "entry_price_mid"),
     "update of a seventh target": ("updateprice", {"exit_price_7": "90000"}, "exit_price_7"),
-    "update with crossed bounds": (
-        "updateprice",
-        {"entry_price_min": "2", "entry_price_max": "1"},
-        "entry_price_min",
-    ),
     "our own key in the body": ("updateprice", {"allow_marketable": True}, "allow_marketable"),
     "field in a cancel": ("cancel", {"reason": "done"}, "reason"),
     "parent as a number": ("cancel", {"parent_signal_id": 5}, "parent_signal_id"),
