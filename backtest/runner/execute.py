@@ -11,6 +11,7 @@ import numpy as np
 from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import InvalidSettingError
 from backtest.runner.desk import Desk, final_call, hears_events, row_fields, table_rows
+from backtest.runner.memory import keep_freed_columns
 from backtest.runner.session import Decision
 from backtest.runner.table_lane import table_records
 from backtest.strategy.moment import Moment
@@ -114,6 +115,7 @@ def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
     InvalidSignalError
         For the first row of a table that breaks a rule of the API, naming its candle.
     """
+    keep_freed_columns()
     candles = feed.candles
     ind = strategy.indicators(candles)
     if lane == "table":
