@@ -1835,7 +1835,7 @@ def candle(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, books: int,
 
 @entry
 def push(calls: Rows, queue: Ints, B: Rows, k: int) -> None:
-    """Append call ``k`` to the queue of its market; ``queue``: (n, 2) int64, the next call and whether it was made."""
+    """Append call ``k`` to the queue of its market; ``queue``: (n, 3) int64, as in :func:`examine`."""
     b = B[calls[k].market]
     queue[k, 0] = -1
     if b.last_call >= 0:
@@ -1851,11 +1851,11 @@ def push(calls: Rows, queue: Ints, B: Rows, k: int) -> None:
 def examine(calls: Rows, queue: Ints, B: Rows, q: int, ends: Ints, until: int) -> None:
     """Decide on the conditional creates of a table up to an instant: made only where nothing of the market lives.
 
-    ``queue[k, 1]`` becomes 1 for a create that was made; what follows it in its row is made with it. This is
+    ``queue[k]``: the next call, whether it was made (it becomes 1 for a create), and when it is sent; what follows it in its row is made with it. This is
     ``while_open="skip"``; it happens after the calls of ``on_event`` and before the next candle opens.
     """
     b = B[q]
-    while b.candidate < ends[q] and calls[b.candidate].at <= until:
+    while b.candidate < ends[q] and queue[b.candidate, 2] <= until:
         if b.n_signals == 0 and b.pending == 0:
             queue[b.candidate, 1] = 1
             for k in range(b.candidate, b.candidate + b.width):
@@ -1864,26 +1864,37 @@ def examine(calls: Rows, queue: Ints, B: Rows, q: int, ends: Ints, until: int) -
 
 
 @entry
-def number_table(calls: Rows, width: int, base: int, q: int, latency: int) -> None:
-    """Give the calls of a table their market, their arrival and the numbers of their signals, ``width`` calls each."""
+def number_table(calls: Rows, queue: Ints, width: int, base: int, q: int, latency: int) -> None:
+    """Give the calls of a table their market, their arrival and the numbers of their signals, ``width`` calls each.
+
+    When they are sent is written beside them, close together: most rows of a table are only looked at.
+    """
     for k in range(len(calls)):
         r = calls[k]
+        queue[k, 2] = r.at
         r.signal = base + k // width
         r.market = q
         r.arrival = r.at + latency
 
 
 @rule
-def first_at_or_after(time: Ints, low: int, high: int, instant: int, span: int) -> int:
+def is_even(time: Ints, n: int, span: int) -> bool:
+    """Whether no candle is missing among the first ``n``: then an open time need not be read, far off in memory."""
+    return n > 0 and time[n - 1] - time[0] == (n - 1) * span
+
+
+@rule
+def first_at_or_after(time: Ints, low: int, high: int, instant: int, span: int, even: bool) -> int:
     """Return the first row in ``[low, high)`` that opens at or after an instant, or ``high``.
 
     Without gaps the row is known; gaps can only bring it nearer.
     """
-    guess = low + max(0, (instant - time[low] + span - 1) // span) if low < high else high
-    if guess < high:
-        if guess == low or time[guess - 1] < instant:
-            return guess
-        high = guess
+    if low >= high:
+        return high
+    guess = low + max(0, (instant - (time[0] + low * span if even else time[low]) + span - 1) // span)
+    if even or (guess < high and (guess == low or time[guess - 1] < instant)):
+        return min(guess, high)
+    high = min(guess, high)
     while low < high:
         middle = (low + high) // 2
         if time[middle] < instant:
@@ -1923,18 +1934,19 @@ def advance_one(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Row
     candle is walked on which something could happen: the run stops before it.
     """
     a, b, m = acct[0], B[0], M[0]
-    span = m.span
+    span, even = m.span, is_even(time, until, m.span)
     while b.row < until:
         i = b.row
-        now, opened = time[i], o[i]  # both far from where the memory was read last: waited for once
+        now = time[0] + i * span if even else time[i]
+        opened, high, low, last = o[i], h[i], l[i], close[i]  # far from where memory was read last: waited for at once
         before = a.n_events
         examine(calls, queue, B, 0, ends, now)
         stop = until
         if b.call >= 0:
-            stop = first_at_or_after(time, i, stop, calls[b.call].arrival, span)
+            stop = first_at_or_after(time, i, stop, calls[b.call].arrival, span, even)
         if b.n_signals == 0:
             if b.candidate < ends[0]:
-                stop = first_at_or_after(time, i, stop, calls[b.candidate].at, span)
+                stop = first_at_or_after(time, i, stop, queue[b.candidate, 2], span, even)
             if stop > i:
                 value = a.cash + a.margin
                 for k in range(i, stop):
@@ -1943,9 +1955,9 @@ def advance_one(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Row
                 continue
         else:
             if b.funding < len(times):
-                stop = first_at_or_after(time, i, stop, times[b.funding], span)
+                stop = first_at_or_after(time, i, stop, times[b.funding], span, even)
             if b.next_expiry < NEVER:
-                stop = first_at_or_after(time, i, stop, b.next_expiry - span + 1, span)
+                stop = first_at_or_after(time, i, stop, b.next_expiry - span + 1, span, even)
             if stop > i and not b.slow:
                 reached = scan(acct, S2[0], O2[0], b, m, c, E, time, o, h, l, close, equity, i, stop)
                 if reached > i:
@@ -1960,7 +1972,7 @@ def advance_one(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, E: Row
         open_instant(a, S2[0], O2[0], b, E, times, rates, now, opened)
         while b.call >= 0 and calls[b.call].arrival <= now:
             arrive(acct, S2, O2, B, M, 0, c, E, calls, queue, accepted, out)
-        candle(acct, S2, O2, B, M, 0, 1, c, E, E2, T, T2, out, now + span, YES, opened, h[i], l[i], close[i])
+        candle(acct, S2, O2, B, M, 0, 1, c, E, E2, T, T2, out, now + span, YES, opened, high, low, last)
         equity[i] = a.cash + a.margin + (b.units * b.last - b.cost)
         b.row = i + 1
         if c.want_events and a.n_events > before:

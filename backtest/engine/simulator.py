@@ -92,7 +92,7 @@ class SimulatedVenue:
         self._trades = np.empty(16_384, TRADE)
         self._scratch_trades = np.empty((SCRATCH, 128), TRADE)
         self._calls = np.zeros(64, CALL)
-        self._queue = np.full((64, 2), -1, np.int64)
+        self._queue = np.full((64, 3), -1, np.int64)
         self._outcomes = np.zeros(64, OUTCOME)
         self._accepted = np.zeros(64, np.int64)
         self._ends = np.zeros(len(self.feeds), np.int64)
@@ -170,8 +170,10 @@ class SimulatedVenue:
             self._calls[start : start + n] = records
         else:  # shared with the other modes: the kernel never writes to calls
             self._calls = records
-            self._queue = np.full((n, 2), -1, np.int64)
-        number_table(self._calls[start : start + n], width, base, q, self.profile.latency_ms)
+            self._queue = np.full((n, 3), -1, np.int64)
+        number_table(
+            self._calls[start : start + n], self._queue[start : start + n], width, base, q, self.profile.latency_ms
+        )
         self._refs.extend([SignalRef("")] * signals)
         self._creates.extend([None] * signals)
         self._reserve_outcomes(base + signals)
@@ -262,7 +264,7 @@ class SimulatedVenue:
             size = max(n, 2 * len(self._calls))
             kept = self._queue
             self._calls = _sized(self._calls, size)
-            self._queue = np.full((size, 2), -1, np.int64)
+            self._queue = np.full((size, 3), -1, np.int64)
             self._queue[: len(kept)] = kept
 
     def _reserve_outcomes(self, n: int) -> None:
