@@ -44,9 +44,11 @@ from backtest.model.signal import LiveSignal
 if TYPE_CHECKING:
     from backtest.model.market import Market
 
-__all__ = ["call_order", "event_of", "live_signal", "write_call", "write_create"]
+__all__ = ["call_order", "create_row", "event_of", "live_signal", "write_call"]
 
 _ACCOUNTS = {None: SPOT, "SPOT": SPOT, "MARGIN": MARGIN, "FUTURES": FUTURES}
+_ABSENT = (math.nan,) * TARGETS
+_NO_LATER_CALL = (0.0, 0, 0.0, 0.0, 0.0, 0.0, 0)  # price, limit, amount, multiplier, trail, trail_limit, marketable
 _ORDER = {Cancel: 0, UpdatePrices: 1, TakeProfit: 2, TrailingStop: 2, CreateSignal: 3, Rebuy: 3, Dca: 3}
 
 
@@ -59,33 +61,36 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def write_create(r: Any, call: CreateSignal, market: Market) -> None:
-    """Write a create into a call record, its prices on the market's tick (L3.6)."""
+def create_row(call: CreateSignal, market: Market) -> tuple[Any, ...]:
+    """Return a create as the fields of a call record from ``kind`` on, its prices on the market's tick (L3.6)."""
     grid, side, split = market.price_grid, call.side, call.is_split
     ways = create_directions(side, split=split, lone=call.entry_price_min is None)
     gain = grid.up if side > 0 else grid.down
 
-    def on_tick(name: str) -> float:
-        price = getattr(call, name)
+    def on_tick(name: str, price: float | None) -> float:
         return math.nan if price is None else grid.up(price) if ways[name] > 0 else grid.down(price)
 
-    r.kind, r.side, r.split = C_CREATE, side, split
-    r.account = _ACCOUNTS[call.account]
-    r.cross = call.margin_type == "CROSS" and r.account != SPOT
-    r.leverage = 1.0 if call.leverage is None else call.leverage
-    r.invest = call.invest
-    r.ttl = call.ttl_buy_order or 0
-    r.high, r.low, r.mid = on_tick("entry_price_max"), on_tick("entry_price_min"), on_tick("entry_price_mid")
-    r.share_low, r.share_mid, r.share_high = (
+    account = _ACCOUNTS[call.account]
+    targets = [math.nan if price is None else gain(price) for price in call.targets]
+    return (
+        C_CREATE,
+        side,
+        account,
+        call.margin_type == "CROSS" and account != SPOT,
+        1.0 if call.leverage is None else call.leverage,
+        call.invest,
+        call.ttl_buy_order or 0,
+        split,
+        on_tick("entry_price_min", call.entry_price_min),
+        on_tick("entry_price_mid", call.entry_price_mid),
+        on_tick("entry_price_max", call.entry_price_max),
         call.invest_entry_min or 0.0,
         call.invest_entry_mid or 0.0,
         call.invest_entry_max or 0.0,
+        [*targets, *_ABSENT[len(targets) :]],
+        on_tick("stop_loss", call.stop_loss),
+        *_NO_LATER_CALL,
     )
-    targets = r.targets
-    for k in range(TARGETS):
-        price = call.targets[k] if k < len(call.targets) else None
-        targets[k] = math.nan if price is None else gain(price)
-    r.stop = on_tick("stop_loss")
 
 
 def write_call(r: Any, call: Call, market: Market, create: CreateSignal) -> None:
@@ -103,7 +108,7 @@ def write_call(r: Any, call: Call, market: Market, create: CreateSignal) -> None
         r.targets[:] = [_number(price) for price in call.targets]
         return
     if isinstance(call, CreateSignal):
-        raise TypeError("a create is written by write_create")
+        raise TypeError("a create is a row of its own")
     if isinstance(call, Rebuy):  # a zone without a tick inside stays one, and is refused when it acts (L3.6)
         grid, pair = market.price_grid, (call.trailing_stop_price, call.trailing_stop_limit_price)
         r.kind, r.invest = C_REBUY, _number(call.invest)
@@ -144,16 +149,17 @@ def event_of(e: Any, ref: SignalRef, symbol: str) -> Event:
 
 def live_signal(s: Any, ref: SignalRef, symbol: str) -> LiveSignal:
     """Return the living signal of a signal record."""
-    holds = s["quantity"] > 0.0
+    state, target, held = s["state"].tolist(), s["target"].tolist(), float(s["quantity"])
+    protection = int(s["protection"])
     return LiveSignal(
         ref=ref,
         symbol=symbol,
         side=int(s["side"]),
         status=STATUSES[s["status"]],
-        stop=None if s["protection"] == NO_STOP else float(s["stop"]),
-        trailing=bool(s["protection"] == TRAILING),
-        targets=tuple(float(s["target"][k]) if s["state"][k] == T_LIVE else None for k in range(TARGETS)),
-        average_entry=float(s["average"]) if holds else None,
-        open_quantity=float(s["quantity"]),
+        stop=None if protection == NO_STOP else float(s["stop"]),
+        trailing=protection == TRAILING,
+        targets=tuple(price if live == T_LIVE else None for live, price in zip(state, target, strict=True)),
+        average_entry=float(s["average"]) if held > 0.0 else None,
+        open_quantity=held,
         created=int(s["created"]),
     )

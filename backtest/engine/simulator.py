@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.engine.book import event_of, live_signal, write_call, write_create
+from backtest.engine.book import create_row, event_of, live_signal, write_call
 from backtest.engine.codes import C_CREATE, FUTURES, GROW, STATUSES
 from backtest.engine.feed import COARSE, Feed, Rows
 from backtest.engine.kernel import advance_many, advance_one, equity_of, examine, number_table, push
@@ -140,19 +140,18 @@ class SimulatedVenue:
             than its trigger.
         """
         self._reserve_calls(self._n_calls + 1)
-        k = self._n_calls
-        r = self._calls[k]
+        k, arrival = self._n_calls, at + self.profile.latency_ms
         if isinstance(call, CreateSignal):
             q = self._market_of(call)
-            write_create(r, call, self.feeds[q].market)
-            r.signal = self._register(call, q)
+            row = create_row(call, self.feeds[q].market)
+            self._calls[k] = (at, arrival, q, self._register(call, q), *row)
         else:
             signal, create = self._created(call.signal)
             later_side_check(call, create.side)
             q = int(self._outcomes[signal].market)
+            r = self._calls[k]
             write_call(r, call, self.feeds[q].market, create)
-            r.signal = signal
-        r.at, r.arrival, r.market = at, at + self.profile.latency_ms, q
+            r.at, r.arrival, r.market, r.signal = at, arrival, q, signal
         self._n_calls += 1
         push(self._calls, self._queue, self._books, k)
 
@@ -246,8 +245,8 @@ class SimulatedVenue:
         self._ids[ref] = signal
         self._creates.append(call)
         self._reserve_outcomes(signal + 1)
-        self._outcomes[signal].market = q
-        self._outcomes[signal].side = call.side
+        outcome = self._outcomes[signal]
+        outcome.market, outcome.side = q, call.side
         return signal
 
     def _market_of(self, call: CreateSignal) -> int:
@@ -324,7 +323,7 @@ class SimulatedVenue:
         rows, span = self._rows, int(self._markets["span"][0])
         last = self._filled
         if until is not None:
-            last = int(np.searchsorted(rows.time[: self._filled], until - span, "right"))
+            last = int(rows.time[: self._filled].searchsorted(until - span, "right"))
         while True:
             code = advance_one(
                 self._account, self._signals, self._orders, self._books, self._markets, self._config[0], self._events, self._scratch_events, self._trades,
@@ -352,6 +351,11 @@ class SimulatedVenue:
     def is_ratcheting(self) -> bool:
         """Whether a trailing stop of the first market moves with the candles."""
         return bool(self._books["ratcheting"][0])
+
+    @property
+    def awaits_call(self) -> bool:
+        """Whether a call to the first market was sent and has not acted yet."""
+        return bool(self._books["call"][0] >= 0)
 
     def settle_tables(self, now: int) -> None:
         """Decide on the conditional creates of tables that were due at an instant (the last close, in a run)."""

@@ -25,7 +25,7 @@ from backtest.model.events import Event, SignalRef, Status
 from backtest.model.signal import LiveSignal
 from backtest.strategy.moment import Moment
 from backtest.strategy.plan import plan_of
-from backtest.wire.tag import signal_tag, with_tag
+from backtest.wire.tag import signal_tag, tagged, with_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -152,14 +152,15 @@ class Desk:
     def numbered_create(self, close_time: int, fields: dict[str, Any], number: int) -> CreateSignal:
         """Return the create of a given number among those of a close."""
         market = self.market
-        final = CreateSignal(
+        final = created_fields(fields, market)
+        final["attachment_description"] = tagged(final.get("attachment_description"), self._tag(close_time, number))
+        return CreateSignal(
             coin=market.coin,
             trade_market=market.trade_market,
             exchange=market.exchange,
             ref=self.refs((close_time,), (number,))[0],
-            **created_fields(fields, market),
+            **final,
         )
-        return with_tag(final, self._tag(close_time, number))
 
     def next_ask(self, close_time: int) -> int | None:
         """Return the next instant after a close at which the plan must be asked, events or not; None: never."""

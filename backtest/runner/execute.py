@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Execution", "Prepared", "execute", "prepare"]
 
 _NO_POSITIONS: NDArray[np.int64] = np.empty(0, np.int64)
+_FURTHEST = 65_536  # closes that one peek may pass
 
 
 @dataclass(slots=True)
@@ -53,6 +54,8 @@ class Execution:
     desks: Sequence[Desk]
     decided: list[Decision] = field(default_factory=list)
     from_tables: bool = False
+    ahead: int = 1
+    """At how many closes a peek may ask."""
 
     @cached_property
     def decisions(self) -> list[Decision]:
@@ -201,7 +204,7 @@ def _walk_one(run: Execution, desk: Desk, part: Prepared) -> None:
     asked, closes = _asked_at(part).tolist(), part.feed.candles.close_time
     last, due, k = len(part.feed.candles) - 1, 0, 0
     while due <= last:
-        k = _ask_ahead(run, desk, part, asked, k, due, last)
+        k = _ask_ahead(run, desk, part, asked, k, last)
         planned = _planned(desk, closes, int(closes[due - 1]) if due else 0)
         stop = min(asked[k] if k < len(asked) else last, planned)
         venue.advance(desk.time[stop] + desk.span)
@@ -229,22 +232,25 @@ def _planned_close(desk: Desk, closes: NDArray[np.int64], reached: int) -> int |
     return int(closes[position]) if position < len(closes) else None
 
 
-def _ask_ahead(run: Execution, desk: Desk, part: Prepared, asked: list[int], k: int, due: int, last: int) -> int:
+def _ask_ahead(run: Execution, desk: Desk, part: Prepared, asked: list[int], k: int, last: int) -> int:
     """Ask at closes that are known to change nothing, without entering the engine; return the next place in ``asked``.
 
     Nothing happens while nothing lives, nor on the quiet candles that a peek passes; a peek is taken back to the first
-    close that returned a call. A ratcheting stop changes at every candle, so nothing is quiet then.
+    close that returned a call. A ratcheting stop changes at every candle, so nothing is quiet then. A peek that was taken
+    back was in vain, so the next one looks less far, and further again where nothing was returned.
     """
     venue = run.venue
     if not venue.has_living(desk.symbol):
         return _ask(run, desk, part, asked, k, last)[0]
     watched = desk.plan is not None and desk.plan.watches_closes
-    if watched or venue.is_ratcheting or k >= len(asked) or asked[k] != due:
+    if watched or venue.is_ratcheting or venue.awaits_call or k >= len(asked):
         return k
-    venue.advance(peek=True)
+    furthest = min(k + run.ahead, len(asked)) - 1
+    venue.advance(desk.time[asked[furthest]] + desk.span, peek=True)
     desk.forget()
-    reached = venue.row
+    reached, first = venue.row, k
     k, returned = _ask(run, desk, part, asked, k, reached - 1)
+    run.ahead = max(1, k - first) if returned else min(2 * run.ahead, _FURTHEST)
     if returned and asked[k - 1] < reached - 1:
         venue.rewind(asked[k - 1] + 1)
     return k

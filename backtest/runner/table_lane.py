@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from backtest.engine.book import write_call, write_create
+from backtest.engine.book import create_row, write_call
 from backtest.engine.records import CALL
 from backtest.errors import InvalidSignalError
 from backtest.model.calls import CreateSignal
@@ -75,7 +75,7 @@ def _write_row(first: NDArray[Any], table: SignalTable, market: Market) -> None:
     """Write the calls of the first row."""
     fields = created_fields(row_fields(table, 0), market)
     create = CreateSignal(coin=market.coin, trade_market=market.trade_market, exchange=market.exchange, **fields)
-    write_create(first[0], create, market)
+    first[0] = (0, 0, 0, 0, *create_row(create, market))
     for record, call in zip(first[1:], table.calls_after(0, create.ref), strict=True):
         write_call(record, final_call(call, create, market), market, create)
 

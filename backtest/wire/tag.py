@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from backtest.model.calls import CreateSignal
 
-__all__ = ["signal_tag", "tag_of", "with_tag"]
+__all__ = ["signal_tag", "tag_of", "tagged", "with_tag"]
 
 _TAG = re.compile(r"(?:^|\s)ref:([0-9a-f]{12})$")
 
@@ -40,10 +40,15 @@ def with_tag(create: CreateSignal, tag: str) -> CreateSignal:
     InvalidSignalError
         Where the description would exceed the API's 1000 characters.
     """
-    if tag_of(create.attachment_description) == tag:
-        return create
-    text = f"{create.attachment_description} ref:{tag}" if create.attachment_description else f"ref:{tag}"
-    return replace(create, attachment_description=text)
+    text = tagged(create.attachment_description, tag)
+    return create if text == create.attachment_description else replace(create, attachment_description=text)
+
+
+def tagged(description: str | None, tag: str) -> str:
+    """Return a description that ends with `` ref:TAG``."""
+    if description and tag_of(description) == tag:
+        return description
+    return f"{description} ref:{tag}" if description else f"ref:{tag}"
 
 
 def tag_of(description: str | None) -> str | None:
