@@ -304,11 +304,12 @@ def logged_call(where: str, entry: Any) -> LoggedCall:
     for key in entry:
         if key not in _CALL_KEYS:
             raise InvalidSignalError(
-                f"{where}: unknown field {key!r}; it knows {', '.join(_CALL_KEYS)}.{did_you_mean(key, _CALL_KEYS)}", key
+                f"{_label(where, entry)}: unknown field {key!r}; it knows {', '.join(_CALL_KEYS)}."
+                + did_you_mean(key, _CALL_KEYS),
+                key,
             )
     _check_entry(where, entry)
-    kind = entry["call"]
-    label = f"{where} ({kind} {entry['ref']})"
+    kind, label = entry["call"], _label(where, entry)
     if kind not in _CALLS:
         raise InvalidSignalError(f"{label}: call is one of {', '.join(_CALLS)}.{did_you_mean(kind, _CALLS)}", "call")
     allowed = entry.get("allow_marketable", False)
@@ -328,6 +329,12 @@ def logged_call(where: str, entry: Any) -> LoggedCall:
     return LoggedCall(entry["at"], call, where)
 
 
+def _label(where: str, entry: dict[str, Any]) -> str:
+    """Return the place of an entry, with its call and ref as far as it has them."""
+    named = [entry[key] for key in ("call", "ref") if isinstance(entry.get(key), str)]
+    return f"{where} ({' '.join(named)})" if named else where
+
+
 def _check_entry(where: str, entry: dict[str, Any]) -> None:
     """Refuse an entry of a log that lacks a part or has it of another kind."""
     for key, kind, what in (
@@ -338,10 +345,10 @@ def _check_entry(where: str, entry: dict[str, Any]) -> None:
     ):
         if not isinstance(entry.get(key), kind) or isinstance(entry.get(key), bool):
             problem = f"was {entry[key]!r}" if key in entry else "is missing"
-            raise InvalidSignalError(f"{where}: {key} is {what}, {problem}", key)
+            raise InvalidSignalError(f"{_label(where, entry)}: {key} is {what}, {problem}", key)
     if not -LAST_TIME < entry["at"] < LAST_TIME:
         raise InvalidSignalError(
-            f"{where}: at is UTC milliseconds up to the year 10000, was {str(entry['at'])[:40]}", "at"
+            f"{_label(where, entry)}: at is UTC milliseconds up to the year 10000, was {str(entry['at'])[:40]}", "at"
         )
 
 

@@ -93,7 +93,7 @@ BROKEN = {
     "no ref column": ("at,call\n1,cancel\n", "column ref is missing", "ref"),
     "empty file": ("\n\n", "is empty", None),
     "too many cells": (HEAD + CREATE.strip() + ",,7\n", "line 2: 13 cells stand under 11 columns", None),
-    "no instant": (HEAD + CREATE.replace(str(START), ""), r"line 2: at is UTC milliseconds, is missing", "at"),
+    "no instant": (HEAD + CREATE.replace(str(START), ""), r"line 2 \(create_v2 s1\): at is UTC .*is missing", "at"),
     "a time that is none": (HEAD + CREATE.replace(str(START), "noon"), "line 2: at is UTC milliseconds or ISO", "at"),
     "unknown call": (HEAD + CREATE.replace("create_v2", "creat_v2"), r'line 2 .*Did you mean "create_v2"', "call"),
     "a number that is none": (

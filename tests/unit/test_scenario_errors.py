@@ -300,6 +300,12 @@ def test_a_misspelled_name_is_met_with_the_right_one(wrong: dict[str, Any], righ
         Scenario.from_dict(scenario([QUIET], create()) | wrong)
 
 
+@pytest.mark.parametrize("wrong", [{"extra": 1}, {"at": "soon"}, {"body": []}, {"at": 2**70}])
+def test_an_entry_that_is_none_is_named_as_far_as_it_goes(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSignalError, match=r"^call 2 \(cancel s1\): "):
+        Scenario.from_dict(scenario([QUIET], create(), call("cancel", 1) | wrong))
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettingError, match="there is no scenario file"):
         replay_file(tmp_path / "absent.json")
