@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ def main() -> None:
     some commands need, and that is not installed, is named with the way to install it.
     """
     gc.set_threshold(100_000, 20, 20)  # importing makes millions of objects that stay: looking them through takes 0.4 s
+    atexit.register(gc.freeze)  # and at the end a second, for nothing
     try:
         app()
     except BacktestError as error:
