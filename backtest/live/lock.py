@@ -25,6 +25,7 @@ class Lock:
     def __init__(self, journal: Path) -> None:
         path = Path(f"{journal}.lock")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StorageError(f"the lock {path} cannot be made: {error.strerror}") from None

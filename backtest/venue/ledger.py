@@ -6,13 +6,13 @@ import json
 import sqlite3
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backtest.errors import InvalidSettingError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 __all__ = ["Effect", "Ledger"]
 
@@ -79,9 +79,10 @@ class Ledger:
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
         try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._open()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OSError) as error:
             raise StorageError(f"the paper venue cannot use {self.path}: {error}") from None
 
     def _open(self) -> None:

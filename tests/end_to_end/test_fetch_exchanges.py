@@ -32,6 +32,12 @@ def midnight() -> int:
     return now() - now() % DAY
 
 
+def until(wish: Wish) -> int:
+    """Return the last instant that a wish asks for: with an end, no hour can end between a fetch and its test."""
+    assert wish.end is not None
+    return wish.end - 1
+
+
 def access(server: Loopback, exchange: str) -> Access:
     return Access(server.url(exchange), limited=False, retry=Retry(attempts=4, first_wait=0.01))
 
@@ -54,8 +60,9 @@ def test_years_arrive_complete_with_gaps_and_a_listing_in_the_middle(exchange: s
     gaps = [(listed + 400 * HOUR, listed + 407 * HOUR), (listed + 200 * DAY, listed + 290 * DAY)]
     with Loopback(listed, gaps) as server:
         store = Store(tmp_path)
-        series = bring(server, exchange, store, Wish(["BTC/USDT"], ["1h"], start=listed - 1000 * DAY))
-        assert_held(store, series, server.candles())
+        wish = Wish(["BTC/USDT"], ["1h"], start=listed - 1000 * DAY, end=midnight())
+        series = bring(server, exchange, store, wish)
+        assert_held(store, series, server.rows("1h", listed, until(wish)))
         missing = [(gap.start, gap.end) for gap in store.manifest(series).gaps(store.candles(series).time, HOUR)]
         assert missing == gaps
         assert all(gap.asked for gap in store.manifest(series).gaps(store.candles(series).time, HOUR))
@@ -66,8 +73,9 @@ def test_short_pages_lose_nothing(exchange: str, tmp_path: Path) -> None:
     listed = midnight() - 40 * DAY
     with Loopback(listed, [(listed + 100 * HOUR, listed + 103 * HOUR)], cap=37) as server:
         store = Store(tmp_path)
-        series = bring(server, exchange, store, Wish(["BTC/USDT"], ["1h"], start=listed - 10 * DAY))
-        assert_held(store, series, server.candles())
+        wish = Wish(["BTC/USDT"], ["1h"], start=listed - 10 * DAY, end=midnight())
+        series = bring(server, exchange, store, wish)
+        assert_held(store, series, server.rows("1h", listed, until(wish)))
 
 
 @pytest.mark.parametrize("exchange", [*PAGED, "kraken"])
@@ -98,16 +106,16 @@ def test_perpetuals_come_with_mark_candles_and_funding(exchange: str, tmp_path: 
     listed = midnight() - 200 * DAY + HOUR
     with Loopback(listed) as server:
         store = Store(tmp_path)
-        wish = Wish(["BTC/USDT:USDT"], ["1h"], ["", "mark", FUNDING], start=listed - 100 * DAY)
+        wish = Wish(["BTC/USDT:USDT"], ["1h"], ["", "mark", FUNDING], start=listed - 100 * DAY, end=midnight())
         traded, mark, funding = (
             o.series for o in fetch(wish, exchange=exchange, store=store, access=access(server, exchange))
         )
-        expected = server.candles()
+        expected = server.rows("1h", listed, until(wish))
         assert_held(store, traded, expected)
         expected[:, 5] = 0.0
         assert_held(store, mark, expected)
         rates = store.columns(funding)
-        np.testing.assert_array_equal(np.column_stack([rates["time"], rates["rate"]]), server.rates(0, now()))
+        np.testing.assert_array_equal(np.column_stack([rates["time"], rates["rate"]]), server.rates(0, until(wish)))
 
 
 def test_several_symbols_and_timeframes_come_in_one_run(tmp_path: Path) -> None:

@@ -230,7 +230,12 @@ def test_files_that_are_no_journal(tmp_path: Path, path: Path) -> None:
     with pytest.raises(InvalidSettingError, match="no journal of version"):
         Journal(tmp_path / "other", RUN)
     with pytest.raises(StorageError, match="lock"):
-        Journal(tmp_path / "nowhere" / "journal", RUN)
+        Journal(tmp_path / "text" / "journal", RUN)
+
+
+def test_the_folder_of_a_journal_is_made(tmp_path: Path) -> None:
+    Journal(tmp_path / "not" / "yet" / "journal", RUN).close()
+    assert (tmp_path / "not" / "yet" / "journal").is_file()
 
 
 def test_damage_is_told(path: Path) -> None:
