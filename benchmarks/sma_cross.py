@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,20 +92,24 @@ class EveryCandle(Strategy):
         return now.create(entry=price * 1.01, targets=(price * 1.02,), stop_loss=price * 0.99, invest=10.0)
 
 
+def _three_targets(candles: Candles, at: np.ndarray[Any, Any]) -> SignalTable:
+    """Return the creates that the managed strategies share."""
+    close = candles.close[at]
+    return SignalTable(
+        at=at,
+        entry_price_max=close * 1.005,
+        targets=(close * 1.01, close * 1.02, close * 1.03),
+        stop_loss=close * 0.985,
+        invest=10.0,
+    )
+
+
 class Managed(SmaCross):
     """The same entries with three targets; each first fill adds a trailing stop and two DCA levels, by ``on_event``."""
 
     def signals(self, candles: Candles, ind: Indicators) -> SignalTable:
         """Return all creates at once."""
-        at = np.flatnonzero(self.triggers(candles, ind))
-        close = candles.close[at]
-        return SignalTable(
-            at=at,
-            entry_price_max=close * 1.005,
-            targets=(close * 1.01, close * 1.02, close * 1.03),
-            stop_loss=close * 0.985,
-            invest=10.0,
-        )
+        return _three_targets(candles, np.flatnonzero(self.triggers(candles, ind)))
 
     def on_event(self, now: Moment, event: Event) -> Iterable[Call]:
         """Return what follows an entry."""
@@ -122,32 +127,12 @@ class AtOnce(SmaCross):
         """Return all creates at once, and what follows each."""
         at = np.flatnonzero(self.triggers(candles, ind))
         close = candles.close[at]
-        return SignalTable(
-            at=at,
-            entry_price_max=close * 1.005,
-            targets=(close * 1.01, close * 1.02, close * 1.03),
-            stop_loss=close * 0.985,
-            invest=10.0,
+        return replace(
+            _three_targets(candles, at),
             trailing_stop_price=close * 0.985,
             trailing_stop_limit_price=close * 0.98,
             dca=((close * 0.995, 0.5), (close * 0.99, 0.5)),
         )
-
-    def on_candle(self, now: Moment) -> Iterable[Call]:
-        """Return a create and what shall follow it."""
-        if now.signals:
-            return
-        price = now.close
-        create = now.create(
-            entry=price * 1.005,
-            targets=(price * 1.01, price * 1.02, price * 1.03),
-            stop_loss=price * 0.985,
-            invest=10.0,
-        )
-        yield create
-        yield TrailingStop(create.ref, trailing_stop_price=price * 0.985, trailing_stop_limit_price=price * 0.98)
-        yield Dca(create.ref, buy_price=price * 0.995, multiplier=0.5)
-        yield Dca(create.ref, buy_price=price * 0.99, multiplier=0.5)
 
 
 class Many(Strategy):

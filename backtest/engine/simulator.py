@@ -475,10 +475,6 @@ class SimulatedVenue:
         return STATUSES[int(self._outcomes[signal].status)]
 
 
-def _doubled(old: NDArray[Any]) -> NDArray[Any]:
-    return _sized(old, 2 * len(old))
-
-
 def _sized(old: NDArray[Any], size: int) -> NDArray[Any]:
     new = np.zeros(size, old.dtype)
     new[: len(old)] = old
