@@ -28,8 +28,8 @@ from backtest import Call, Cancel, Candles, Market, Moment, Session, SignalRef, 
 from backtest.live import emission
 from backtest.live.emission import Plan, rehearse
 from backtest.live.settings import EmitSettings
-from backtest.venue.control import PaperControl
 from backtest.venue.credentials import Credentials
+from backtest.venue.paper_client import PaperClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,7 +116,7 @@ def main() -> None:
             start = time.perf_counter()
             done = rehearse(plan, credentials, Path(folder) / "journal.sqlite", EmitSettings(per_minute=100_000))
             took = time.perf_counter() - start
-            with PaperControl(url) as control:
+            with PaperClient(url) as control:
                 effects = control.effects()
             venue.terminate()
     received = np.array([effect["received_ns"] for effect in effects])

@@ -138,10 +138,10 @@ def _serve(
 def _post(url: str, feed: dict[str, Any], speed: float | None, stop: Any) -> None:
     """Post the candles of a file to the venue, as anybody could from outside."""
     from backtest.errors import BacktestError
-    from backtest.venue.control import PaperControl
+    from backtest.venue.paper_client import PaperClient
 
     chunk = _CHUNK if speed is None else 1
-    with PaperControl(url, os.environ.get("ANNY_PAPER_TOKEN") or None) as control:
+    with PaperClient(url, os.environ.get("ANNY_PAPER_TOKEN") or None) as control:
         try:
             for start in range(0, len(feed["rows"]), chunk):
                 fed = control.feed(feed["market"], feed["timeframe"], feed["rows"][start : start + chunk])

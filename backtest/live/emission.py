@@ -24,7 +24,7 @@ from backtest.model.assumptions import VenueAssumptions
 from backtest.runner.run import run
 from backtest.runner.session import Session
 from backtest.venue.client import Client
-from backtest.venue.control import PaperControl
+from backtest.venue.paper_client import PaperClient
 from backtest.venue.rate import RateLimit
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def rehearse(
     with (
         Journal(journal_path, start) as journal,
         Client(credentials, rate=RateLimit(settings.per_minute, clock.seconds)) as client,
-        PaperControl(credentials.base_url, token) as control,
+        PaperClient(credentials.base_url, token) as control,
     ):
         name = subscriber_name(plan)
         control.subscribe(name, plan.profile.to_dict(), plan.assumptions.to_dict())

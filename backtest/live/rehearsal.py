@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from backtest.model.events import Event
     from backtest.model.market import Market
     from backtest.runner.session import Decision
-    from backtest.venue.control import PaperControl
+    from backtest.venue.paper_client import PaperClient
 
     Row = tuple[int, float, float, float, float, float]
 
@@ -71,7 +71,7 @@ class Rehearsal:
         *,
         emitter: Emitter,
         clock: CandleClock,
-        control: PaperControl,
+        control: PaperClient,
         source: Source,
         pace: Callable[[int], object] | None = None,
     ) -> None:

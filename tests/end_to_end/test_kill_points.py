@@ -15,7 +15,7 @@ import pytest
 
 from backtest.live.intent import Intent, State
 from backtest.live.journal import Journal, Run
-from backtest.venue.control import PaperControl
+from backtest.venue.paper_client import PaperClient
 from tests.kill_room import RESOLVED, SOURCE, Job, effects_by_intent, run, start
 from tests.paper_room import KEY, SECRET, paper_room
 
@@ -35,8 +35,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def control(url: str) -> Iterator[PaperControl]:
-    with PaperControl(url) as found:
+def control(url: str) -> Iterator[PaperClient]:
+    with PaperClient(url) as found:
         found.plan_faults()
         yield found
 
@@ -44,7 +44,7 @@ def control(url: str) -> Iterator[PaperControl]:
 class Room:
     """One journal, one venue, and what took effect since the start of the test."""
 
-    def __init__(self, folder: Path, url: str, control: PaperControl) -> None:
+    def __init__(self, folder: Path, url: str, control: PaperClient) -> None:
         self.journal, self.url, self.control = folder / "journal.sqlite", url, control
         self._before = control.effects()[-1]["seq"] if control.effects() else 0
 
@@ -100,7 +100,7 @@ class Room:
 
 
 @pytest.fixture
-def room(tmp_path: Path, url: str, control: PaperControl) -> Room:
+def room(tmp_path: Path, url: str, control: PaperClient) -> Room:
     return Room(tmp_path, url, control)
 
 

@@ -35,7 +35,7 @@ from backtest.live.intent import State
 from backtest.live.journal import Journal
 from backtest.live.settings import EmitSettings
 from backtest.runner.loading import load_strategy
-from backtest.venue.control import PaperControl
+from backtest.venue.paper_client import PaperClient
 from backtest.wire import ENDPOINTS
 from tests.paper_room import KEY, SECRET, credentials, paper_room
 
@@ -110,7 +110,7 @@ def test_calls_and_fills_equal_the_backtest(plan: Plan, url: str, tmp_path: Path
     assert done.report.fills.found > 40
     assert "equal byte for byte" in done.report.text()
     assert (done.unknown, done.left, done.halted) == ([], [], False)
-    with PaperControl(url) as control:
+    with PaperClient(url) as control:
         kinds = {effect["kind"] for effect in control.effects()}
     assert kinds == set(ENDPOINTS)
 
@@ -148,7 +148,7 @@ def test_our_own_key_reaches_the_paper_venue_beside_the_body(plan: Plan, url: st
     emit(replace(mine, candles=mine.candles.slice(0, 30)), url, tmp_path)
     done = emit(replace(mine, candles=mine.candles.slice(0, 60)), url, tmp_path)
     assert done.report.equal, done.report.text()
-    with PaperControl(url) as control:
+    with PaperClient(url) as control:
         updates = [effect for effect in control.effects() if effect["kind"] == "updateprice"]
     assert len(updates) > 10
     assert all(update["allow_marketable"] for update in updates)
@@ -158,7 +158,7 @@ def test_our_own_key_reaches_the_paper_venue_beside_the_body(plan: Plan, url: st
 
 def test_emitting_again_sends_nothing(plan: Plan, url: str, tmp_path: Path) -> None:
     first = emit(plan, url, tmp_path)
-    with PaperControl(url) as control:
+    with PaperClient(url) as control:
         before = control.received()
         assert emit(plan, url, tmp_path).report == first.report
         assert control.received() == before
@@ -176,7 +176,7 @@ def test_a_venue_that_is_ahead_of_the_journal_is_refused(plan: Plan, url: str, t
     emit(plan, url, tmp_path)
     other = tmp_path / "other"
     other.mkdir()
-    with PaperControl(url) as control:
+    with PaperClient(url) as control:
         before = control.received()
         with pytest.raises(InvalidSettingError, match="the journal that belongs to it"):
             emit(plan, url, other)
@@ -194,21 +194,21 @@ def test_venue_that_starts_again_knows_everything(plan: Plan, tmp_path: Path) ->
 
 
 def test_faults_that_prove_nothing_was_done_change_nothing(plan: Plan, url: str, tmp_path: Path) -> None:
-    with PaperControl(url) as control:
+    with PaperClient(url) as control:
         control.plan_faults(*["429:100", "429-result:100", "none"] * 60)
     done = emit(plan, url, tmp_path)
     assert done.report.equal, done.report.text()
 
 
 def test_what_was_lost_is_told_and_never_sent_again(plan: Plan, url: str, tmp_path: Path) -> None:
-    with PaperControl(url) as control:
+    with PaperClient(url) as control:
         control.plan_faults("500-after")
     done = emit(plan, url, tmp_path)
     assert not done.report.equal
     assert [intent.kind for intent in done.unknown] == ["create_v1"]
     assert "NO PARITY" in done.report.text()
     assert "unknown: create_v1" in done.report.text()
-    with PaperControl(url) as control:
+    with PaperClient(url) as control:
         bodies = [effect["body"] for effect in control.effects()]
     assert bodies.count(done.unknown[0].body) == 1
 
@@ -218,7 +218,7 @@ def test_bad_credentials_end_it(plan: Plan, url: str, tmp_path: Path) -> None:
     found = type(credentials()).load(environment=environment)
     done = rehearse(plan, found, tmp_path / "journal.sqlite", EmitSettings())
     assert done.halted
-    with PaperControl(url) as control:
+    with PaperClient(url) as control:
         assert control.received() == []
 
 
@@ -277,7 +277,7 @@ def test_no_secret_in_logs_files_or_errors(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     short = replace(plan, candles=plan.candles.slice(0, 40))
-    with PaperControl(url) as control:
+    with PaperClient(url) as control:
         control.plan_faults(*FAULTS)
     emit(short, url, tmp_path)
     with Journal(tmp_path / "journal.sqlite") as journal:
@@ -327,7 +327,7 @@ def test_the_command_killed_in_the_middle_goes_on(tmp_path: Path) -> None:
         done = go()
         assert "PARITY: the rehearsal equals the backtest" in done.stdout, done.stdout + done.stderr
         assert done.returncode == 0
-        with PaperControl(url) as control:
+        with PaperClient(url) as control:
             tags = [json.loads(effect["body"])["attachment_description"] for effect in control.effects()]
     assert len(tags) == len(set(tags)) == 10
     for path in files(tmp_path):

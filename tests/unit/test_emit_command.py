@@ -21,7 +21,7 @@ from backtest.model.calls import CreateSignal, TakeProfit
 from backtest.model.candles import Candles
 from backtest.model.events import SignalRef
 from backtest.venue.client import Client
-from backtest.venue.control import PaperControl
+from backtest.venue.paper_client import PaperClient
 from backtest.venue.rate import RateLimit
 from tests.paper_room import KEY, SECRET, credentials, paper_room
 
@@ -88,7 +88,7 @@ def journal_with(url: str, *faults: str) -> None:
     create = CreateSignal(**fields, entry_price_max=100.0, targets=(110.0,), stop_loss=90.0, ref=ref)
     clock = CandleClock(HOUR)
     with (
-        PaperControl(url) as control,
+        PaperClient(url) as control,
         Journal("emit.sqlite", Run("paper", SOURCE.account, 0)) as journal,
         Client(credentials(url), rate=RateLimit(100, clock.seconds)) as client,
     ):
@@ -147,7 +147,7 @@ def test_cancel_all_asks_first_and_tells_of_each(url: str) -> None:
     status, text = run("emit", "cancel-all", answer="y\n")
     assert status == 0
     assert ": acked" in text
-    with PaperControl(url) as control:
+    with PaperClient(url) as control:
         assert control.effects()[-1]["kind"] == "cancel"
     assert run("emit", "cancel-all", "--yes") == (0, "no signal lives\n")
 
@@ -197,7 +197,7 @@ def test_rehearsal_with_a_wrong_secret_exits_2(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_dry_run_prints_what_would_be_sent(url: str) -> None:
-    with PaperControl(url) as control:
+    with PaperClient(url) as control:
         before = control.received()
         status, text = run("emit", "once.py", *CANDLES, "--dry-run")
         assert control.received() == before
@@ -208,11 +208,11 @@ def test_dry_run_prints_what_would_be_sent(url: str) -> None:
 
 def nothing_was_sent(url: str) -> Callable[[], bool]:
     """Return what tells whether the venue heard of nothing since then, and no journal was made."""
-    with PaperControl(url) as control:
+    with PaperClient(url) as control:
         before = control.received()
 
     def same() -> bool:
-        with PaperControl(url) as control:
+        with PaperClient(url) as control:
             return control.received() == before and not Path("emit.sqlite").exists()
 
     return same

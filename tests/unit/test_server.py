@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from backtest.errors import InvalidSettingError, StorageError
-from backtest.venue.control import PaperControl
 from backtest.venue.faults import FAULTS, FaultPlan
 from backtest.venue.guard import Guard
 from backtest.venue.ledger import Ledger
+from backtest.venue.paper_client import PaperClient
 from backtest.venue.rate import RateLimit
 from backtest.venue.serving import listen
 from tests.paper_room import SECRET, SECRETS, credentials, paper_room
@@ -80,13 +80,13 @@ def venue(url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def control(url: str) -> Iterator[PaperControl]:
-    with PaperControl(url, "only-for-tests") as found:
+def control(url: str) -> Iterator[PaperClient]:
+    with PaperClient(url, "only-for-tests") as found:
         yield found
 
 
 @pytest.fixture
-def kinds(control: PaperControl) -> Callable[[], list[str]]:
+def kinds(control: PaperClient) -> Callable[[], list[str]]:
     """Return what takes effect in this test."""
     before = max((effect["seq"] for effect in control.received()), default=0)
     return lambda: [effect["kind"] for effect in control.effects(before)]
@@ -247,14 +247,14 @@ def test_faults_do_what_they_say(venue: httpx.Client, kinds: Callable[[], list[s
     assert len(kinds()) == AFTER.get(fault, 0)
 
 
-def test_planned_faults_meet_the_next_calls(venue: httpx.Client, control: PaperControl) -> None:
+def test_planned_faults_meet_the_next_calls(venue: httpx.Client, control: PaperClient) -> None:
     control.plan_faults("500-before", "429:2000")
     answers = [venue.post("/v2/signal", json=SPOT) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [500, 429, 200]
     assert answers[1].json()["retryAfterMs"] == 2000
 
 
-def test_unknown_faults_are_refused(venue: httpx.Client, control: PaperControl) -> None:
+def test_unknown_faults_are_refused(venue: httpx.Client, control: PaperClient) -> None:
     answer = venue.post("/v2/signal", json=SPOT, headers={"paper-fault": "500-befor"})
     assert answer.status_code == 400
     assert "500-before" in answer.text

@@ -1,4 +1,4 @@
-"""Control: the paper venue's own paths from the other side; plain HTTP on this machine, no secret."""
+"""PaperClient: the paper venue's own paths from the other side; plain HTTP on this machine, no secret of the vendor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Fed", "PaperControl"]
+__all__ = ["Fed", "PaperClient"]
 
 
 class Fed(NamedTuple):
@@ -54,7 +54,7 @@ class _Connection(http.client.HTTPConnection):
         super().close()
 
 
-class PaperControl:
+class PaperClient:
     """Feeds candles to a paper venue and reads what came of the calls.
 
     Parameters
