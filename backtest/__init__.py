@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from backtest.model.doors import register
+
 if TYPE_CHECKING:
     from pydantic import Field
 
@@ -106,6 +108,11 @@ _HOMES = {
     ),
     "backtest.study.sweep": ("ResultMany", "run_many"),
 }
+# Candles know nothing of files and stores: this module, which knows every room, tells them where to find them.
+register("from_pandas", lambda: import_module("backtest.market_data.frame").from_pandas)
+register("load", lambda: import_module("backtest.market_data.load").load_candles)
+register("sample", lambda: import_module("backtest.market_data.sample").sample_candles)
+
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [

@@ -54,10 +54,9 @@ def columns_of(candles: Candles) -> Columns:
     return {**columns, "volume": columns["volume"] + 0.0}
 
 
-def as_candles(columns: Columns, series: Series) -> Candles:
-    """Return validated candles of columns that were read."""
-    o, h, l, c, v = (columns[name] for name in CANDLE_NAMES[1:])  # noqa: E741
-    return Candles(series.symbol, series.timeframe, columns["time"], o, h, l, c, v, series.exchange)
+def as_candles(columns: Columns, series: Series, *, volume_known: bool | None = None) -> Candles:
+    """Return validated candles of columns that were read; None decides from their volumes whether these are known."""
+    return Candles(series.symbol, series.timeframe, **columns, exchange=series.exchange, volume_known=volume_known)  # type: ignore[arg-type]
 
 
 def taken(columns: Columns, rows: Any) -> Columns:

@@ -67,6 +67,7 @@ def read_candles(
         timeframe=timeframe or about.get("timeframe"),
         exchange=exchange or about.get("exchange", ""),
         tidy=tidy,
+        volume_known=about.get("volume_known"),
     )
 
 

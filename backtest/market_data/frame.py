@@ -27,7 +27,13 @@ _UNITS = ((604_800_000, "w"), (86_400_000, "d"), (3_600_000, "h"), (60_000, "m")
 
 
 def from_pandas(
-    frame: pd.DataFrame, *, symbol: str, timeframe: str | None = None, exchange: str = "", tidy: bool = False
+    frame: pd.DataFrame,
+    *,
+    symbol: str,
+    timeframe: str | None = None,
+    exchange: str = "",
+    tidy: bool = False,
+    volume_known: bool | None = None,
 ) -> Candles:
     """Build candles from a table whose columns have their usual names.
 
@@ -41,6 +47,8 @@ def from_pandas(
         None takes the most frequent distance between two rows.
     tidy
         Sort shuffled rows and drop those that repeat another one in every value.
+    volume_known
+        Whether the volumes are known (L2.6); None decides it from them, and without such a column they are not.
 
     Returns
     -------
@@ -58,13 +66,13 @@ def from_pandas(
     base = symbol.partition("/")[0]
     names = _names(frame)
     time = milliseconds_of(_time_column(frame, names))
-    wanted = {**_PRICES, "volume": (f"volume{_plain(base)}", *_VOLUMES)}
-    o, h, l, c, v = (_numbers(frame, _find(names, usual, name), name) for name, usual in wanted.items())  # noqa: E741
+    o, h, l, c = (_numbers(frame, _find(names, usual, name), name) for name, usual in _PRICES.items())  # noqa: E741
+    v = _volumes(frame, names, (f"volume{_plain(base)}", *_VOLUMES))
     order = _order(time, (o, h, l, c, v), tidy=tidy)
     time = time[order]
     o, h, l, c, v = (values[order] for values in (o, h, l, c, v))  # noqa: E741
     found = timeframe if timeframe is not None else timeframe_text(_frequent_distance(time))
-    candles = Candles(symbol, found, time, o, h, l, c, v, exchange)
+    candles = Candles(symbol, found, time, o, h, l, c, v, exchange, volume_known=volume_known)  # type: ignore[arg-type]
     _refuse_overlap(candles)
     return candles
 
@@ -190,6 +198,14 @@ def _numbers(frame: pd.DataFrame, position: int, name: str) -> NDArray[np.float6
         return np.array(frame.iloc[:, position].to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
     except (TypeError, ValueError):
         raise InvalidCandlesError(f"column {name} holds something that is no number") from None
+
+
+def _volumes(frame: pd.DataFrame, names: dict[str, int], usual: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return the volumes; 0 throughout where there is no such column, or nothing in it."""
+    if not any("vol" in name or name in usual for name in names):
+        return np.zeros(len(frame))
+    volumes = _numbers(frame, _find(names, usual, "volume"), "volume")
+    return np.zeros(len(frame)) if np.isnan(volumes).all() else volumes
 
 
 def _frequent_distance(time: NDArray[np.int64]) -> int:

@@ -111,8 +111,8 @@ def align(candles: Mapping[str, Candles]) -> dict[str, Candles]:
     aligned = {}
     for name, c in candles.items():
         rows = np.isin(c.time, common, assume_unique=True)
-        o, h, l, close, v = (getattr(c, column)[rows] for column in CANDLE_NAMES[1:])  # noqa: E741
-        aligned[name] = Candles(c.symbol, c.timeframe, c.time[rows], o, h, l, close, v, c.exchange)
+        columns = {column: getattr(c, column)[rows] for column in CANDLE_NAMES}
+        aligned[name] = Candles(c.symbol, c.timeframe, **columns, exchange=c.exchange, volume_known=c.volume_known)
     return aligned
 
 

@@ -86,6 +86,8 @@ class Manifest:
         Stretches of time for which a source has answered: what is missing inside them does not exist there.
     years
         One entry for each file, by year.
+    volume_known
+        Whether a row with a volume was ever seen (L2.6); None in a manifest from before this was noted.
     """
 
     asked: list[Range] = field(default_factory=list)
@@ -93,6 +95,7 @@ class Manifest:
     refused: list[Refused] = field(default_factory=list)
     revisions: list[Revision] = field(default_factory=list)
     fetches: list[Fetch] = field(default_factory=list)
+    volume_known: bool | None = False
 
     @property
     def first(self) -> int | None:
@@ -153,6 +156,7 @@ class Manifest:
                 refused=[Refused(**entry) for entry in body["refused"]],
                 revisions=[Revision(**entry) for entry in body["revisions"]],
                 fetches=[Fetch(**entry) for entry in body["fetches"]],
+                volume_known=_truth(body.get("volume_known")),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataUnavailableError(
@@ -163,3 +167,9 @@ class Manifest:
 def _year(entry: dict[str, Any]) -> Year:
     gaps = tuple((int(start), int(end)) for start, end in entry["gaps"])
     return Year(int(entry["rows"]), str(entry["sha256"]), int(entry["first"]), int(entry["last"]), gaps)
+
+
+def _truth(value: object) -> bool | None:
+    if value not in {None, True, False}:
+        raise ValueError(f"volume_known was {value!r}")
+    return None if value is None else bool(value)

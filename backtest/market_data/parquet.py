@@ -26,10 +26,10 @@ def candle_bytes(candles: Candles) -> memoryview:
     """Return candles as a Parquet file in memory that says whose candles they are."""
     columns: Columns = {name: getattr(candles, name) for name in CANDLE_NAMES}
     about = {"exchange": candles.exchange, "symbol": candles.symbol, "timeframe": candles.timeframe}
-    return column_bytes(columns, about)
+    return column_bytes(columns, {**about, "volume_known": candles.volume_known})
 
 
-def column_bytes(columns: Columns, about: Mapping[str, str]) -> memoryview:
+def column_bytes(columns: Columns, about: Mapping[str, str | bool]) -> memoryview:
     """Return columns as a Parquet file in memory; nothing but they and ``about`` decides its bytes.
 
     Plain pages without compression or dictionary read at the speed of memory; a column of doubles hardly compresses.

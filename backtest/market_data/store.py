@@ -86,8 +86,20 @@ class Store:
         return Manifest() if data is None else Manifest.from_json(data, f"{self.disk}/{path}")
 
     def candles(self, series: Series, start: int | None = None, end: int | None = None) -> Candles:
-        """Return validated candles that open in ``[start, end)``; none where the store has none."""
-        return rows_of.as_candles(self.columns(series, start, end), series)
+        """Return validated candles that open in ``[start, end)``; none where the store has none.
+
+        Whether volumes are known (L2.6) is a matter of the whole series, however short the range.
+        """
+        columns = self.columns(series, start, end)
+        known = bool(columns["volume"].any()) or self.volume_known(series)
+        return rows_of.as_candles(columns, series, volume_known=known)
+
+    def volume_known(self, series: Series) -> bool:
+        """Return whether any candle of a series has a volume."""
+        known = self.manifest(series).volume_known
+        if known is not None:
+            return known
+        return any(self.read(series, [f"{year}.parquet"])["volume"].any() for year in self.years(series))
 
     def columns(self, series: Series, start: int | None = None, end: int | None = None) -> Columns:
         """Return the rows in ``[start, end)``, read year by year into columns allocated once.
@@ -150,6 +162,8 @@ class Store:
             revised = self._keep_revised(series, manifest, [part.revised for part in added], moment, source)
             manifest.answered(list(asked))
             manifest.refuse(list(refused))
+            if "volume" in columns and columns["volume"].any():
+                manifest.volume_known = True
             rows = sum(part.added for part in added)
             if asked:
                 manifest.record(Fetch(moment, source, rows, min(a for a, _ in asked), max(b for _, b in asked)))

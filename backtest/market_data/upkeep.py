@@ -143,8 +143,9 @@ def _manifest(store: Store, series: Series, done: list[str]) -> Manifest:
     manifest = Manifest()
     for year in store.years(series):
         with suppress(DataUnavailableError):
-            times = store.read(series, [f"{year}.parquet"])["time"]
-            manifest.answered([(int(t), int(t) + max(1, series.length)) for t in times])
+            rows = store.read(series, [f"{year}.parquet"])
+            manifest.answered([(int(t), int(t) + max(1, series.length)) for t in rows["time"]])
+            manifest.volume_known = manifest.volume_known or bool(rows.get("volume", np.zeros(0)).any())
     done.append(f"manifest.json was damaged: it is now {name}, a new one was made from the candle files")
     return manifest
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtest.errors import InvalidCandlesError, InvalidSettingError
+from backtest.model.doors import door
 from backtest.model.timeframe import milliseconds, week_offset
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Candles:
         (n,) float64, base currency, at least 0.
     exchange
         Where they were traded, ``"binance"``; empty if unknown.
+    volume_known
+        Whether the volumes are known: then a candle of volume 0 is one in which nothing traded (L2.6), otherwise every
+        candle trades. None decides it from the volumes given: all 0 is unknown. Slices, coarser candles, store and files
+        keep it, as the beginning of a series cannot tell.
 
     The columns are read-only. Two slices share memory with their source.
 
@@ -58,6 +63,7 @@ class Candles:
     close: NDArray[np.float64]
     volume: NDArray[np.float64]
     exchange: str = ""
+    volume_known: bool = field(default=None, kw_only=True)  # type: ignore[assignment]  # None is decided below
     _validated: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +74,8 @@ class Candles:
             milliseconds(self.timeframe)
             _check(self)
             object.__setattr__(self, "_validated", True)
+        if self.volume_known not in {True, False}:
+            object.__setattr__(self, "volume_known", bool(self.volume.any()))
 
     def __len__(self) -> int:
         return len(self.time)
@@ -92,7 +100,9 @@ class Candles:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of symbol, timeframe and columns: the identity of the data in a result."""
-        digest = hashlib.sha256(f"{self.symbol}|{self.timeframe}|{len(self)}".encode())
+        plain = self.volume_known == bool(self.volume.any())  # what the columns say by themselves
+        known = "" if plain else f"|volume {'known' if self.volume_known else 'unknown'}"
+        digest = hashlib.sha256(f"{self.symbol}|{self.timeframe}|{len(self)}{known}".encode())
         for name in ("time", *_PRICES, "volume"):
             digest.update(np.ascontiguousarray(getattr(self, name)).data)
         return digest.hexdigest()
@@ -115,7 +125,7 @@ class Candles:
         """Return rows ``start`` to ``stop`` (positions, as in a list) without copying."""
         part = slice(start, stop)
         columns = {name: getattr(self, name)[part] for name in ("time", *_PRICES, "volume")}
-        return Candles(self.symbol, self.timeframe, **columns, exchange=self.exchange, _validated=True)
+        return self._like(self.timeframe, columns)
 
     def between(self, start: int | str | datetime | None = None, end: int | str | datetime | None = None) -> Candles:
         """Return the candles that open at or after ``start`` and before ``end`` (UTC ms, ISO text or datetime)."""
@@ -141,18 +151,7 @@ class Candles:
                 f"{self.timeframe} candles cannot be resampled to {timeframe}: it is no multiple of {self.timeframe}"
             )
         if coarse == fine or len(self) == 0:
-            return Candles(
-                self.symbol,
-                timeframe,
-                self.time,
-                self.open,
-                self.high,
-                self.low,
-                self.close,
-                self.volume,
-                self.exchange,
-                _validated=True,
-            )
+            return self._like(timeframe, {name: getattr(self, name) for name in ("time", *_PRICES, "volume")})
         offset = week_offset(timeframe)
         bucket = (self.time - offset) // coarse
         first = np.flatnonzero(np.r_[True, bucket[1:] != bucket[:-1]])
@@ -161,16 +160,24 @@ class Candles:
         complete = np.ones(len(first), bool)
         complete[0] = self.time[0] == opened[0]
         complete[-1] &= self.time[-1] + fine >= opened[-1] + coarse
+        columns = {
+            "time": opened[complete],
+            "open": self.open[first][complete],
+            "high": np.maximum.reduceat(self.high, first)[complete],
+            "low": np.minimum.reduceat(self.low, first)[complete],
+            "close": self.close[last][complete],
+            "volume": np.add.reduceat(self.volume, first)[complete],
+        }
+        return self._like(timeframe, columns)
+
+    def _like(self, timeframe: str, columns: dict[str, NDArray[Any]]) -> Candles:
+        """Return candles of the same series, whose columns are known to be sound."""
         return Candles(
             self.symbol,
             timeframe,
-            opened[complete],
-            self.open[first][complete],
-            np.maximum.reduceat(self.high, first)[complete],
-            np.minimum.reduceat(self.low, first)[complete],
-            self.close[last][complete],
-            np.add.reduceat(self.volume, first)[complete],
-            self.exchange,
+            **columns,
+            exchange=self.exchange,
+            volume_known=self.volume_known,
             _validated=True,
         )
 
@@ -182,9 +189,8 @@ class Candles:
 
         ``timeframe`` None takes the most frequent distance between rows. Strictly descending rows are turned round.
         """
-        from backtest.market_data.frame import from_pandas
-
-        return from_pandas(frame, symbol=symbol, timeframe=timeframe, exchange=exchange)
+        candles: Candles = door("from_pandas")(frame, symbol=symbol, timeframe=timeframe, exchange=exchange)
+        return candles
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a DataFrame of the five columns, indexed by the UTC open time."""
@@ -195,16 +201,14 @@ class Candles:
     @classmethod
     def sample(cls, symbol: str = "BTC/USD", timeframe: str = "1h") -> Candles:
         """Return the sample candles that come with the package: BTC/USD 1h and 1d, ETH/USD 1d, LTC/USD 1d."""
-        from backtest.market_data.sample import sample_candles
-
-        return sample_candles(symbol, timeframe)
+        candles: Candles = door("sample")(symbol, timeframe)
+        return candles
 
     @classmethod
     def load(cls, symbol: str, timeframe: str, **options: Any) -> Candles:
         """Return candles from the store; see :func:`backtest.market_data.load.load_candles` for the options."""
-        from backtest.market_data.load import load_candles
-
-        return load_candles(symbol, timeframe, **options)
+        candles: Candles = door("load")(symbol, timeframe, **options)
+        return candles
 
 
 def instant(moment: int | str | datetime) -> int:

@@ -23,6 +23,8 @@ def candles_of_rows(
 ) -> Candles:
     """Return candles from rows of time (UTC ms), open, high, low, close and volume, which with ``least`` 5 may be missing.
 
+    A volume may be missing from all rows, not from some: a candle without one would be one that does not trade (L2.6).
+
     Raises
     ------
     InvalidCandlesError
@@ -33,6 +35,12 @@ def candles_of_rows(
             raise InvalidCandlesError(
                 f"{name} row {number} was {str(row)[:100]}; it is [time in ms, open, high, low, close, volume]"
             )
+    lengths = [len(row) for row in rows]
+    if len(set(lengths)) > 1:
+        number = lengths.index(min(lengths))
+        raise InvalidCandlesError(
+            f"{name} row {number} has no volume, others have: give the volume of all rows or of none"
+        )
     try:
         table = np.array([[*row[1:], 0.0][:5] for row in rows], np.float64).reshape(-1, 5)
     except OverflowError:

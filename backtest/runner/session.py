@@ -64,6 +64,7 @@ class Session:
         self.strategy, self.market = strategy, market
         empty = candles.slice(0, 0)
         self._symbol, self._timeframe, self._exchange = candles.symbol, candles.timeframe, candles.exchange
+        self._volume_known = candles.volume_known
         self.venue = SimulatedVenue([Feed(market, empty)], profile, assumptions, want_events=False)
         self._desk = Desk(strategy, empty, market, self.venue)
         self._table = strategy.has("signals")
@@ -78,8 +79,15 @@ class Session:
     @property
     def candles(self) -> Candles:
         """All candles closed so far."""
-        columns = {name: column[: self._n] for name, column in self._columns.items()}
-        return Candles(self._symbol, self._timeframe, **columns, exchange=self._exchange, _validated=True)
+        columns: dict[str, Any] = {name: column[: self._n] for name, column in self._columns.items()}
+        return Candles(
+            self._symbol,
+            self._timeframe,
+            **columns,
+            exchange=self._exchange,
+            volume_known=self._volume_known,
+            _validated=True,
+        )
 
     def close(self, time: int, open_: float, high: float, low: float, close: float, volume: float) -> list[Decision]:
         """Take one closed candle; return the final calls of its close, already sent to the shadow book.

@@ -135,3 +135,21 @@ def test_equal_data_has_an_equal_hash() -> None:
     assert made().hash == made().hash
     assert made().hash != with_value("volume", 3, 2.0).hash
     assert made(10).hash != made(11).hash
+
+
+@pytest.mark.parametrize(("volume", "known"), [(np.zeros(48), False), (np.r_[np.zeros(47), 1.0], True)])
+def test_volumes_that_are_all_0_are_unknown(volume: Any, known: bool) -> None:
+    candles = made(volume=volume)
+    assert candles.volume_known is known
+    beginning = candles.slice(0, 8)
+    assert beginning.volume_known is known
+    assert not beginning.volume.any()
+    assert candles.between(None, MIDNIGHT + 8 * HOUR).volume_known is known
+    assert [beginning.resample(timeframe).volume_known for timeframe in ("1h", "4h")] == [known, known]
+
+
+def test_whether_volumes_are_known_may_be_told() -> None:
+    told, seen = made(volume=np.zeros(48), volume_known=True), made(volume=np.zeros(48))
+    assert (told.volume_known, seen.volume_known) == (True, False)
+    assert told.hash != seen.hash  # other candles trade
+    assert made(volume_known=True).hash == made().hash

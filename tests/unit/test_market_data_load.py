@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from backtest.errors import DataUnavailableError, InvalidCandlesError, InvalidSettingError
 from backtest.market_data.columns import columns_of
+from backtest.market_data.files import read_candles, write_candles
 from backtest.market_data.load import align, detail_for, funding_for, load_candles, load_funding, load_many, load_market
 from backtest.market_data.rules import market_from_ccxt, read_market, write_market
 from backtest.market_data.series import FUNDING, Series
@@ -191,3 +193,29 @@ def test_contracts_are_counted_in_base_currency() -> None:
     assert (market.max_leverage, market.maintenance_margin_rate) == (125.0, 0.004)
     with pytest.raises(InvalidSettingError, match="is an inverse contract"):
         market_from_ccxt("okx", {**described, "inverse": True})
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_whether_volumes_are_known_is_a_matter_of_the_whole_series(noted: bool, store: Store, tmp_path: Path) -> None:
+    for symbol, volumes in (("ETH/USDT", np.r_[np.zeros(99), 1.0]), ("SOL/USDT", np.zeros(100))):
+        like = made("1h", 0, 100, symbol)
+        columns: dict[str, Any] = {**columns_of(like), "volume": volumes}
+        put(store, Candles(like.symbol, like.timeframe, **columns, exchange="binance", volume_known=True))
+        if not noted:  # a manifest from before this was noted
+            path = tmp_path / "binance" / symbol.replace("/", "_") / "1h" / "manifest.json"
+            entries = json.loads(path.read_text())
+            del entries["volume_known"]
+            path.write_text(json.dumps(entries))
+    for symbol, known in (("ETH/USDT", True), ("SOL/USDT", False)):
+        assert [load(store, symbol, end="2024-01-02", incomplete=n).volume_known for n in (True, False)] == [known] * 2
+    both = align({"a": load(store, "ETH/USDT", end="2024-01-02"), "b": load(store, "BTC/USDT", end="2024-01-03")})
+    assert both["a"].volume_known
+
+
+def test_a_file_of_ours_keeps_whether_volumes_are_known(tmp_path: Path) -> None:
+    for known in (True, False):
+        like = made("1h", 0, 9)
+        columns: dict[str, Any] = {**columns_of(like), "volume": np.zeros(9)}
+        told = Candles("BTC/USDT", "1h", **columns, volume_known=known)
+        write_candles(told, tmp_path / "x.parquet")
+        assert read_candles(tmp_path / "x.parquet").volume_known is known
