@@ -19,11 +19,11 @@ from backtest.engine.codes import (
     MARGIN,
     NO_STOP,
     REASONS,
+    RULES,
     SPOT,
     STATUSES,
     T_LIVE,
     TRAILING,
-    rule_name,
 )
 from backtest.engine.records import TARGETS
 from backtest.model.calls import (
@@ -142,7 +142,7 @@ def event_of(e: Any, ref: SignalRef, symbol: str) -> Event:
         average_entry=None if average != average else average,
         open_quantity=held,
         leg=LEGS[leg],
-        rule=rule_name(rule),
+        rule=RULES[rule],
         reason=REASONS[reason],
     )
 

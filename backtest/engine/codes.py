@@ -1,24 +1,112 @@
 """Codes: the small numbers by which the kernel names statuses, events, orders and reasons.
 
-They are numpy integers on purpose: numba compiles a function anew for each Python literal it is called with.
+They are numpy integers on purpose: numba compiles a function anew for each Python literal it is called with. What a
+reader sees of them are the enums of :mod:`backtest.model.events`, of whose lists they are the positions, and the rules of
+:mod:`backtest.model.rule`; nothing is listed here a second time.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from backtest.model.events import EventKind, Status
+from backtest.model.events import EventKind, Leg, Reason, Status
+from backtest.model.rule import Rule
 
-__all__ = ["KINDS", "LEGS", "REASONS", "STATUSES", "rule_name"]
+if TYPE_CHECKING:
+    from enum import Enum
 
-STATUSES = tuple(Status)
-KINDS = tuple(EventKind)
+__all__ = ["KINDS", "LEGS", "REASONS", "RULES", "STATUSES"]
 
-PENDING, WAITING, OPEN, CLOSED, EXPIRED, INVALIDATED, CANCELED, REFUSED = map(np.int64, range(8))
-(
-    E_CREATED, E_REFUSED, E_ENTERED, E_TARGET, E_STOP_MOVED, E_STOP, E_UNFILLED, E_TRAILING, E_TAKE_PROFIT, E_REBOUGHT, E_DCA, E_UPDATED,
-    E_LIQUIDATED, E_EXPIRED, E_INVALIDATED, E_CANCELED, E_CLOSED,
-) = map(np.int64, range(17))  # fmt: skip
+STATUSES, KINDS, LEGS, REASONS = tuple(Status), tuple(EventKind), tuple(Leg), tuple(Reason)
+RULES = {rule.code: rule for rule in Rule}
+"""What the numbers in the engine's records stand for."""
+
+
+def _code(member: Enum) -> np.int64:
+    """Return the position of a member in its list."""
+    return np.int64(list(type(member)).index(member))
+
+
+PENDING = _code(Status.PENDING)
+WAITING = _code(Status.WAITING)
+OPEN = _code(Status.OPEN)
+CLOSED = _code(Status.CLOSED)
+EXPIRED = _code(Status.EXPIRED)
+INVALIDATED = _code(Status.INVALIDATED)
+CANCELED = _code(Status.CANCELED)
+REFUSED = _code(Status.REFUSED)
+
+E_CREATED = _code(EventKind.CREATED)
+E_REFUSED = _code(EventKind.REFUSED)
+E_ENTERED = _code(EventKind.ENTERED)
+E_TARGET = _code(EventKind.TARGET_HIT)
+E_STOP_MOVED = _code(EventKind.STOP_MOVED)
+E_STOP = _code(EventKind.STOP_HIT)
+E_UNFILLED = _code(EventKind.STOP_UNFILLED)
+E_TRAILING = _code(EventKind.TRAILING_HIT)
+E_TAKE_PROFIT = _code(EventKind.TAKE_PROFIT_FILLED)
+E_REBOUGHT = _code(EventKind.REBOUGHT)
+E_DCA = _code(EventKind.DCA_FILLED)
+E_UPDATED = _code(EventKind.UPDATED)
+E_LIQUIDATED = _code(EventKind.LIQUIDATED)
+E_EXPIRED = _code(EventKind.EXPIRED)
+E_INVALIDATED = _code(EventKind.INVALIDATED)
+E_CANCELED = _code(EventKind.CANCELED)
+E_CLOSED = _code(EventKind.CLOSED)
+
+LEG_CALL = _code(Leg.CALL)
+LEG_GAP = _code(Leg.GAP)
+LEG_OPEN = _code(Leg.OPEN)
+LEG_1 = _code(Leg.FIRST)
+LEG_2 = _code(Leg.SECOND)
+LEG_3 = _code(Leg.THIRD)
+LEG_CLOSE = _code(Leg.CLOSE)
+
+R_NONE = _code(Reason.NONE)
+R_BALANCE = _code(Reason.BALANCE)
+R_ALLOCATION = _code(Reason.ALLOCATION)
+R_RISK = _code(Reason.RISK)
+R_NO_STOP = _code(Reason.NO_STOP)
+R_FREQUENCY = _code(Reason.FREQUENCY)
+R_MOST_OPEN = _code(Reason.MOST_OPEN)
+R_MINIMUM = _code(Reason.MINIMUM)
+R_WOULD_TRIGGER = _code(Reason.WOULD_TRIGGER)
+R_ENDED = _code(Reason.ENDED)
+R_SALE_PENDING = _code(Reason.SALE_PENDING)
+R_BOUNDS = _code(Reason.BOUNDS)
+R_LEFT_ALONE = _code(Reason.LEFT_ALONE)
+
+L3_1 = np.int64(Rule.L3_1.code)
+L3_2 = np.int64(Rule.L3_2.code)
+L3_4 = np.int64(Rule.L3_4.code)
+L3_5 = np.int64(Rule.L3_5.code)
+L3_6 = np.int64(Rule.L3_6.code)
+L4_1 = np.int64(Rule.L4_1.code)
+L4_4 = np.int64(Rule.L4_4.code)
+L4_5 = np.int64(Rule.L4_5.code)
+L5_3 = np.int64(Rule.L5_3.code)
+L5_4 = np.int64(Rule.L5_4.code)
+L6_1 = np.int64(Rule.L6_1.code)
+L6_4 = np.int64(Rule.L6_4.code)
+L6_5 = np.int64(Rule.L6_5.code)
+L7_2 = np.int64(Rule.L7_2.code)
+L8_1 = np.int64(Rule.L8_1.code)
+L8_4 = np.int64(Rule.L8_4.code)
+L8_5 = np.int64(Rule.L8_5.code)
+L9_1 = np.int64(Rule.L9_1.code)
+L9_2 = np.int64(Rule.L9_2.code)
+L10_1 = np.int64(Rule.L10_1.code)
+L10_2 = np.int64(Rule.L10_2.code)
+L11_1 = np.int64(Rule.L11_1.code)
+L11_2 = np.int64(Rule.L11_2.code)
+L11_3 = np.int64(Rule.L11_3.code)
+L12_1 = np.int64(Rule.L12_1.code)
+L12_2 = np.int64(Rule.L12_2.code)
+L13_1 = np.int64(Rule.L13_1.code)
+L13_2 = np.int64(Rule.L13_2.code)
+L14_2 = np.int64(Rule.L14_2.code)
 
 C_CREATE, C_TAKE_PROFIT, C_TRAILING, C_REBUY, C_DCA, C_UPDATE, C_CANCEL = map(np.int64, range(7))
 SPOT, MARGIN, FUTURES = map(np.int64, range(3))
@@ -36,109 +124,4 @@ W_NONE, W_LIQUIDATION, W_CROSS, W_STOP, W_SALE, W_RESTING, W_EXIT_PERCENT, W_TAR
 ZERO, ONE = map(np.int64, range(2))
 NO, YES = np.bool_(False), np.bool_(True)
 
-(
-    L3_1,
-    L3_2,
-    L3_4,
-    L3_5,
-    L3_6,
-    L4_1,
-    L4_4,
-    L4_5,
-    L5_3,
-    L5_4,
-    L6_1,
-    L6_4,
-    L6_5,
-    L7_2,
-    L8_1,
-    L8_4,
-    L8_5,
-    L9_1,
-    L9_2,
-    L10_1,
-    L10_2,
-    L11_1,
-    L11_2,
-    L11_3,
-    L12_1,
-    L12_2,
-    L13_1,
-    L13_2,
-    L14_2,
-) = map(
-    np.int64,
-    (
-        31,
-        32,
-        34,
-        35,
-        36,
-        41,
-        44,
-        45,
-        53,
-        54,
-        61,
-        64,
-        65,
-        72,
-        81,
-        84,
-        85,
-        91,
-        92,
-        101,
-        102,
-        111,
-        112,
-        113,
-        121,
-        122,
-        131,
-        132,
-        142,
-    ),
-)
-"""Rule numbers: chapter x 10 + number."""
-
-LEG_CALL, LEG_GAP, LEG_OPEN, LEG_1, LEG_2, LEG_3, LEG_CLOSE = map(np.int64, range(7))
-LEGS = ("call", "gap", "open", "leg 1", "leg 2", "leg 3", "close")
-
-(
-    R_NONE,
-    R_BALANCE,
-    R_ALLOCATION,
-    R_RISK,
-    R_NO_STOP,
-    R_FREQUENCY,
-    R_MOST_OPEN,
-    R_MINIMUM,
-    R_WOULD_TRIGGER,
-    R_ENDED,
-    R_SALE_PENDING,
-    R_BOUNDS,
-    R_LEFT_ALONE,
-) = map(np.int64, range(13))
-REASONS = (
-    "",
-    "the free balance does not carry it",
-    "AllocationLimit: the allocation limit does not carry it",
-    "RiskLimit: the risk limit does not carry it",
-    "RiskLimit: a signal without a stop is not opened under a risk limit",
-    "FrequencyLimit: too many signals in the period",
-    "MostOpen: too many living signals",
-    "below the market's minimum order",
-    "WouldTriggerNow",
-    "INVALID_INPUT_CONTENT: the signal has ended",
-    "a sale is pending",
-    "INVALID_INPUT_CONTENT: entry_price_min would exceed entry_price_max",
-    "a level already reached was left alone",
-)
-
 DONE, GROW, AT_CLOSE = map(np.int64, range(3))
-
-
-def rule_name(code: int) -> str:
-    """Return ``L3.4`` for 34 and ``L12.2`` for 122."""
-    return f"L{code // 10}.{code % 10}"

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from backtest.live.intent import State
-from backtest.model.events import FILL_KINDS
+from backtest.model.events import EventKind
 from backtest.wire import ENDPOINTS, body_of, json_bytes, kind_of, with_ref
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _fill(event: Mapping[str, Any]) -> str:
 
 
 def _trades(kind: str, quantity: float) -> bool:
-    return kind in FILL_KINDS and quantity > 0.0
+    return EventKind(kind).is_fill and quantity > 0.0
 
 
 def _compare(name: str, expected: Sequence[str], found: Sequence[str]) -> Comparison:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backtest.errors import InvalidSettingError, did_you_mean
+from backtest.model.events import EventKind
 from backtest.report import text
 from backtest.report.canvas import INK, Chart, canvas, neutral, plain
 from backtest.report.panels import beside_panel, drawdown_panel, equity_panel, price_panel
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["account_chart", "overview_chart", "price_chart", "signal_chart"]
 
-_ENDED = {"closed", "canceled", "expired", "invalidated"}
+_ENDED = {kind.value for kind in EventKind if kind.ends}
 
 
 def overview_chart(tables: ResultTables, symbol: str | None = None, *, last: int | None = None) -> Chart:
@@ -67,7 +68,7 @@ def signal_chart(tables: ResultTables, signal: str) -> Chart:
     name = tables.signal(signal)
     life = tables.events[tables.events["signal"] == name]
     symbol, first = str(life["symbol"].iloc[0]), int(life["time"].iloc[0])
-    ended = set(life["kind"]) & _ENDED or life["kind"].iloc[0] == "refused"
+    ended = set(life["kind"]) & _ENDED or life["kind"].iloc[0] == EventKind.REFUSED
     end = int(life["time"].iloc[-1]) if ended else tables.span[1]
     margin = max(10 * tables.step(symbol), (end - first) // 5)
     with neutral():

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from backtest.model.events import EventKind
+from backtest.model.rule import Rule
 from backtest.report import text
 from backtest.report.charts import signal_chart
-from backtest.report.rules import why
 from backtest.report.tables import body_of
 
 if TYPE_CHECKING:
@@ -20,25 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TimelineStep", "explain_text", "signal_chart", "signal_outcomes", "timeline", "timelines"]
 
-_DONE = {
-    "created": "accepted by the venue",
-    "entered": "entered",
-    "target_hit": "target {target} reached",
-    "stop_moved": "stop moved to {price}",
-    "stop_hit": "stop reached",
-    "stop_unfilled": "stop triggered, but its limit did not fill",
-    "trailing_hit": "trailing stop reached",
-    "take_profit_filled": "take profit filled",
-    "rebought": "bought again",
-    "dca_filled": "DCA filled",
-    "updated": "prices updated",
-    "liquidated": "liquidated at {price}",
-    "expired": "expired unbought",
-    "invalidated": "invalid: its stop was reached before its entry",
-    "canceled": "canceled",
-    "closed": "closed",
-    "refused": "refused",
-}
+_SENTENCES = {rule.value: rule.sentence for rule in Rule}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +132,7 @@ def _call(call: dict[str, Any]) -> TimelineStep:
 def _event(row: dict[Hashable, Any], buys: dict[_Fill, bool]) -> TimelineStep:
     kind, price, quantity = str(row["kind"]), _number(row["price"]), float(row["quantity"] or 0.0)
     target = _number(row["target"])
-    what = _DONE.get(kind, kind.replace("_", " "))
+    what = EventKind(kind).words
     what = what.format(target=int(target) if target else "", price=text.price(price))
     bought = buys.get((str(row["signal"]), int(row["time"]), kind, math.nan if price is None else price))
     if bought is not None:
@@ -161,7 +144,7 @@ def _event(row: dict[Hashable, Any], buys: dict[_Fill, bool]) -> TimelineStep:
     if bought is not None:
         what += f"; {text.price(left)} open at {text.price(average)}" if left else "; flat"
     rule = str(row["rule"])
-    return TimelineStep(int(row["time"]), str(row["leg"]), kind, what, rule, why(rule), average, left)
+    return TimelineStep(int(row["time"]), str(row["leg"]), kind, what, rule, _SENTENCES.get(rule, ""), average, left)
 
 
 def _number(value: Any) -> float | None:

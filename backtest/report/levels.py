@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from backtest.model.events import EventKind
 from backtest.report.tables import body_of
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from backtest.report.tables import ResultTables
 
 __all__ = ["Levels", "Step", "signal_levels"]
+
+_MOVES = [EventKind.STOP_MOVED.value, EventKind.UPDATED.value, EventKind.REFUSED.value]
 
 
 class Step(NamedTuple):
@@ -51,7 +54,7 @@ def signal_levels(tables: ResultTables) -> dict[str, Levels]:
     for call in tables.calls:
         calls[str(call.get("ref", ""))].append(call)
     moves: dict[str, list[tuple[int, str, float]]] = defaultdict(list)
-    seen = tables.events[tables.events["kind"].isin(["stop_moved", "updated", "refused"])]
+    seen = tables.events[tables.events["kind"].isin(_MOVES)]
     for time, signal, kind, price in zip(seen["time"], seen["signal"], seen["kind"], seen["price"], strict=True):
         moves[str(signal)].append((int(time), str(kind), float(price)))
     return {ref: _levels(own, moves[ref]) for ref, own in calls.items() if _is_create(own[0])}
@@ -66,11 +69,11 @@ def _levels(calls: list[dict[str, Any]], moves: list[tuple[int, str, float]]) ->
     entry = {float(value) for name, value in body.items() if name.startswith(("entry_price_", "buy_price_"))}
     levels = Levels(-1 if body.get("type") == "short" else 1, tuple(sorted(entry)))
     _apply(levels, body, at)
-    answers = iter([move for move in moves if move[1] != "stop_moved"])
+    answers = iter([move for move in moves if move[1] != EventKind.STOP_MOVED])
     for call in calls[1:]:
         if str(call["path"]).endswith("/updateprice") and (acted := _answered(answers, int(call["at"]))) is not None:
             _apply(levels, body_of(call), acted)
-    levels.stop.extend(Step(time, price) for time, kind, price in moves if kind == "stop_moved")
+    levels.stop.extend(Step(time, price) for time, kind, price in moves if kind == EventKind.STOP_MOVED)
     levels.stop.sort(key=lambda step: step.time)
     return levels
 
@@ -79,7 +82,7 @@ def _answered(answers: Iterator[tuple[int, str, float]], at: int) -> int | None:
     """Return when the venue performed an update sent at ``at``; None where it refused, or never saw it."""
     for time, kind, _ in answers:
         if time >= at:
-            return time if kind == "updated" else None
+            return time if kind == EventKind.UPDATED else None
     return None
 
 

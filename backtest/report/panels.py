@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from backtest.model.events import EventKind, Mark
 from backtest.report.canvas import INK, days, number_axis, plain, thin, time_axis
 from backtest.report.daily import drawdowns, hold_curve
 from backtest.report.levels import Levels, Step, signal_levels
@@ -26,14 +27,14 @@ __all__ = ["beside_panel", "drawdown_panel", "equity_panel", "price_panel"]
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
 """Okabe and Ito's colours, told apart by every eye; shapes tell the marks apart once more."""
 
-_MARKS: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "long entry": (("entered", "dca_filled", "rebought"), "^", BLUE),
-    "short entry": (("entered", "dca_filled", "rebought"), "v", ORANGE),
-    "target": (("target_hit", "take_profit_filled"), "o", GREEN),
-    "stop": (("stop_hit", "trailing_hit"), "X", VERMILLION),
-    "liquidated": (("liquidated",), "D", VERMILLION),
-    "canceled": (("canceled",), "s", PURPLE),
+MARKS: dict[Mark, tuple[tuple[str, str, str], ...]] = {
+    Mark.ENTRY: (("long entry", "^", BLUE), ("short entry", "v", ORANGE)),
+    Mark.TARGET: (("target", "o", GREEN),),
+    Mark.STOP: (("stop", "X", VERMILLION),),
+    Mark.LIQUIDATED: (("liquidated", "D", VERMILLION),),
+    Mark.CANCELED: (("canceled", "s", PURPLE),),
 }
+"""Label, shape and colour of each mark; an entry has those of a long and of a short."""
 _CANDLES_DRAWN = 400
 _LEVELS_DRAWN = 20
 
@@ -172,14 +173,14 @@ def _marks(axes: Axes, fills: pd.DataFrame, middle: NDArray[np.int64], shorts: s
     """Mark every fill; on a chart of many they are small."""
     size, alpha = (46, 0.95) if len(fills) <= 120 else (14, 0.8)
     is_short, marked = fills["signal"].isin(shorts).to_numpy(), False
-    for label, (kinds, marker, color) in _MARKS.items():
-        some = fills["kind"].isin(kinds).to_numpy()
-        if "entry" in label:
-            some = some & (is_short == label.startswith("short"))
-        if some.any():
-            x, y = days(middle[some]), fills["price"].to_numpy(np.float64)[some]
-            axes.scatter(x, y, s=size, marker=marker, color=color, label=label, linewidths=0, zorder=3, alpha=alpha)
-            marked = True
+    for mark, styles in MARKS.items():
+        of_mark = fills["kind"].isin([kind.value for kind in EventKind if kind.mark is mark]).to_numpy()
+        for short, (label, marker, color) in enumerate(styles):
+            some = of_mark & (is_short == bool(short)) if len(styles) > 1 else of_mark
+            if some.any():
+                x, y = days(middle[some]), fills["price"].to_numpy(np.float64)[some]
+                axes.scatter(x, y, s=size, marker=marker, color=color, label=label, linewidths=0, zorder=3, alpha=alpha)
+                marked = True
     return marked
 
 

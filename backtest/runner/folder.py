@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backtest.engine.codes import REFUSED
 from backtest.errors import InvalidSettingError, StorageError
 from backtest.model.calls import CreateSignal
 from backtest.model.events import SignalRef
@@ -267,7 +268,7 @@ def _warnings(result: Result, prepared: Sequence[Prepared], venue: SimulatedVenu
             )
         if not len(feed.funding) and venue.has_futures(candles.symbol):
             found.append(f"{candles.symbol}: no funding rates were given; funding was taken as 0.")
-    refused = int(np.sum(venue.outcomes()["status"] == 7))
+    refused = int(np.sum(venue.outcomes()["status"] == REFUSED))
     if refused:
         were = "create was" if refused == 1 else "creates were"
         found.append(f"{refused} {were} refused by the market or the account; see the events of kind refused.")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.engine.codes import E_DCA, E_ENTERED, E_REBOUGHT, KINDS, LEGS, REASONS, rule_name
-from backtest.model.events import FILL_KINDS, Event, EventKind, SignalRef
+from backtest.engine.codes import KINDS, LEGS, REASONS, RULES
+from backtest.model.events import Event, EventKind, Leg, SignalRef, Trade
+from backtest.model.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["equity_frame", "events_frame", "events_of", "fills_frame", "trades_columns", "trades_frame"]
 
 _KIND_NAMES = np.array([kind.value for kind in KINDS], object)
-_LEG_NAMES = np.array(LEGS, object)
-_REASON_NAMES = np.array(REASONS, object)
-_BUYS = (E_ENTERED, E_REBOUGHT, E_DCA)
+_LEG_NAMES = np.array([leg.value for leg in LEGS], object)
+_REASON_NAMES = np.array([reason.value for reason in REASONS], object)
+_FILLS = [code for code, kind in enumerate(KINDS) if kind.is_fill]
+_ENTERS = [code for code, kind in enumerate(KINDS) if kind.trade is Trade.ENTERS]
 
 
 def trades_frame(venue: SimulatedVenue) -> pd.DataFrame:
@@ -96,9 +98,9 @@ def fills_frame(venue: SimulatedVenue) -> pd.DataFrame:
     import pandas as pd
 
     e = venue.event_records
-    e = e[np.isin(e["kind"], [k for k, kind in enumerate(KINDS) if kind in FILL_KINDS]) & (e["quantity"] > 0.0)]
+    e = e[np.isin(e["kind"], _FILLS) & (e["quantity"] > 0.0)]
     sides = venue.outcomes()["side"]
-    enters = np.isin(e["kind"], _BUYS)
+    enters = np.isin(e["kind"], _ENTERS)
     return pd.DataFrame(
         {
             "time": e["time"].copy(),
@@ -139,8 +141,8 @@ def events_of(frame: pd.DataFrame) -> list[Event]:
             target=int(target) or None,
             average_entry=None if average != average else float(average),
             open_quantity=float(open_),
-            leg=leg,
-            rule=rule,
+            leg=Leg(leg),
+            rule=Rule(rule),
             reason=reason,
         )
         for time, signal, symbol, kind, price, quantity, fee, target, average, open_, leg, rule, reason in zip(
@@ -178,4 +180,4 @@ def _symbols(venue: SimulatedVenue) -> NDArray[np.object_]:
 
 def _rules(codes: NDArray[np.int64]) -> NDArray[np.object_]:
     unique, where = np.unique(codes, return_inverse=True)
-    return np.array([*(rule_name(int(code)) for code in unique), ""], object)[:-1][where]
+    return np.array([*(RULES[int(code)].value for code in unique), ""], object)[:-1][where]

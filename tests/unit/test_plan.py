@@ -25,7 +25,8 @@ from backtest import (
     run,
 )
 from backtest.model.calls import Call, Cancel, CreateSignal, Dca, TakeProfit, TrailingStop, UpdatePrices
-from backtest.model.events import SignalRef, Status
+from backtest.model.events import Leg, SignalRef, Status
+from backtest.model.rule import Rule
 from backtest.model.signal import LiveSignal
 from backtest.strategy import Moment, Strategy, plan_of
 from strategies.managed_breakout import ManagedBreakout
@@ -78,7 +79,7 @@ def moment(close: float, *living: LiveSignal, at: int = 1, gap: int = 1, create:
 
 
 def hit(target: int, ref: SignalRef = REF) -> Event:
-    return Event(0, ref, "BTC/USDT", EventKind.TARGET_HIT, 104.0, 1.0, 0.0, target, 100.0, 1.0, "leg 1", "L6.1")
+    return Event(0, ref, "BTC/USDT", EventKind.TARGET_HIT, 104.0, 1.0, 0.0, target, 100.0, 1.0, Leg.FIRST, Rule.L6_1)
 
 
 def stop_of(part: Part, close: float, *events: Event, create: CreateSignal = LONG, **state: Any) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,8 @@ import pytest
 
 from backtest.errors import InvalidSettingError
 from backtest.model.events import EventKind
+from backtest.model.rule import Rule
 from backtest.report import explain
-from backtest.report.rules import RULES, why
 from tests.unit.test_report_tables import EVENT_COLUMNS, START, sample_tables
 
 TABLES = sample_tables(1500)
@@ -57,7 +56,7 @@ def test_a_fill_says_what_was_bought_and_what_is_left() -> None:
 def test_a_refusal_says_why() -> None:
     step = with_event("refused", reason="the free balance does not carry it")[0]
     assert step.what == "refused (the free balance does not carry it)"
-    assert step.reason == RULES["L5.3"]
+    assert step.reason == Rule.L5_3.sentence
 
 
 @pytest.mark.parametrize("kind", list(EventKind))
@@ -83,14 +82,3 @@ def test_a_signal_that_never_bought_is_told() -> None:
 def test_an_unknown_signal_is_refused() -> None:
     with pytest.raises(InvalidSettingError, match="signal was 'nope'"):
         explain.timeline(TABLES, "nope")
-
-
-def test_every_rule_has_one_sentence() -> None:
-    assert all(sentence.endswith(".") and sentence[0].isupper() for sentence in RULES.values())
-    assert why("L99.9") == ""
-
-
-def test_every_rule_that_the_engine_cites_is_known() -> None:
-    engine = Path(__file__).parents[2] / "backtest" / "engine"
-    cited = {rule for file in engine.glob("*.py") for rule in re.findall(r"\bL\d+\.\d\b", file.read_text("utf-8"))}
-    assert cited <= set(RULES)
