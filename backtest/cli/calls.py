@@ -68,7 +68,7 @@ def calls(  # noqa: PLR0913, PLR0917  every option is an argument
 def print_request(decision: Decision, *, as_json: bool = False) -> None:
     """Print one call as HTTP has it, without host and secrets; our ref stands for the venue's id."""
     from backtest.model.calls import CreateSignal
-    from backtest.runner.folder import sent
+    from backtest.runner.manifest import sent
     from backtest.wire import endpoint_of
 
     if as_json:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backtest.errors import InvalidSettingError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Assumption", "VenueAssumptions"]
 
@@ -56,6 +59,12 @@ class VenueAssumptions:
             if not isinstance(value, bool):
                 raise InvalidSettingError(f"assumption {name} is true or false, was {value!r}")
         return cls(**values)
+
+    @classmethod
+    def from_listed(cls, listed: Iterable[Mapping[str, Any]]) -> VenueAssumptions:
+        """Return the switches of a list as :meth:`listed` gives it, its rows as mappings; what has no switch is passed."""
+        known = {f.name for f in fields(cls)}
+        return cls.from_dict({str(one["name"]): one["value"] for one in listed if one["name"] in known})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backtest.report import text
+from backtest.report.tables import MODES
 
 if TYPE_CHECKING:
     from backtest.report.tables import Interval
@@ -68,9 +68,10 @@ class Statistic:
         return "" if self.hold is None else text.value(self.hold, self.unit)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Statistics(Mapping[str, float | None]):
-    """The statistics of a run: a mapping from key to value, with everything else in :attr:`rows`.
+class Statistics(dict[str, float | None]):
+    """The statistics of a run: values by key, with everything else in :attr:`rows`.
+
+    A ``dict``, so that ``pandas.DataFrame({"one": one.stats, "other": other.stats})`` is a table of figures.
 
     Attributes
     ----------
@@ -82,18 +83,18 @@ class Statistics(Mapping[str, float | None]):
         The mode in which the trades were made.
     """
 
-    rows: tuple[Statistic, ...]
-    interval: Interval | None = None
-    mode: str = "pessimistic"
+    def __init__(self, rows: tuple[Statistic, ...], interval: Interval | None = None, mode: str = MODES[0]) -> None:
+        super().__init__((row.key, row.value) for row in rows)
+        self.rows, self.interval, self.mode = rows, interval, mode
 
-    def __getitem__(self, key: str) -> float | None:
-        return self.row(key).value
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Statistics) and (self.rows, self.interval, self.mode) == (
+            other.rows,
+            other.interval,
+            other.mode,
+        )
 
-    def __iter__(self) -> Iterator[str]:
-        return (row.key for row in self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
+    __hash__ = None  # like any dict
 
     def __repr__(self) -> str:
         wide = max((len(row.label) for row in self.rows), default=0)
@@ -125,7 +126,7 @@ class Statistics(Mapping[str, float | None]):
 
     def to_dict(self) -> dict[str, float | None]:
         """Return plain JSON values by key."""
-        return {row.key: row.value for row in self.rows}
+        return dict(self)
 
 
 def undefined(number: float) -> float | None:

@@ -1,26 +1,89 @@
-"""Call log: what a provider really sent, read from a table."""
+"""Call log: what a provider really sent, read from a table, in the place of a strategy."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from backtest.errors import InvalidSettingError, InvalidSignalError, did_you_mean
+from backtest.model.calls import CreateSignal
 from backtest.model.candles import instant
+from backtest.runner.record import StrategyRecord
 from backtest.runner.scenario import LoggedCall, check_refs, logged_call
-from backtest.wire import ENDPOINTS
+from backtest.wire import ENDPOINTS, body_of, kind_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["read_call_log"]
+    from backtest.engine.feed import Feed
+    from backtest.model.events import SignalRef
+
+__all__ = ["CallLog", "read_call_log"]
 
 _NEEDED = ("at", "ref", "call")
 _TRUTH = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class CallLog:
+    """A recorded history in the place of a strategy: it has an identity, and decides nothing.
+
+    Attributes
+    ----------
+    calls
+        Checked, in the order of the file.
+    name
+        What a report calls it, such as the file's name.
+    """
+
+    calls: tuple[LoggedCall, ...]
+    name: str = "call log"
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of the calls, their instants and refs; the name is no part of it."""
+        rows = [[logged.at, _ref(logged), kind_of(logged.call), _body(logged)] for logged in self.calls]
+        text = json.dumps(rows, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def record(self) -> StrategyRecord:
+        """What a result keeps of it."""
+        creates = sum(isinstance(logged.call, CreateSignal) for logged in self.calls)
+        return StrategyRecord(
+            name=self.name,
+            identity=self.identity,
+            parameters={"calls": len(self.calls), "signals": creates},
+            doc="Calls that were really sent, replayed over candles.",
+        )
+
+    def warnings(self, feeds: Sequence[Feed]) -> list[str]:
+        """Return what a reader must know about calls that lie outside the candles."""
+        spans = {(feed.market.coin, feed.market.trade_market): _opens(feed) for feed in feeds}
+        creates = (logged.call for logged in self.calls)
+        address = {
+            create.ref: (create.coin, create.trade_market) for create in creates if isinstance(create, CreateSignal)
+        }
+        early = late = 0
+        for logged in self.calls:
+            first, last = spans[address[_ref(logged)]]
+            early += logged.at < first
+            late += logged.at > last
+        found = []
+        if early:
+            were = "call of the log was" if early == 1 else "calls of the log were"
+            found.append(f"{early} {were} sent before the first candle and acted on it, late.")
+        if late:
+            were = "call of the log was" if late == 1 else "calls of the log were"
+            found.append(f"{late} {were} sent after the last candle had opened, and never acted.")
+        return found
 
 
 def read_call_log(path: str | os.PathLike[str]) -> tuple[LoggedCall, ...]:
@@ -128,3 +191,20 @@ _FIELDS = {
     for name, info in endpoint.body.model_fields.items()
 }
 """The API's body fields, and whether each is a JSON number."""
+
+
+def _opens(feed: Feed) -> tuple[int, int]:
+    """Return the opens of the first and the last candle that are walked."""
+    last = max(int(one.time[-1]) for one in (feed.candles, feed.detail) if one is not None and len(one))
+    return int(feed.candles.time[0]), last
+
+
+def _ref(logged: LoggedCall) -> SignalRef:
+    call = logged.call
+    return call.ref if isinstance(call, CreateSignal) else call.signal
+
+
+def _body(logged: LoggedCall) -> dict[str, Any]:
+    call = logged.call
+    body = body_of(call, None if isinstance(call, CreateSignal) else call.signal)
+    return {**body, "allow_marketable": True} if getattr(call, "allow_marketable", False) else body

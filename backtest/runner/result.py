@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.engine.settings import MODES
-from backtest.runner.execute import Execution, Prepared, execute
-from backtest.runner.frames import events_frame, events_of, fills_frame, trades_columns, trades_frame
+from backtest.model.assumptions import VenueAssumptions
+from backtest.model.profile import SubscriberProfile
+from backtest.runner.folder import load_tables, save_tables
+from backtest.runner.frames import events_frame, events_of, fills_frame, trades_columns
+from backtest.runner.loading import load_strategy
+from backtest.runner.manifest import calls_of, tables_of
+from backtest.runner.record import StrategyRecord
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from backtest.model.assumptions import VenueAssumptions
     from backtest.model.events import Event
-    from backtest.model.profile import SubscriberProfile
     from backtest.report.statistic import Statistics
     from backtest.report.tables import ResultTables
-    from backtest.runner.log_replay import CallLog
+    from backtest.runner.call_log import CallLog
+    from backtest.runner.finished import Finished
     from backtest.runner.session import Decision
     from backtest.strategy import Strategy
 
@@ -32,39 +34,59 @@ __all__ = ["Result"]
 
 
 class Result:
-    """A finished run.
+    """A finished run, or one that was saved.
 
     Cheap figures (:attr:`trades`, :attr:`equity`, :attr:`fills`) come from the one mode that was run. Statistics, display
     and :meth:`save` show every return beside its three-mode interval (L2.3) and run the other two modes when first asked.
+
+    Attributes
+    ----------
+    strategy
+        What decided: the strategy, or the call log in its place. Of a loaded result a record of class and parameters,
+        unless its file was named.
+    profile, assumptions
+        On which the signals were executed.
     """
 
-    def __init__(
-        self,
-        strategy: Strategy | CallLog,
-        prepared: Sequence[Prepared],
-        profile: SubscriberProfile,
-        assumptions: VenueAssumptions,
-        execution: Execution,
-        walk: Callable[..., Execution] = execute,
-    ) -> None:
-        """Keep one finished mode; ``walk(strategy, prepared, profile, assumptions)`` makes the other two."""
-        self.strategy, self.profile, self.assumptions = strategy, profile, assumptions
-        self._prepared, self._execution, self._walk = prepared, execution, walk
-        self._loaded: ResultTables | None = None
+    strategy: Strategy | CallLog | StrategyRecord
+    profile: SubscriberProfile
+    assumptions: VenueAssumptions
+
+    def __init__(self, run: Finished) -> None:
+        """Keep one finished mode."""
+        self.strategy, self.profile, self.assumptions = run.strategy, run.profile, run.assumptions
+        self._run: Finished | None = run
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Result:
-        """Return a result as :meth:`save` wrote it; its tables are all there, its strategy is a record only.
+    def load(cls, folder: str | os.PathLike[str], *, strategy: str | os.PathLike[str] | None = None) -> Result:
+        """Return a result as :meth:`save` wrote it.
+
+        Parameters
+        ----------
+        folder
+            Where it was saved.
+        strategy
+            The strategy's file, ``FILE.py`` or ``FILE.py:Class``, which is then executed; None leaves
+            :attr:`strategy` a record of class and parameters, and executes nothing.
 
         Raises
         ------
         InvalidSettingError
-            Where the folder holds no result, or one of another format.
+            Where the folder holds no result, or one of another format; or where the file holds another strategy than the
+            one that made it.
         """
-        from backtest.runner.folder import load_tables
-
+        tables = load_tables(folder)
         result = cls.__new__(cls)
-        result._loaded = load_tables(folder)
+        result._run = None
+        result.tables = tables
+        result.profile = SubscriberProfile.from_dict(dict(tables.manifest["profile"]))
+        result.assumptions = VenueAssumptions.from_listed(tables.assumptions)
+        record = StrategyRecord(**tables.manifest["strategy"])
+        result.strategy = record
+        if strategy is not None:
+            chosen = load_strategy(os.fspath(strategy))(**record.parameters)
+            record.check(chosen)
+            result.strategy = chosen
         return result
 
     # ------------------------------------------------------------ what happened
@@ -72,75 +94,47 @@ class Result:
     @cached_property
     def trades(self) -> pd.DataFrame:
         """One row a trade, first fill to flat; open ones last, with ``exit_time`` NaT. Times are UTC, money is quote."""
-        columns = self.tables.trades if self._loaded else trades_columns(self._named())
+        columns = trades_columns(self._run.venue) if self._run else self.tables.trades
         return _with_times(columns, "entry_time", "exit_time")
 
     @cached_property
     def fills(self) -> pd.DataFrame:
         """One row a fill, with the rule that made it."""
-        return _with_times(self.tables.fills if self._loaded else fills_frame(self._named()), "time")
+        return _with_times(fills_frame(self._run.venue) if self._run else self.tables.fills, "time")
 
     @cached_property
     def equity(self) -> pd.Series:
         """Equity at each close, quote currency; its index is the close time, UTC."""
         import pandas as pd
 
-        if self._loaded:
-            time, equity = self._loaded.equity["time"].to_numpy(), self._loaded.equity["equity"].to_numpy()
-            index = pd.DatetimeIndex(time.view("M8[ms]"), tz="UTC", name="time")
+        if self._run:
+            equity, index = self._run.execution.venue.equity, self._run.execution.close_index()
         else:
-            equity, index = self._execution.venue.equity, self._execution.close_index()
+            time, equity = self.tables.equity["time"].to_numpy(), self.tables.equity["equity"].to_numpy()
+            index = pd.DatetimeIndex(time.view("M8[ms]"), tz="UTC", name="time")
         return pd.Series(equity, index=index, name="equity")
 
     @cached_property
     def events(self) -> list[Event]:
         """Everything that happened, in order."""
-        return events_of(self.tables.events if self._loaded else events_frame(self._named()))
+        return events_of(events_frame(self._run.venue) if self._run else self.tables.events)
 
     @property
     def calls(self) -> list[Decision]:
         """The calls in order: ``at`` (close time, UTC ms) and ``call``, the very objects that live would send."""
-        if self._loaded:
-            from backtest.runner.folder import calls_of
-
-            return calls_of(self._loaded.calls)
-        return self._execution.decisions
-
-    def _named(self) -> Any:
-        self._execution.name_signals()
-        return self._execution.venue
+        return self._run.execution.decisions if self._run else calls_of(self.tables.calls)
 
     # ------------------------------------------------------------ how sure
 
     @cached_property
     def total_return(self) -> dict[str, float]:
         """Total return as a fraction in each intrabar mode, each a run of its own (L2.3)."""
-        if self._loaded:
-            return {mode: float(value) for mode, value in self._loaded.manifest["total_return"].items()}
-        found = {}
-        for mode in MODES:
-            run = self._execution
-            if mode != self.profile.intrabar:
-                run = self._walk(
-                    self.strategy, self._prepared, self.profile.model_copy(update={"intrabar": mode}), self.assumptions
-                )
-            found[mode] = float(run.venue.equity[-1]) / self.profile.balance - 1.0
-        return found
+        return dict(self._run.total_return if self._run else self.tables.manifest["total_return"])
 
     @cached_property
     def ambiguous(self) -> dict[str, float]:
         """Candles whose journeys differ, the trades they touch, and the share of all PnL in those trades (L2.3)."""
-        if self._loaded:
-            return dict(self._loaded.manifest["ambiguous"])
-        trades = trades_frame(self._named())
-        touched = trades["ambiguous"].to_numpy(bool)
-        pnl = np.abs(trades["pnl"].to_numpy(np.float64))
-        total = float(pnl.sum())
-        return {
-            "candles": int(self._execution.venue.account.ambiguous),
-            "trades": int(touched.sum()),
-            "pnl_share": float(pnl[touched].sum()) / total if total else 0.0,
-        }
+        return dict(self._run.ambiguous if self._run else self.tables.manifest["ambiguous"])
 
     @cached_property
     def stats(self) -> Statistics:
@@ -152,11 +146,8 @@ class Result:
     @cached_property
     def tables(self) -> ResultTables:
         """The run as tables: all that a report sees of it, and what :meth:`save` writes."""
-        if self._loaded:
-            return self._loaded
-        from backtest.runner.folder import tables_of
-
-        return tables_of(self, self._prepared, self._named())
+        assert self._run is not None  # noqa: S101 - what was loaded has its tables
+        return tables_of(self._run)
 
     # ------------------------------------------------------------ to look at
 
@@ -180,18 +171,24 @@ class Result:
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write manifest, tables and calls; the same inputs give byte-identical files. Return the folder."""
-        from backtest.runner.folder import save_tables
-
         return save_tables(self.tables, folder)
 
-    def explain(self, signal: str) -> str:
+    def explain(self, signal: str | int) -> str:
         """Return the timeline of a signal, level by level, with the rule that made each step.
 
-        ``signal`` is its ref, its number in the order of creation from 1, or an ending that only it has.
+        Parameters
+        ----------
+        signal
+            Its ref, its number in the order of creation from 1, or an ending that only it has.
+
+        Raises
+        ------
+        InvalidSettingError
+            Where no signal, or more than one, is meant.
         """
         from backtest.report.explain import explain_text
 
-        return explain_text(self.tables, signal)
+        return explain_text(self.tables, str(signal))
 
     def _repr_html_(self) -> str:
         from backtest.report.notebook import repr_html

@@ -14,6 +14,7 @@ from backtest.model.candles import Candles
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
 from backtest.runner.execute import Prepared, execute, prepare
+from backtest.runner.finished import Finished
 from backtest.runner.result import Result
 from backtest.strategy import Strategy
 
@@ -74,7 +75,8 @@ def run(
     feeds = feeds_of(candles, market, detail, funding)
     chosen = lane_of(strategy, lane)
     prepared: list[Prepared] = [prepare(strategy, feed, lane=chosen) for feed in feeds]
-    return Result(strategy, prepared, profile, assumptions, execute(strategy, prepared, profile, assumptions))
+    execution = execute(strategy, prepared, profile, assumptions)
+    return Result(Finished(strategy, prepared, profile, assumptions, execution, execute))
 
 
 def _check_kind(name: str, value: object, kind: type) -> None:

@@ -14,7 +14,7 @@ from backtest.model.calls import Cancel, CreateSignal, Dca, TakeProfit, UpdatePr
 from backtest.model.candles import Candles
 from backtest.model.market import Market
 from backtest.report.explain import timeline
-from backtest.runner.folder import sent
+from backtest.runner.manifest import sent
 from backtest.runner.scenario import Scenario, replay
 from strategies.breakout import Breakout
 

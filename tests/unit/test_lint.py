@@ -18,6 +18,7 @@ from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
 from backtest.runner.linting import lint_sentences
 from backtest.runner.log_replay import replay_calls
+from backtest.runner.run import feeds_of
 from backtest.runner.scenario import LoggedCall
 from backtest.runner.session import Decision
 
@@ -271,7 +272,7 @@ def test_a_run_tells_each_kind_once_with_its_count() -> None:
 
 
 def test_linting_5000_signals_takes_a_blink() -> None:
-    feeds = replay_calls([], series())._prepared[0].feed
+    feeds = feeds_of(series())[0]
     decisions = [Decision(one.at, one.call) for one in calls(5000, LONG | {"ttl_buy_order": 3_600_000})]
     started = time.perf_counter()
     assert lint_sentences(decisions, [feeds], ANNY) == []

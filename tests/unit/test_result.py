@@ -9,10 +9,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest import Candles, EventKind, InvalidSettingError, Result, StorageError, SubscriberProfile, replay_calls, run
+from backtest import (
+    Candles,
+    EventKind,
+    InvalidSettingError,
+    Result,
+    StorageError,
+    Strategy,
+    SubscriberProfile,
+    VenueAssumptions,
+    replay_calls,
+    run,
+)
+from backtest.runner.record import StrategyRecord
 from strategies.breakout import Breakout
 from strategies.ema_cross import EmaCross
 
+ROOT = Path(__file__).parents[2]
 FILES = [
     "calls.jsonl",
     "candles.parquet",
@@ -93,6 +106,71 @@ def test_what_was_loaded_is_what_was_saved(result: Result, loaded: Result) -> No
     assert loaded.total_return == result.total_return
     assert loaded.ambiguous == result.ambiguous
     assert repr(loaded) == repr(result)
+
+
+def test_a_loaded_result_knows_on_what_it_was_run(tmp_path: Path) -> None:
+    profile = SubscriberProfile.anny(balance=5_000.0, intrabar="candle", target_shares=(60.0, 40.0))
+    assumptions = VenueAssumptions(cancel_if_target_first=True)
+    ran = run(STRATEGY, candles(), profile=profile, assumptions=assumptions)
+    back = Result.load(ran.save(tmp_path / "out"))
+    assert (back.profile, back.assumptions) == (profile, assumptions)
+    assert isinstance(back.strategy, StrategyRecord)
+    assert back.strategy.name == "Breakout"
+    assert back.strategy.parameters == STRATEGY.parameters
+    assert back.strategy.identity == STRATEGY.identity
+    back.strategy.check(STRATEGY)
+
+
+def test_loading_executes_the_file_that_is_named_and_no_other(tmp_path: Path) -> None:
+    folder = run(STRATEGY, candles()).save(tmp_path / "out")
+    marker = tmp_path / "executed"
+    copy = tmp_path / "breakout.py"
+    source = (ROOT / "strategies" / "breakout.py").read_text("utf-8")
+    copy.write_text(f"{source}\nopen({str(marker)!r}, 'w').close()\n", "utf-8")
+    assert isinstance(Result.load(folder).strategy, StrategyRecord)
+    assert not marker.exists()
+    loaded = Result.load(folder, strategy=copy).strategy
+    assert marker.exists()
+    assert isinstance(loaded, Strategy)
+    assert dict(loaded) == dict(STRATEGY)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("ema_cross.py", ("", ""), "EmaCross has no parameter 'lookback'"),
+        ("breakout.py", ("class Breakout", "class Other"), "made by Breakout with class Breakout, the file has Other"),
+        (
+            "breakout.py",
+            ("candles.close > ind", "candles.high > ind"),
+            "with source .*, the file has .* as it was then",
+        ),
+    ],
+    ids=["other parameters", "another class", "another source"],
+)
+def test_another_strategy_than_the_one_of_the_result_is_refused(
+    file: str, change: tuple[str, str], message: str, tmp_path: Path
+) -> None:
+    folder = run(STRATEGY, candles()).save(tmp_path / "out")
+    copy = tmp_path / file
+    copy.write_text((ROOT / "strategies" / file).read_text("utf-8").replace(*change), "utf-8")
+    with pytest.raises(InvalidSettingError, match=message):
+        Result.load(folder, strategy=copy)
+
+
+def test_statistics_of_several_results_make_a_table_of_figures(result: Result) -> None:
+    other = run(EmaCross(), candles().slice(0, 30))
+    table = pd.DataFrame({"a": result.stats, "b": other.stats})
+    assert table.loc["trades", "a"] == len(result.trades)
+    assert table["a"].dtype == np.float64
+    assert table.loc["total_return", "a"] == result.total_return["pessimistic"]
+    assert table["b"].isna()["win_rate"]
+
+
+def test_a_signal_is_explained_by_its_number(result: Result, loaded: Result) -> None:
+    assert result.explain(3) == result.explain("3") == loaded.explain(3)
+    with pytest.raises(InvalidSettingError, match="signal was '0'"):
+        result.explain(0)
 
 
 def test_a_loaded_result_draws_everything_again(result: Result, loaded: Result, tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""Caveats: the sentences that a reader of the figures must know, one a kind, whatever the number of symbols."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backtest.engine.codes import REFUSED
+from backtest.report import text
+from backtest.runner.linting import lint_sentences
+from backtest.strategy import Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from backtest.engine.feed import Feed
+    from backtest.runner.finished import Finished
+
+__all__ = ["caveats"]
+
+_NAMED = 6
+"""Symbols that a sentence names; of more it says how many."""
+
+
+def caveats(run: Finished) -> list[str]:
+    """Return what a reader of the figures must know of candles, market, account and calls."""
+    feeds = run.feeds
+    found = [*_of_candles(feeds), *_of_market(feeds)]
+    free = [
+        feed.candles.symbol for feed in feeds if not len(feed.funding) and run.venue.has_futures(feed.candles.symbol)
+    ]
+    if free:
+        found.append(f"No funding rates were given for {_names(free)}: funding was taken as 0.")
+    refused = int(np.sum(run.venue.outcomes()["status"] == REFUSED))
+    if refused:
+        were = "create was" if refused == 1 else "creates were"
+        found.append(f"{refused:,} {were} refused by the market or the account; see the events of kind refused.")
+    if not isinstance(run.strategy, Strategy):
+        found.extend(run.strategy.warnings(feeds))
+    found.extend(lint_sentences(run.execution.decisions, feeds, run.profile))
+    return found
+
+
+def _of_candles(feeds: list[Feed]) -> list[str]:
+    found = []
+    gaps = [f"{feed.candles.gaps:,} of {feed.candles.symbol}" for feed in feeds if feed.candles.gaps]
+    if gaps:
+        found.append(
+            f"Candles are missing between the first and the last: {_names(gaps)}; nothing was invented for them."
+        )
+    still = [
+        f"{int(np.sum(feed.candles.volume == 0.0)):,} of {feed.candles.symbol}"
+        for feed in feeds
+        if feed.candles.volume_known and (feed.candles.volume == 0.0).any()
+    ]
+    if still:
+        found.append(f"Candles of volume 0, in which nothing trades: {_names(still)}.")
+    unknown = [feed.candles.symbol for feed in feeds if not feed.candles.volume_known]
+    if unknown:
+        found.append(f"The volumes of {_names(unknown)} are not known: every candle is taken to trade.")
+    coarse = [
+        f"{int((~feed.complete()).sum()):,} of {text.plural(len(feed.candles), 'candle')} of {feed.candles.symbol}"
+        for feed in feeds
+        if feed.detail is not None and not feed.complete().all()
+    ]
+    if coarse:
+        found.append(f"Detail candles were incomplete for {_names(coarse)}, which were walked as they are.")
+    return found
+
+
+def _of_market(feeds: list[Feed]) -> list[str]:
+    found = []
+    free = [feed.candles.symbol for feed in feeds if feed.market.price_grid.mantissa == 0.0]
+    if free:
+        found.append(f"No tick was given for {_names(free)}, so prices were not rounded as the exchange would.")
+    other = [
+        f"{feed.market.exchange} {feed.market.coin}/{feed.market.trade_market} for candles of {feed.candles.symbol}"
+        for feed in feeds
+        if f"{feed.market.coin}/{feed.market.trade_market}" != feed.candles.symbol.partition(":")[0]
+    ]
+    if other:
+        found.append(f"The signals are emitted for another market than that of the candles: {_names(other)}.")
+    return found
+
+
+def _names(each: Iterable[str]) -> str:
+    """Return the first few of many, and how many more there are."""
+    known = list(each)
+    more = f" and {len(known) - _NAMED:,} more" if len(known) > _NAMED else ""
+    return ", ".join(known[:_NAMED]) + more

@@ -1,0 +1,86 @@
+"""Finished: a run that has ended, with all that is needed to walk it again in another reading of the candles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backtest.engine.settings import MODES
+from backtest.runner.frames import trades_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from backtest.engine.feed import Feed
+    from backtest.engine.simulator import SimulatedVenue
+    from backtest.model.assumptions import VenueAssumptions
+    from backtest.model.profile import SubscriberProfile
+    from backtest.runner.call_log import CallLog
+    from backtest.runner.execute import Execution, Prepared
+    from backtest.strategy import Strategy
+
+__all__ = ["Finished"]
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """One mode of a run, walked to its end.
+
+    Attributes
+    ----------
+    strategy
+        What decided: a strategy, or a call log in its place.
+    prepared
+        What was computed once over each market's candles.
+    profile, assumptions
+        On which the signals were executed.
+    execution
+        The venue as it stands at the end, and the calls.
+    walk
+        ``walk(strategy, prepared, profile, assumptions)`` makes another mode.
+    """
+
+    strategy: Strategy | CallLog
+    prepared: Sequence[Prepared]
+    profile: SubscriberProfile
+    assumptions: VenueAssumptions
+    execution: Execution
+    walk: Callable[..., Execution]
+
+    @property
+    def feeds(self) -> list[Feed]:
+        """The markets, by name of the symbol."""
+        return [part.feed for part in self.prepared]
+
+    @property
+    def venue(self) -> SimulatedVenue:
+        """The venue at the end, its signals named."""
+        self.execution.name_signals()
+        return self.execution.venue
+
+    @cached_property
+    def total_return(self) -> dict[str, float]:
+        """Total return as a fraction in each intrabar mode, each a run of its own (L2.3)."""
+        found = {}
+        for mode in MODES:
+            run = self.execution
+            if mode != self.profile.intrabar:
+                profile = self.profile.model_copy(update={"intrabar": mode})
+                run = self.walk(self.strategy, self.prepared, profile, self.assumptions)
+            found[mode] = float(run.venue.equity[-1]) / self.profile.balance - 1.0
+        return found
+
+    @cached_property
+    def ambiguous(self) -> dict[str, float]:
+        """Ambiguous candles, the trades they touch, and the share of all PnL in those trades (L2.3)."""
+        trades = trades_columns(self.venue)
+        touched, pnl = trades["ambiguous"], np.abs(trades["pnl"])
+        total = float(pnl.sum())
+        return {
+            "candles": int(self.execution.venue.account.ambiguous),
+            "trades": int(touched.sum()),
+            "pnl_share": float(pnl[touched].sum()) / total if total else 0.0,
+        }

@@ -1,0 +1,137 @@
+"""Manifest: what a run was, as plain JSON without a wall clock, beside its tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from backtest.model.calls import CreateSignal
+from backtest.model.events import SignalRef
+from backtest.report.tables import ResultTables
+from backtest.runner.caveats import caveats
+from backtest.runner.frames import equity_frame, events_frame, fills_frame, trades_frame
+from backtest.runner.record import record_of
+from backtest.runner.session import Decision
+from backtest.strategy import Strategy
+from backtest.wire import call_from_body, endpoint_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from backtest.engine.feed import Feed
+    from backtest.runner.finished import Finished
+
+__all__ = ["FORMAT", "calls_of", "sent", "tables_of"]
+
+FORMAT = 1
+_PACKAGES = ("signal-backtest", "numpy", "numba", "pandas", "pyarrow", "TA-Lib", "empyrical-reloaded")
+
+
+def tables_of(run: Finished) -> ResultTables:
+    """Return a finished run as tables and a manifest."""
+    venue = run.venue
+    return ResultTables(
+        manifest=_manifest(run),
+        candles={feed.candles.symbol: _candles_frame(feed) for feed in run.feeds},
+        trades=trades_frame(venue),
+        fills=fills_frame(venue),
+        equity=equity_frame(venue),
+        events=events_frame(venue),
+        calls=[sent(decision) for decision in run.execution.decisions],
+    )
+
+
+def sent(decision: Decision) -> dict[str, Any]:
+    """Return a call as the Signal API would get it; our ref stands for the venue's id."""
+    call = decision.call
+    ref = call.ref if isinstance(call, CreateSignal) else call.signal
+    request = endpoint_of(call, None if isinstance(call, CreateSignal) else ref)
+    row = {
+        "at": decision.at,
+        "ref": ref,
+        "kind": request.kind,
+        "method": request.method,
+        "path": request.path,
+        "body": json.loads(request.body),
+    }
+    if getattr(call, "allow_marketable", False):
+        row["allow_marketable"] = True
+    return row
+
+
+def calls_of(rows: Sequence[dict[str, Any]]) -> list[Decision]:
+    """Return saved calls as objects."""
+    return [
+        Decision(
+            row["at"],
+            call_from_body(
+                row["kind"], row["body"], SignalRef(row["ref"]), allow_marketable=row.get("allow_marketable", False)
+            ),
+        )
+        for row in rows
+    ]
+
+
+def _manifest(run: Finished) -> dict[str, Any]:
+    feeds, strategy = run.feeds, run.strategy
+    calls = (decision.call for decision in run.execution.decisions)
+    record = record_of(strategy, calls) if isinstance(strategy, Strategy) else strategy.record
+    return {
+        "format": FORMAT,
+        "strategy": record.to_dict(),
+        "profile": run.profile.to_dict(),
+        "assumptions": [assumption._asdict() for assumption in run.assumptions.listed()],
+        "market": {feed.candles.symbol: feed.market.to_dict() for feed in feeds},
+        "candles": {feed.candles.symbol: _described(feed) for feed in feeds},
+        "emitted": {
+            feed.candles.symbol: f"{feed.market.exchange} {feed.market.coin}/{feed.market.trade_market}"
+            for feed in feeds
+        },
+        "versions": _versions(),
+        "total_return": run.total_return,
+        "ambiguous": run.ambiguous,
+        "warnings": caveats(run),
+    }
+
+
+def _candles_frame(feed: Feed) -> pd.DataFrame:
+    import pandas as pd
+
+    candles = feed.candles
+    return pd.DataFrame({name: getattr(candles, name) for name in ("time", "open", "high", "low", "close", "volume")})
+
+
+def _described(feed: Feed) -> dict[str, Any]:
+    candles = feed.candles
+    row = {
+        "hash": candles.hash,
+        "rows": len(candles),
+        "first": int(candles.time[0]),
+        "last": int(candles.time[-1]),
+        "gaps": candles.gaps,
+        "timeframe": candles.timeframe,
+        "exchange": candles.exchange,
+        "volume_known": candles.volume_known,
+    }
+    if feed.detail is not None:
+        row["detail"] = {
+            "timeframe": feed.detail.timeframe,
+            "hash": feed.detail.hash,
+            "rows": len(feed.detail),
+            "complete": int(feed.complete().sum()),
+        }
+    return row
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
