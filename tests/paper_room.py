@@ -30,10 +30,15 @@ def credentials(url: str = "http://127.0.0.1:9") -> Credentials:
 
 @contextmanager
 def paper_room(
-    ledger: Path, *, faults: FaultPlan | None = None, rate: RateLimit | None = None, token: str | None = None
+    ledger: Path,
+    *,
+    faults: FaultPlan | None = None,
+    rate: RateLimit | None = None,
+    token: str | None = None,
+    patience: float = 30.0,
 ) -> Iterator[str]:
     """Serve, and give the URL."""
     venue = PaperVenue(Ledger(ledger))
     app = paper_app(venue, Guard(credentials(), token=token), faults=faults, rate=rate)
-    with PaperServer(app, listen("127.0.0.1", 0)) as server:
+    with PaperServer(app, listen("127.0.0.1", 0), patience=patience) as server:
         yield server.url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -248,8 +249,8 @@ def _rehearse(plan: Plan, settings: EmitSettings, journal: Path, speed: str) -> 
 def _leave(done: Rehearsed) -> None:
     """Say how it went, and end with the status that the outcome has."""
     if done.halted:
-        secrets = "check ANNY_API_KEY and ANNY_API_SECRET"
-        typer.echo(f"error: the venue refused the credentials, nothing was sent since; {secrets}", err=True)
+        check = "check ANNY_API_KEY and ANNY_API_SECRET"
+        typer.echo(f"error: the venue refused the credentials, nothing was sent since; {check}", err=True)
     else:
         typer.echo(done.report.text())
     if done.unknown:
@@ -288,9 +289,10 @@ def _venue(journal: Path) -> Iterator[tuple[Credentials, str | None]]:
     from backtest.venue.serving import PaperServer, listen
 
     listener = listen("127.0.0.1", 0)
-    secrets = {name: os.environ.get(name) or f"paper {name}".replace(" ", "-") for name in _SECRETS}
+    made = {name: os.environ.get(name) or f"paper-{name}" for name in _SECRETS}
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    credentials = Credentials.load(environment={**secrets, _URL: url})
+    credentials = Credentials.load(environment={**made, _URL: url})
+    token = secrets.token_hex(16)
     venue = PaperVenue(Ledger(journal.with_suffix(".venue.sqlite")))
-    with listener, PaperServer(paper_app(venue, Guard(credentials)), listener):
-        yield credentials, None
+    with listener, PaperServer(paper_app(venue, Guard(credentials, token=token)), listener):
+        yield credentials, token

@@ -91,6 +91,9 @@ class Market:
 
 def _number(name: str, value: object) -> float:
     try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise InvalidSettingError(f"market {name} is a number, was {value!r}") from None
+        found = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (OverflowError, TypeError, ValueError):
+        found = math.nan
+    if math.isnan(found):
+        raise InvalidSettingError(f"market {name} is a number, was {str(value)[:40]!r}")
+    return found

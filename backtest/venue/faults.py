@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backtest.errors import InvalidSettingError, did_you_mean
+from backtest.venue.guard import answer
 from backtest.wire.answer import rate_limited
 
 if TYPE_CHECKING:
@@ -113,7 +113,15 @@ def _chance(text: str) -> tuple[Fault, float]:
 
 
 class FaultyApp:
-    """An ASGI application in which the calls of the Signal API meet faults; everything else passes."""
+    """An ASGI application in which the calls of the Signal API meet faults; everything else passes.
+
+    Parameters
+    ----------
+    app
+        The application behind it.
+    faults
+        What each call meets. Bodies were read whole before (:class:`backtest.venue.guard.GuardedApp`).
+    """
 
     def __init__(self, app: ASGIApp, faults: FaultPlan) -> None:
         self.app, self.faults = app, faults
@@ -127,7 +135,7 @@ class FaultyApp:
         try:
             fault = self.faults.next(None if named is None else named.decode("latin-1"))
         except InvalidSettingError as error:
-            await _answer(send, 400, {"result": {"type": "INVALID_INPUT_CONTENT"}, "payload": {"message": str(error)}})
+            await answer(send, 400, {"result": {"type": "INVALID_INPUT_CONTENT"}, "payload": {"message": str(error)}})
             return
         await self._serve(fault, scope, receive, send)
 
@@ -137,20 +145,20 @@ class FaultyApp:
             await asyncio.sleep(fault.milliseconds / 1000.0)
             await self.app(scope, receive, send)
             return
-        body = await _body(receive)
+        body = (await receive())["body"]  # whole: it was counted before it came here
         heard: list[Message] = []
         if name in {"500-after", "drop-after", "hang-after", "cut", "malformed"}:
             await self._perform(scope, body, heard)
         if name.startswith("429"):
             flat = rate_limited(fault.milliseconds or 1000)
             both = flat if name == "429" else {"result": {"type": "TOO_MANY_REQUESTS", **flat}}
-            await _answer(send, 429, both)
+            await answer(send, 429, both)
         elif name.startswith("500"):
-            await _answer(send, 500, _CRITICAL)
+            await answer(send, 500, _CRITICAL)
         elif name == "redirect":
-            await _answer(send, 307, {}, (b"location", b"http://127.0.0.1:9/"))
+            await answer(send, 307, {}, (b"location", b"http://127.0.0.1:9/"))
         elif name == "malformed":
-            await _answer(send, 200, b'{"result": {"type": "OPERATION_PERFORMED"')
+            await answer(send, 200, b'{"result": {"type": "OPERATION_PERFORMED"')
         elif name == "cut":
             await _cut(send, heard)
         else:
@@ -168,22 +176,6 @@ class FaultyApp:
             heard.append(message)
 
         await self.app(scope, receive, keep)
-
-
-async def _body(receive: Receive) -> bytes:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
-
-
-async def _answer(send: Send, status: int, body: dict[str, Any] | bytes, *headers: tuple[bytes, bytes]) -> None:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    fixed = [(b"content-type", b"application/json"), (b"content-length", str(len(raw)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*fixed, *headers]})
-    await send({"type": "http.response.body", "body": raw})
 
 
 async def _cut(send: Send, heard: list[Message]) -> None:

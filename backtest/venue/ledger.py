@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backtest.errors import InvalidSettingError, StorageError
+from backtest.venue.file_lock import FileLock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["Effect", "Ledger"]
 
@@ -66,31 +68,47 @@ class Ledger:
     """Calls, candles, markets and subscribers; every method is one transaction.
 
     A killed process loses nothing that was answered; a power cut may lose the last moments (``synchronous=NORMAL``),
-    which for a venue of paper is enough.
+    which for a venue of paper is enough. Two venues never share a file. Every method raises :class:`StorageError` where
+    the disk refuses, and has changed nothing then.
+
+    Parameters
+    ----------
+    path
+        SQLite file; made with its folder where there is none.
 
     Raises
     ------
     StorageError
         Where the file cannot be opened or written.
     InvalidSettingError
-        Where the file is another database.
+        Where the file is another database, or another venue uses it.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
-        try:
+        with self._disk():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-            self._open()
+        self._lock = FileLock(Path(path), "the ledger")
+        try:
+            with self._disk():
+                self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+                self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
         except (sqlite3.DatabaseError, OSError) as error:
-            raise StorageError(f"the paper venue cannot use {self.path}: {error}") from None
+            raise StorageError(f"the paper venue cannot use its ledger {self.path}: {error}") from None
 
     def _open(self) -> None:
         db = self._db
         version = db.execute("PRAGMA user_version").fetchone()[0]
         known = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if version != _VERSION and known:
-            db.close()
             raise InvalidSettingError(f"{self.path} is no ledger of a paper venue of this version; name another file")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
@@ -99,8 +117,15 @@ class Ledger:
         db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file and let the next venue use it; doing it twice changes nothing."""
+        db = getattr(self, "_db", None)
+        if db is not None:
+            db.close()
+        self._lock.release()
+
+    def _write(self, statement: str, row: Sequence[Any]) -> int:
+        with self._disk():
+            return int(self._db.execute(statement, row).lastrowid or 0)
 
     def add(
         self,
@@ -112,10 +137,9 @@ class Ledger:
         *,
         allow_marketable: bool = False,
     ) -> Effect:
-        """Keep a call that takes effect, or why it has none."""
+        """Keep a call that takes effect, or why it has none; the parameters are the fields of :class:`Effect`."""
         row = (at, time.time_ns(), kind, parent_signal_id, body, refusal, allow_marketable)
-        found = self._db.execute("INSERT INTO received VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", row).lastrowid
-        return Effect(int(found or 0), *row)
+        return Effect(self._write("INSERT INTO received VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", row), *row)
 
     def received(self, after: int = 0) -> list[Effect]:
         """Return every call that could be read, in order."""
@@ -128,7 +152,7 @@ class Ledger:
 
     def add_market(self, symbol: str, timeframe: str, fields: dict[str, Any]) -> None:
         """Keep a market."""
-        self._db.execute("INSERT INTO market VALUES (?, ?, ?)", (symbol, timeframe, json.dumps(fields)))
+        self._write("INSERT INTO market VALUES (?, ?, ?)", (symbol, timeframe, json.dumps(fields)))
 
     def markets(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Return symbol, timeframe and fields of every market."""
@@ -137,7 +161,7 @@ class Ledger:
 
     def add_candles(self, symbol: str, rows: Iterable[tuple[float, ...]]) -> None:
         """Keep candles, all or none."""
-        with self._db:
+        with self._disk(), self._db:
             self._db.execute("BEGIN")
             self._db.executemany("INSERT INTO candle VALUES (?, ?, ?, ?, ?, ?, ?)", ((symbol, *row) for row in rows))
 
@@ -156,7 +180,7 @@ class Ledger:
     def add_subscriber(self, name: str, profile: dict[str, Any], assumptions: dict[str, Any]) -> None:
         """Keep a subscriber."""
         row = (name, json.dumps(profile, sort_keys=True), json.dumps(assumptions, sort_keys=True))
-        self._db.execute("INSERT INTO subscriber VALUES (?, ?, ?)", row)
+        self._write("INSERT INTO subscriber VALUES (?, ?, ?)", row)
 
     def subscribers(self) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         """Return name, profile and assumptions of every subscriber."""

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from backtest.errors import BacktestError, InvalidSettingError
+from backtest.errors import BacktestError, InvalidSettingError, StorageError
 from backtest.model.market import Market
-from backtest.venue.documents import ERRORS, json_body
+from backtest.venue.documents import ERRORS, Refused, json_body
 from backtest.venue.subscribers import event_row
 from backtest.wire import read_object
 from backtest.wire.answer import refused
@@ -20,14 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from backtest.venue.faults import FaultPlan
-    from backtest.venue.guard import Guard
     from backtest.venue.paper import PaperVenue
 
     Work = Callable[[Request, dict[str, Any]], dict[str, Any]]
 
 __all__ = ["paper_router"]
 
-_MOST_BYTES = 16_777_216
 _ROW = {"type": "array", "items": {"type": "number"}, "minItems": 6, "maxItems": 6}
 _CANDLES = {
     "type": "object",
@@ -162,8 +160,16 @@ class _Routes:
         return {"planned": self.faults.plan(plan)}
 
 
-def paper_router(venue: PaperVenue, guard: Guard, faults: FaultPlan) -> APIRouter:
-    """Return the paths under ``/paper``."""
+def paper_router(venue: PaperVenue, faults: FaultPlan) -> APIRouter:
+    """Return the paths under ``/paper``; who may use them was asked before.
+
+    Parameters
+    ----------
+    venue
+        What happens.
+    faults
+        What a plan that is put replaces.
+    """
     routes, router = _Routes(venue, faults), APIRouter(prefix="/paper", tags=["Paper"])
     doors: list[tuple[str, str, Work, type[BaseModel], dict[str, Any]]] = [
         ("GET", "/clock", routes.clock, Clock, {}),
@@ -178,25 +184,27 @@ def paper_router(venue: PaperVenue, guard: Guard, faults: FaultPlan) -> APIRoute
     for method, path, work, answer, extra in doors:
         router.add_api_route(
             path,
-            _handler(work, guard, reads=method != "GET"),
+            _handler(work, reads=method != "GET"),
             methods=[method],
             operation_id=f"paper_{work.__name__}",
             summary=(work.__doc__ or "").partition(".")[0],
-            responses={200: {"model": answer}, **ERRORS},
+            responses={
+                200: {"model": answer},
+                **ERRORS,
+                500: {"model": Refused, "description": "CRITICAL: the disk refused"},
+            },
             openapi_extra=extra,
         )
     return router
 
 
-def _handler(work: Work, guard: Guard, *, reads: bool) -> Callable[..., Awaitable[JSONResponse]]:
+def _handler(work: Work, *, reads: bool) -> Callable[..., Awaitable[JSONResponse]]:
     async def handle(request: Request) -> JSONResponse:
-        if not guard.admits(request):
-            return JSONResponse(refused("UNAUTHORIZED", "the header paper-token is wrong or missing"), 403)
         raw = await request.body() if reads else b"{}"
         try:
-            if len(raw) > _MOST_BYTES:
-                raise InvalidSettingError(f"the body has at most {_MOST_BYTES} bytes, had {len(raw)}")
             return JSONResponse(work(request, read_object(raw)))
+        except StorageError as error:
+            return JSONResponse(refused("CRITICAL", str(error)), 500)
         except BacktestError as error:
             return JSONResponse(refused("INVALID_INPUT_CONTENT", str(error)), 400)
 

@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from backtest.errors import InvalidSignalError
-from backtest.venue.documents import SECURITY, SignalAnswers, body_of_endpoint
+from backtest.errors import InvalidSignalError, StorageError
+from backtest.venue.documents import SECURITY, SIGNAL_RESPONSES, body_of_endpoint, page
 from backtest.venue.faults import FaultPlan, FaultyApp
-from backtest.venue.guard import MARKETABLE_HEADER
+from backtest.venue.guard import MARKETABLE_HEADER, GuardedApp
 from backtest.venue.paper_routes import paper_router
 from backtest.wire import ENDPOINTS, Endpoint, result_type_of
 from backtest.wire.answer import performed, rate_limited, refused
@@ -20,7 +21,7 @@ from backtest.wire.answer import performed, rate_limited, refused
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
     from backtest.venue.guard import Guard
     from backtest.venue.paper import PaperVenue
@@ -30,14 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = ["paper_app"]
 
-_MOST_BYTES = 65_536
 _CONTENT = "INVALID_INPUT_CONTENT"
 
 
 def paper_app(
     venue: PaperVenue, guard: Guard, *, faults: FaultPlan | None = None, rate: RateLimit | None = None
 ) -> ASGIApp:
-    """Return the ASGI application.
+    """Return the ASGI application; it closes the ledger when it stops.
 
     Parameters
     ----------
@@ -70,20 +70,24 @@ def paper_app(
             methods=[endpoint.method],
             operation_id=endpoint.kind,
             summary=(endpoint.body.__doc__ or "").strip(),
-            responses=SignalAnswers,
+            responses=SIGNAL_RESPONSES,
             openapi_extra=body_of_endpoint(endpoint),
             tags=["Signal API"],
         )
-    app.include_router(paper_router(venue, guard, plan))
+    own = paper_router(venue, plan)
+    app.include_router(own)
+    paths = [route for route in own.routes if isinstance(route, APIRoute)]
+    said = page([(min(route.methods or ()), route.path, route.summary or "") for route in paths])
+    app.add_api_route("/", _page_handler(said), methods=["GET"], include_in_schema=False)
     app.add_exception_handler(HTTPException, _no_such_path)
     app.add_exception_handler(Exception, _critical)
     _publish_security(app)
-    return _LocalOnly(FaultyApp(app, plan), guard)
+    return GuardedApp(FaultyApp(app, plan), guard)
 
 
 def _signal_handler(endpoint: Endpoint, venue: PaperVenue, guard: Guard, rate: RateLimit | None) -> Handler:
     async def handle(request: Request) -> JSONResponse:
-        if not guard.knows(request):
+        if not guard.knows(request.headers):
             return JSONResponse(refused("UNAUTHORIZED", "anny-api-key or anny-api-secret is wrong or missing"), 403)
         wait = rate.take() if rate is not None else 0.0
         if wait > 0.0:
@@ -91,30 +95,25 @@ def _signal_handler(endpoint: Endpoint, venue: PaperVenue, guard: Guard, rate: R
             return JSONResponse(rate_limited(int(wait * 1000) + 1), 429, headers)
         raw = await request.body()
         try:
-            if len(raw) > _MOST_BYTES:
-                raise InvalidSignalError(f"the body has at most {_MOST_BYTES} bytes, had {len(raw)}")  # noqa: TRY301
             allowed = endpoint.kind == "updateprice" and request.headers.get(MARKETABLE_HEADER) == "true"
             named = request.path_params.get("parent_signal_id")
             parent = venue.accept(endpoint.kind, raw, named, allow_marketable=allowed)
         except InvalidSignalError as error:
             return JSONResponse(refused(result_type_of(error), str(error), error.field), 400)
+        except StorageError as error:
+            return JSONResponse(refused("CRITICAL", str(error)), 500)
         return JSONResponse(performed(parent))
 
     return handle
 
 
-class _LocalOnly:
-    """Refuses what names another host or comes from a foreign web page."""
+def _page_handler(said: str) -> Callable[[], Awaitable[HTMLResponse]]:
+    headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
 
-    def __init__(self, app: ASGIApp, guard: Guard) -> None:
-        self._app, self._guard = app, guard
+    async def handle() -> HTMLResponse:
+        return HTMLResponse(said, headers=headers)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._guard.is_local(Request(scope)):
-            answer = JSONResponse(refused("UNAUTHORIZED", "Host or Origin is not this venue"), 403)
-            await answer(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+    return handle
 
 
 async def _no_such_path(request: Request, error: Exception) -> JSONResponse:

@@ -8,11 +8,14 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from backtest.errors import StorageError
 
 if TYPE_CHECKING:
+    import asyncio
     from types import TracebackType
     from typing import Self
 
@@ -22,7 +25,14 @@ __all__ = ["PaperServer", "listen"]
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 takes a free one.
+    """Return a listening socket.
+
+    Parameters
+    ----------
+    host
+        Name or address of this machine.
+    port
+        0 takes a free one.
 
     Raises
     ------
@@ -31,9 +41,44 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=128)
+        listener = socket.create_server((host, port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
         raise StorageError(f"cannot serve on {host}:{port}: {error}; choose another with --port") from None
+    listener.setsockopt(
+        socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
+    )  # a client that vanished is found out within a minute
+    for option, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
+    return listener
+
+
+class _Impatient(H11Protocol):
+    """Ends a connection whose request does not come whole: one that says nothing, half a head, or a body in drops."""
+
+    patience = 30.0
+    _waits: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        if self._waits is None and self.conn.their_state is h11.IDLE:
+            self._wait()
+        super().data_received(data)
+        between = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+        if self._waits is not None and (between or self.conn.their_state not in {h11.IDLE, h11.SEND_BODY}):
+            self._waits.cancel()
+            self._waits = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._waits is not None:
+            self._waits.cancel()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._waits = self.loop.call_later(self.patience, self.transport.abort)
 
 
 class PaperServer:
@@ -45,11 +90,14 @@ class PaperServer:
         Of :func:`backtest.venue.server.paper_app`.
     listener
         Of :func:`listen`.
+    patience
+        Seconds that a request may take to come whole.
     """
 
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket, *, patience: float = 30.0) -> None:
         self._listener = listener
-        self._server = uvicorn.Server(uvicorn.Config(app, **_options()))
+        protocol = type("_Protocol", (_Impatient,), {"patience": patience})
+        self._server = uvicorn.Server(uvicorn.Config(app, http=protocol, **_options()))
         self._thread = threading.Thread(target=self.run, daemon=True, name="paper venue")
 
     @property
@@ -80,7 +128,6 @@ class PaperServer:
 def _options() -> dict[str, Any]:
     """Return how uvicorn runs: one process, no access log, no word about itself."""
     return {
-        "http": "h11",
         "ws": "none",
         "lifespan": "on",
         "log_level": "error",

@@ -30,7 +30,8 @@ def read_object(raw: bytes | str) -> dict[str, Any]:
     Raises
     ------
     InvalidSignalError
-        Where it is no JSON in UTF-8, no object, names a key twice, or holds NaN or an infinity.
+        Where it is no JSON in UTF-8, no object, names a key twice, or holds NaN, an infinity or half a surrogate pair,
+        which no UTF-8 can carry on.
     """
     try:
         text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
@@ -39,7 +40,20 @@ def read_object(raw: bytes | str) -> dict[str, Any]:
         raise InvalidSignalError(f"the body is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise InvalidSignalError(f"the body is a JSON object, was {type(found).__name__}")
+    if "\\u" in text:
+        _no_surrogates(found)
     return found
+
+
+def _no_surrogates(found: dict[str, Any]) -> None:
+    for name, value in found.items():
+        try:
+            json.dumps([name, value], ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            where = name if name.isascii() else ""
+            raise InvalidSignalError(
+                f"{where or 'a key'} holds half a surrogate pair, which is no text", where
+            ) from None
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

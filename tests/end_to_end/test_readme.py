@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -67,8 +68,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_the_readme_has_what_a_reader_needs() -> None:
     assert "python" in {block.language for block in BLOCKS}
-    assert [block.file for block in BLOCKS if block.file] == ["channel.csv"]
-    assert [line for line in COMMANDS if line.split()[0] not in {"make", "export", "backtest"}] == []
+    assert [block.file for block in BLOCKS if block.file] == ["create.json", "channel.csv"]
+    assert [line for line in COMMANDS if line.split()[0] not in {"make", "export", "backtest", "curl"}] == []
     assert any(reads(block, earlier) for at, block in enumerate(SHELL) for earlier in SHELL[:at])
     for verb in ("run", "explain", "calls", "emit", "venue", "fetch", "data", "replay"):
         assert any(line.startswith(f"backtest {verb} ") for line in COMMANDS), verb
@@ -90,7 +91,7 @@ def execute(block: Block, exchange: Loopback) -> None:
     printed = ""
     for line in block.text.splitlines():
         words = shlex.split(line, comments=True)
-        if words[0] in {"make", "export"} or words[:2] == ["backtest", "venue"]:
+        if words[0] in {"make", "export", "curl"} or words[:2] == ["backtest", "venue"]:
             continue  # below
         assert words[0] == "backtest", line
         more = ["--url", exchange.url("binance")] if words[1] == "fetch" else []
@@ -129,12 +130,13 @@ def test_the_programs_run(clone: Path) -> None:
         assert_printed(program.printed, done.out)
 
 
-def test_the_paper_venue_is_served_as_printed(clone: Path) -> None:
+def test_the_paper_venue_is_served_and_asked_as_printed(clone: Path) -> None:
     block = next(block for block in SHELL if "backtest venue" in block.text)
     lines = [shlex.split(line) for line in block.text.splitlines()]
     secrets = dict(word.split("=") for words in lines if words[0] == "export" for word in words[1:])
     words = next(words for words in lines if words[0] == "backtest")
     words[words.index("--port") + 1] = "0"  # whichever is free, where tests run side by side
+    create, ask = (shlex.split(line) for line in COMMANDS if line.startswith("curl"))
     env = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")} | secrets
     command = [sys.executable, "-u", "-m", *words]
     with subprocess.Popen(
@@ -146,11 +148,24 @@ def test_the_paper_venue_is_served_as_printed(clone: Path) -> None:
         env=env | {"PYTHONPATH": str(ROOT)},
     ) as server:
         assert server.stdout is not None
-        assert server.stdout.readline().startswith("paper venue at http://127.0.0.1:")
+        url = server.stdout.readline().split()[3].rstrip(",")
+        assert url.startswith("http://127.0.0.1:")
+        assert "candles wait for the first call" in server.stdout.readline()
+        assert curl(create, url, clone)["payload"]["result"] == "success"
         assert "candles were fed" in server.stdout.readline()
+        kinds = [event["kind"] for event in curl(ask, url, clone)["events"]]
         server.send_signal(signal.SIGINT)
         assert server.wait(120) in {0, 130}
+    assert (kinds[:2], kinds[-1]) == (["created", "entered"], "closed")
     assert (clone / "out" / "venue.sqlite").is_file()
+
+
+def curl(words: list[str], url: str, folder: Path) -> dict[str, Any]:
+    """Run a printed line of curl against the venue that was really started, and return the JSON of its answer."""
+    aimed = [word.replace("http://127.0.0.1:8787", url) for word in words]
+    done = subprocess.run(aimed, capture_output=True, check=True, cwd=folder)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 def test_live_sends_nothing_and_says_what_is_missing(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,7 @@ def test_restart_rebuilds_everything(venue: PaperVenue) -> None:
     parent = rehearse(venue)
     venue.subscribe("late", PROFILE | {"name": "late", "slippage": 0.0}, {})
     living = accept(venue, "create_v2", CREATE | {"entry_price_max": "90", "stop_loss": "80"})
+    venue.ledger.close()
     again = PaperVenue(Ledger(venue.ledger.path))
     assert [s.summary() for s in again.subscribers.values()] == [s.summary() for s in venue.subscribers.values()]
     for name in ("anny", "late"):
@@ -96,6 +97,7 @@ def test_a_stop_beyond_the_market_sells_only_where_that_was_allowed(venue: Paper
     raw = json.dumps({"parent_signal_id": parent, "stop_loss": "104"}).encode()
     venue.accept("updateprice", raw, parent, allow_marketable=allowed)
     venue.feed(BTC, "1h", ROWS[2:3])
+    venue.ledger.close()
     again = PaperVenue(Ledger(venue.ledger.path))  # kept: a restart decides the same
     for one in (venue, again):
         events = one.subscribers["anny"].books["BTC/USDT"].events

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
+import sqlite3
 import subprocess
+import sys
+import time
+from collections import deque
+from contextlib import closing, suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.datastructures import Headers
 
 from backtest.errors import InvalidSettingError, StorageError
 from backtest.venue.faults import FAULTS, FaultPlan
 from backtest.venue.guard import Guard
 from backtest.venue.ledger import Ledger
+from backtest.venue.paper import PaperVenue
 from backtest.venue.paper_client import PaperClient
 from backtest.venue.rate import RateLimit
 from backtest.venue.serving import listen
@@ -22,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+TOKEN = {"paper-token": "only-for-tests"}
 SPOT = {
     "coin": "BTC",
     "trade_market": "USDT",
@@ -273,6 +285,188 @@ def test_faults_by_chance_repeat_with_their_seed() -> None:
 
 
 def test_foreign_database_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "other.txt").write_text("no database, but long enough to be read as one" * 100)
-    with pytest.raises(StorageError):
-        Ledger(tmp_path / "other.txt")
+    other = tmp_path / "other.txt"
+    other.write_text("no database, but long enough to be read as one" * 100)
+    with pytest.raises(StorageError, match=r"cannot use its ledger .*other\.txt: file is not a database"):
+        Ledger(other)
+    with closing(sqlite3.connect(tmp_path / "own.sqlite")) as database:
+        database.execute("CREATE TABLE own (id)")
+    with pytest.raises(InvalidSettingError, match=r"own\.sqlite is no ledger of a paper venue of this version"):
+        Ledger(tmp_path / "own.sqlite")
+    assert other.read_text().startswith("no database"), "what is not ours stays as it was"
+
+
+@pytest.mark.parametrize("name", ["venue.sqlite", "symbolic", "hard", "over/../venue.sqlite"])
+def test_two_venues_never_share_a_ledger(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "venue.sqlite"
+    (tmp_path / "over").mkdir()
+    first = Ledger(file)
+    (tmp_path / "symbolic").symlink_to(file)
+    (tmp_path / "hard").hardlink_to(file)
+    with pytest.raises(InvalidSettingError, match="is in use; wait for the end of what uses it or name another file"):
+        Ledger(tmp_path / name)
+    command = [sys.executable, "-c", "import sys; from backtest.venue.ledger import Ledger; Ledger(sys.argv[1])"]
+    done = subprocess.run([*command, str(tmp_path / name)], capture_output=True, text=True, check=False)
+    assert "InvalidSettingError" in done.stderr.splitlines()[-1], done.stderr
+    first.add_subscriber("anny", {}, {})  # the refused ones took none of the locks of SQLite away
+    first.close()
+    first.close()
+    second = Ledger(tmp_path / name)
+    assert [row[0] for row in second.subscribers()] == ["anny"]
+    second.close()
+
+
+def test_a_full_disk_is_told_and_changes_nothing(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "venue.sqlite")
+    venue = PaperVenue(ledger)
+    ledger._db.execute("PRAGMA max_page_count=30")  # SQLite's own way to have no room
+    body = json.dumps(SPOT | {"attachment_description": "x" * 900}).encode()
+    accepted = iter(lambda: venue.accept("create_v2", body), "")
+    with pytest.raises(StorageError, match=r"cannot use its ledger .*: database or disk is full"):
+        deque(islice(accepted, 200), maxlen=0)
+    assert 0 < len(venue._calls) == len(ledger.received()) < 200
+    ledger.close()
+
+
+def test_a_folder_that_may_not_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot use its ledger"):
+        Ledger(tmp_path / "file" / "venue.sqlite")
+    with pytest.raises(StorageError, match=r"the ledger .* cannot be opened for writing: Is a directory"):
+        Ledger(tmp_path)
+
+
+OVER = [("/v2/signal", 65_536), ("/paper/candles", 16_777_216)]
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
+@pytest.mark.parametrize(("path", "most"), OVER)
+def test_a_body_is_counted_before_anything_looks_at_it(
+    url: str, control: PaperClient, kinds: Callable[[], list[str]], path: str, most: int, chunked: bool
+) -> None:
+    control.plan_faults("500-after")
+    whole = b"{" + b" " * (most + 1)
+    content: Any = (whole[at : at + 60_000] for at in range(0, len(whole), 60_000)) if chunked else whole
+    headers = {"paper-token": "only-for-tests"} if path.startswith("/paper") and chunked else {}
+    answer = httpx.post(f"{url}{path}", content=content, headers=headers, trust_env=False)
+    assert answer.status_code == 400, "neither 403 for the want of secrets nor the planned fault"
+    assert f"the body has at most {most} bytes" in answer.json()["payload"]["message"]
+    assert httpx.post(f"{url}/v2/signal", json=SPOT, headers=SECRETS, trust_env=False).status_code == 500
+    assert kinds() == ["create_v2"]
+
+
+def test_a_body_of_just_the_length_is_read(venue: httpx.Client) -> None:
+    raw = json.dumps(SPOT).encode()
+    assert venue.post("/v2/signal", content=raw + b" " * (65_536 - len(raw))).status_code == 200
+    assert venue.post("/v2/signal", content=raw + b" " * (65_537 - len(raw))).status_code == 400
+
+
+HEAD = b"POST /v2/signal HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 400\r\n\r\n"
+
+
+@pytest.mark.parametrize("said", [b"", HEAD[:40], HEAD, HEAD + b"{"], ids=["nothing", "half a head", "a head", "more"])
+def test_a_request_that_does_not_come_whole_loses_its_connection(tmp_path: Path, said: bytes) -> None:
+    with paper_room(tmp_path / "venue.sqlite", patience=0.3) as url:
+        place = urlsplit(url)
+        with socket.create_connection((place.hostname, place.port), timeout=20.0) as connection:
+            connection.sendall(said)
+            with suppress(ConnectionResetError):
+                assert connection.recv(100) == b""
+        with socket.create_connection((place.hostname, place.port), timeout=20.0) as connection:
+            for _ in range(3):  # drops do not keep it open either
+                connection.sendall(b"G")
+                time.sleep(0.2)
+            with suppress(ConnectionError):
+                assert connection.recv(100) == b""
+
+
+def test_a_kept_connection_outlives_the_patience_with_one_request(tmp_path: Path) -> None:
+    with (
+        paper_room(tmp_path / "venue.sqlite", patience=0.2) as url,
+        httpx.Client(base_url=url, trust_env=False, headers=SECRETS) as client,
+    ):
+        streams = []
+        for _ in range(3):
+            answer = client.post("/v2/signal", json=SPOT, headers={"paper-fault": "latency:100"})
+            assert answer.status_code == 200
+            streams.append(id(answer.extensions["network_stream"].get_extra_info("socket")))
+            time.sleep(0.15)
+        slow = client.post("/v2/signal", json=SPOT, headers={"paper-fault": "latency:400"})
+        assert slow.status_code == 200, "only a request must come in time, its answer may take longer"
+    assert len(set(streams)) == 1
+
+
+SURROGATES = [
+    ("POST", "/paper/candles", {"market": {"symbol": "\ud800/USDT"}, "timeframe": "1h", "rows": []}),
+    ("POST", "/paper/candles", {"market": {"symbol": "A/B", "coin": "\udfff"}, "timeframe": "1h", "rows": []}),
+    ("PUT", "/paper/subscribers/x", {"profile": {"name": "\ud800"}}),
+    ("PUT", "/paper/faults", {"plan": ["\ud800"]}),
+    ("POST", "/v2/signal", SPOT | {"coin": "\ud800"}),
+    ("POST", "/v2/signal", SPOT | {"\ud800": "BTC"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), SURROGATES)
+def test_half_a_surrogate_pair_is_refused(venue: httpx.Client, method: str, path: str, body: dict[str, Any]) -> None:
+    headers = {"paper-token": "only-for-tests"}
+    answer = venue.request(method, path, content=json.dumps(body).encode(), headers=headers)
+    assert (answer.status_code, answer.json()["result"]["type"]) == (400, "INVALID_INPUT_CONTENT")
+    assert "surrogate" in answer.json()["payload"]["message"]
+
+
+TICKS: list[Any] = ["1e-400", "1e-99999999999999999999", "9" * 100_000, "nan", True, [1], {"a": 1}]
+RULES: list[Any] = [10**400, "x", True, -1, []]
+ABSURD = [("tick", each) for each in TICKS]
+ABSURD += [(name, each) for name in ("min_amount", "min_cost", "max_leverage") for each in RULES]
+
+
+@pytest.mark.parametrize(("name", "value"), ABSURD, ids=lambda value: str(value)[:20])
+def test_absurd_rules_of_a_market_are_refused(venue: httpx.Client, name: str, value: Any) -> None:
+    market = {"symbol": "ABSURD/USDT", name: value}
+    body = {"market": market, "timeframe": "1h", "rows": [[1_700_002_800_000, 1, 1, 1, 1, 1]]}
+    answer = venue.post("/paper/candles", json=body, headers={"paper-token": "only-for-tests"})
+    assert (answer.status_code, answer.json()["result"]["type"]) == (400, "INVALID_INPUT_CONTENT")
+    assert "ABSURD/USDT" not in httpx.get(f"{venue.base_url}/paper/clock", headers=TOKEN, trust_env=False).text
+
+
+def test_the_page_says_what_this_is(url: str) -> None:
+    answer = httpx.get(url, trust_env=False)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    for said in ("rehearsal, not the vendor", "/v2/signal", "/paper/candles", "paper-token", "openapi.json"):
+        assert said in answer.text
+    assert not re.search(r"https?://", answer.text)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({"paper-token": "only-for-test"}, 403),
+        ({"paper-token": "only-for-tests"}, 200),
+        ({"paper-token": "only-for-tests", "origin": "null"}, 403),
+        ({"paper-token": "only-for-tests", "origin": "http://localhost:1"}, 403),
+        ({"paper-token": "only-for-tests", "host": "localhost.evil.example"}, 403),
+        ({"paper-token": "only-for-tests", "host": "localhost:1"}, 200),
+    ],
+)
+def test_who_may_use_its_own_paths(url: str, headers: dict[str, str], status: int) -> None:
+    for method, path in (("GET", "/paper/ledger"), ("GET", "/paper/clock"), ("GET", "/paper/nothing")):
+        answer = httpx.request(method, f"{url}{path}?paper-token=only-for-tests", headers=headers, trust_env=False)
+        assert answer.status_code == (404 if status == 200 and path.endswith("nothing") else status)
+
+
+@pytest.mark.parametrize(
+    ("served", "named", "known"),
+    [
+        ("0.0.0.0", "192.168.1.7:8787", True),
+        ("0.0.0.0", "[::1]:8787", True),
+        ("0.0.0.0", "rebound.example", False),
+        ("192.168.1.7", "192.168.1.7", True),
+        ("192.168.1.7", "192.168.1.8", False),
+        ("127.0.0.1", "192.168.1.7", False),
+    ],
+)
+def test_which_hosts_are_this_venue(served: str, named: str, known: bool) -> None:
+    guard = Guard(credentials(), served, "token")
+    assert guard.is_local(Headers({"host": named})) is known
