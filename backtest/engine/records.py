@@ -28,6 +28,7 @@ __all__ = [
     "EVENT",
     "LACKS",
     "MARKET",
+    "NEVER",
     "ORDER",
     "OUTCOME",
     "SCRATCH",
@@ -41,6 +42,9 @@ __all__ = [
 ]
 
 TARGETS = 6
+NEVER = int(np.iinfo(np.int64).max)
+"""A time that does not come."""
+
 LACKS = (1, 2, 4, 8, 16, 32)
 """Bits of ``ACCOUNT.lacks``: signals, orders, events, events of the scratch books, trades, trades of the scratch books."""
 

@@ -9,8 +9,9 @@ import numpy as np
 from backtest.engine.book import create_row, event_of, live_signal, write_call
 from backtest.engine.codes import C_CREATE, FUTURES, GROW, STATUSES
 from backtest.engine.feed import COARSE, Feed, Rows
-from backtest.engine.kernel import advance_many, advance_one, equity_of, examine, number_table, push
-from backtest.engine.records import ACCOUNT, BOOK, CALL, EVENT, LACKS, ORDER, OUTCOME, SCRATCH, SIGNAL, TRADE
+from backtest.engine.kernel.ledger import equity_of
+from backtest.engine.kernel.walk import advance_many, advance_one, examine, number_table, push
+from backtest.engine.records import ACCOUNT, BOOK, CALL, EVENT, LACKS, NEVER, ORDER, OUTCOME, SCRATCH, SIGNAL, TRADE
 from backtest.engine.settings import config_record, market_records
 from backtest.errors import InvalidSignalError
 from backtest.model.assumptions import VenueAssumptions
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SimulatedVenue"]
 
-_NEVER = np.iinfo(np.int64).max
 _BUFFERS = ("_signals", "_orders", "_events", "_scratch_events", "_trades", "_scratch_trades")
 _COLUMNS = ("time", "open", "high", "low", "close", "kind")
 
@@ -84,7 +84,7 @@ class SimulatedVenue:
         for name in ("call", "last_call"):
             self._books[name] = -1
         self._books["high"] = np.inf
-        self._books["next_expiry"] = _NEVER
+        self._books["next_expiry"] = NEVER
         self._signals = np.zeros((books, 8), SIGNAL)
         self._orders = np.zeros((books, 24), ORDER)
         self._events = np.empty(65_536, EVENT)  # rows are written whole; the system gives memory when it is touched
@@ -305,7 +305,7 @@ class SimulatedVenue:
         """
         if self._one:
             return self._advance_one(until, peek=peek)
-        stop = _NEVER if until is None else until
+        stop = NEVER if until is None else until
         while True:
             r = self._rows
             code = advance_many(

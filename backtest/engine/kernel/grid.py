@@ -1,0 +1,56 @@
+"""Grid: ticks, steps and the market's minimum (L3.6)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backtest.engine.kernel.compiled import rule
+
+if TYPE_CHECKING:
+    from backtest.engine.records import Row
+
+# A call that passes the whole state stays on its line.
+# fmt: off
+
+__all__ = ["TIE", "TOUCH", "below_minimum", "on_step", "step_down", "tick_toward"]
+
+ON_GRID = 1e-6
+TIE = 1e-9
+TOUCH = 1e-12  # of a computed level: float noise, which must not let a touch be missed
+NOISE = 1e-15  # of a large number of steps, whose float error alone exceeds ON_GRID
+
+
+@rule
+def tick_toward(m: Row, price: float, direction: int) -> float:
+    """Round a price to the tick, up or down (L3.6); a value within 1e-6 of a tick is on it."""
+    if m.tick == 0.0:
+        return price
+    n = price * m.tick_scale / m.tick
+    n = math.ceil(n - ON_GRID) if direction > 0 else math.floor(n + ON_GRID)
+    return n * m.tick / m.tick_scale
+
+
+@rule
+def step_down(m: Row, quantity: float) -> float:
+    """Round a quantity down to the step (L3.6)."""
+    if m.step == 0.0:
+        return quantity
+    n = quantity * m.step_scale / m.step
+    return math.floor(n + max(ON_GRID, n * NOISE)) * m.step / m.step_scale
+
+
+@rule
+def on_step(m: Row, quantity: float) -> float:
+    """Take float noise off the sum or difference of two quantities on the step."""
+    if m.step == 0.0:
+        return quantity
+    return np.round(quantity * m.step_scale / m.step) * m.step / m.step_scale
+
+
+@rule
+def below_minimum(m: Row, quantity: float, price: float) -> bool:
+    """Whether an order is smaller than the market allows (L3.6)."""
+    return quantity <= 0.0 or quantity < m.min_amount * (1.0 - TIE) or quantity * price < m.min_cost * (1.0 - TIE)
