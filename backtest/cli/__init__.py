@@ -32,6 +32,7 @@ _EXTRAS = {
     "fastapi": "live",
     "httpcore": "live",
     "httpx": "live",
+    "pydantic_settings": "live",
     "starlette": "live",
     "uvicorn": "live",
     "joblib": "study",

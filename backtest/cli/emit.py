@@ -31,7 +31,7 @@ _DEFAULT = "strategy"
 
 JournalOption = Annotated[Path, typer.Option(help="SQLite file with every call and what became of it.")]
 ConfigOption = Annotated[
-    Path | None, typer.Option(help="TOML or JSON file with limits and waits; never with a secret.")
+    Path | None, typer.Option(help="TOML file with [account], [limits], [alerts], [[strategy]]; never with a secret.")
 ]
 
 
@@ -86,12 +86,12 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     backtest emit strategies/breakout.py --paper --candles sample:BTC/USD:1h --speed max
     """
     from backtest.errors import InvalidSettingError
-    from backtest.live.settings import EmitSettings
+    from backtest.live.settings import LiveSettings
 
     if live and (paper or dry_run or candles is not None):
         raise InvalidSettingError("--live runs on candles as they close; leave out --paper, --dry-run and --candles")
     chosen = options.strategy_from(strategy, param)
-    settings = EmitSettings.load(config, per_minute=per_minute)
+    settings = LiveSettings.load(config, {"limits": {"per_minute": per_minute}}).limits
     if live:
         _check_live(chosen, settings, journal, account, options.profile_from(profile))
         return

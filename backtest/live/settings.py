@@ -1,27 +1,54 @@
-"""Settings: what a provider may choose about emission; secrets are not among it."""
+"""Settings: what a provider may choose about emission, from a TOML file, the environment and flags; never a secret."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 from backtest.errors import InvalidSettingError, did_you_mean
+from backtest.market_data.series import Series, exchange_name
 from backtest.venue.credentials import refuse_secrets
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["EmitSettings"]
+    from pydantic_core import ErrorDetails
+    from pydantic_settings import PydanticBaseSettingsSource
+
+__all__ = ["AccountSettings", "AlertSettings", "EmitSettings", "LiveSettings", "StrategySettings"]
+
+_PREFIX, _DEEPER = "BACKTEST_", "__"
+_RULES = {
+    "tuple_type": 'it should be a list, such as ["BTC/USDT"]',
+    "too_short": "it needs at least one",
+    "model_type": "it should be a table",
+    "dict_type": "it should be a table",
+}
+_Made = TypeVar("_Made")
 
 
-class EmitSettings(BaseModel):
-    """Limits and waits of the emitter."""
-
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AccountSettings(_Section):
+    """``[account]``: which account is meant, and where its calls are kept. Its two secrets never stand here."""
+
+    fingerprint: str | None = Field(None, description="of the account that is meant; live emission asks for it")
+    journal: Path = Field(Path("emit.sqlite"), description="SQLite file with every call and what became of it")
+    secret_file: Path | None = Field(None, description="file of mode 0600 that holds the two secrets")
+
+
+class EmitSettings(_Section):
+    """``[limits]``: limits and waits of the emitter."""
 
     per_minute: int = Field(8, ge=1, description="calls a minute; the venue's least plan allows 10")
     most_unknowns: int = Field(3, ge=0, description="more than these halt new entries everywhere")
@@ -30,42 +57,197 @@ class EmitSettings(BaseModel):
     backoff_most: float = Field(30.0, gt=0.0, le=3600.0, description="seconds between tries, at most")
     allow_no_stop: bool = Field(default=False, description="emit creates without stop_loss live, against all advice")
 
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all of them, for the journal."""
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
+class AlertSettings(_Section):
+    """``[alerts]``: how often a person is told."""
+
+    again_after: float = Field(3600.0, ge=0.0, description="seconds before the same alarm is told again")
+
+
+class StrategySettings(_Section):
+    """``[[strategy]]``: one strategy on markets of one exchange and one timeframe."""
+
+    file: str = Field(description="FILE.py or FILE.py:Class")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="of the strategy")
+    exchange: str = Field(description="as ccxt names it: binance")
+    markets: tuple[str, ...] = Field(min_length=1, description="BASE/QUOTE, each once")
+    timeframe: str = Field(description="of the candles that it decides on: 1h")
+    profile: str = Field("anny", description="subscriber for whom it is judged: anny, exchange or a JSON file")
+
+    @field_validator("exchange")
     @classmethod
-    def load(cls, path: Path | None, **changes: Any) -> EmitSettings:
-        """Read a TOML or JSON file; ``changes`` that are not None take precedence.
+    def _is_a_name(cls, exchange: str) -> str:
+        return _spoken(exchange_name, exchange)
+
+    @field_validator("timeframe")
+    @classmethod
+    def _is_a_span(cls, timeframe: str) -> str:
+        return _spoken(Series, "any", "A/B", timeframe).timeframe
+
+    @field_validator("markets")
+    @classmethod
+    def _are_pairs(cls, markets: tuple[str, ...]) -> tuple[str, ...]:
+        for market in markets:
+            _spoken(Series, "any", market, "1h")
+            if markets.count(market) > 1:
+                raise ValueError(f"{market} stands twice")
+        return markets
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        """The series of candles that it decides on, in the order of its markets."""
+        return tuple(Series(self.exchange, market, self.timeframe) for market in self.markets)
+
+
+class LiveSettings(BaseSettings):
+    """All settings of live emission and its rehearsal: one schema for a TOML file, the environment and flags.
+
+    A flag goes before a variable, a variable before the file. ``per_minute`` of ``[limits]`` is the variable
+    ``BACKTEST_LIMITS__PER_MINUTE``; ``BACKTEST_STRATEGY`` holds a JSON list. Relative paths in the file begin at its
+    folder, all others at the folder of the process. The secrets, ``ANNY_BASE_URL`` and ``ANNY_PAPER_TOKEN`` are no
+    settings and stay in the environment.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=_PREFIX,
+        env_nested_delimiter=_DEEPER,
+        nested_model_default_partial_update=True,
+    )
+
+    account: AccountSettings = AccountSettings()
+    limits: EmitSettings = EmitSettings()
+    alerts: AlertSettings = AlertSettings()
+    strategy: tuple[StrategySettings, ...] = ()
+
+    @classmethod
+    def load(cls, path: Path | None = None, flags: Mapping[str, Any] | None = None) -> LiveSettings:
+        """Read the settings.
+
+        Parameters
+        ----------
+        path
+            TOML file; None for none.
+        flags
+            What the command line says, as sections: ``{"limits": {"per_minute": 20}}``. What is None was not said.
 
         Raises
         ------
         InvalidSettingError
-            For a file that cannot be read, an unknown or wrong setting, or a secret in it.
+            For a file that cannot be read, a secret in it, or an unknown or wrong setting; with the file or variable, the
+            key, the value, and the nearest name that is known.
         """
+        said = {name: _given(section) for name, section in (flags or {}).items() if _given(section)}
         found = {} if path is None else _read(path)
-        refuse_secrets(found, str(path))
-        for name in found:
-            if name not in cls.model_fields:
-                known = f"it knows {', '.join(cls.model_fields)}.{did_you_mean(name, cls.model_fields)}"
-                raise InvalidSettingError(f"{path} has the setting {name!r}; {known}")
-        try:
-            return cls(**{**found, **{name: value for name, value in changes.items() if value is not None}})
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise InvalidSettingError(f"setting {where} was {first['input']!r}: {first['msg']}") from None
 
-    @property
-    def hash(self) -> str:
-        """SHA-256 of all settings, for the journal."""
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+        class Sourced(cls):  # type: ignore[misc, valid-type]  # pydantic-settings takes its sources from the class
+            @classmethod
+            def settings_customise_sources(
+                cls,
+                settings_cls: type[BaseSettings],
+                init_settings: PydanticBaseSettingsSource,
+                env_settings: PydanticBaseSettingsSource,
+                **_: PydanticBaseSettingsSource,
+            ) -> tuple[PydanticBaseSettingsSource, ...]:
+                return init_settings, env_settings, InitSettingsSource(settings_cls, found)
+
+        try:
+            return LiveSettings.model_construct(**dict(Sourced(**said)))
+        except SettingsError as error:
+            raise InvalidSettingError(
+                f"the environment cannot be read: {error}; a list or table is JSON there"
+            ) from None
+        except ValidationError as error:
+            unknown_first = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+            raise InvalidSettingError(_sentence(cls, unknown_first[0], path, said)) from None
+
+
+def _given(section: Any) -> Any:
+    """Return what was said: a section without the flags that were left out."""
+    return {k: v for k, v in section.items() if v is not None} if isinstance(section, dict) else section
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text("utf-8")
-        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        found = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InvalidSettingError(f"the settings {path} cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise InvalidSettingError(f"the settings {path} are no {path.suffix[1:].upper() or 'TOML'}: {error}") from None
-    if not isinstance(found, dict):
-        raise InvalidSettingError(f"the settings {path} are names with values, was {type(found).__name__}")
+        raise InvalidSettingError(f"the settings {path} are no TOML: {error}") from None
+    refuse_secrets(found, str(path))
+    _anchor(found.get("account"), path.parent, ("journal", "secret_file"))
+    strategies = found.get("strategy")
+    for each in strategies if isinstance(strategies, list) else ():
+        _anchor(each, path.parent, ("file", "profile"))
     return found
+
+
+def _anchor(section: Any, folder: Path, names: Sequence[str]) -> None:
+    """Let relative paths begin at the folder of the file that names them."""
+    for name in names:
+        text = section.get(name) if isinstance(section, dict) else None
+        if isinstance(text, str) and (name != "profile" or text.endswith(".json")):
+            section[name] = str(folder / text)
+
+
+def _sentence(cls: type[BaseModel], error: ErrorDetails, path: Path | None, said: Mapping[str, Any]) -> str:
+    """Say which setting is wrong: where it stands, its key, its value, the rule."""
+    loc = error["loc"]
+    where = _place(loc, path, said)
+    key = ".".join(str(part + 1) if isinstance(part, int) else part for part in loc)
+    if error["type"] == "extra_forbidden":
+        owner, known = key.rpartition(".")[0], _known(cls, loc[:-1])
+        return f"{where} has the setting {key!r}; {owner or 'it'} knows {', '.join(known)}.{did_you_mean(str(loc[-1]), known)}"
+    if error["type"] == "missing":
+        return f"{where} has no {key}, which is needed: {_described(cls, loc)}"
+    rule = _RULES.get(error["type"]) or error["msg"].removeprefix("Value error, ").replace("Input", "it", 1)
+    return f"{where} has {key} = {json.dumps(error['input'], default=str)[:80]}; {rule}"
+
+
+def _place(loc: Sequence[int | str], path: Path | None, said: Mapping[str, Any]) -> str:
+    """Return where a setting was read: the command line, a variable or the file."""
+    inner: Any = said
+    for part in loc:
+        inner = inner.get(part) if isinstance(inner, dict) else None
+    if inner is not None or (loc and loc[0] == "strategy" and "strategy" in said):
+        return "the command line"
+    for depth in range(len(loc), 0, -1):
+        name = _PREFIX + _DEEPER.join(str(part) for part in loc[:depth]).upper()
+        if name in os.environ:
+            return f"the variable {name}"
+    return str(path) if path is not None else "the command line"
+
+
+def _model(cls: type[BaseModel], loc: Sequence[int | str]) -> type[BaseModel] | None:
+    """Return the section that a path leads to."""
+    found: type[BaseModel] | None = cls
+    for part in loc:
+        if isinstance(part, str) and found is not None:
+            kind = found.model_fields[part].annotation if part in found.model_fields else None
+            inner = [kind, *get_args(kind)]
+            found = next((each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)), None)
+    return found
+
+
+def _known(cls: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    section = _model(cls, loc)
+    return list(section.model_fields) if section else []
+
+
+def _described(cls: type[BaseModel], loc: Sequence[int | str]) -> str:
+    section = _model(cls, loc[:-1])
+    return (section.model_fields[str(loc[-1])].description or "") if section else ""
+
+
+def _spoken(make: Callable[..., _Made], *values: str) -> _Made:
+    """Return what is made of values; a sentence of ours becomes one of pydantic's, which adds where it stands."""
+    try:
+        return make(*values)
+    except InvalidSettingError as error:
+        raise ValueError(str(error)) from None

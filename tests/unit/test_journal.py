@@ -14,7 +14,6 @@ from backtest.live.deciding import decide
 from backtest.live.intent import Intent, Source, State, intents_of, request_of
 from backtest.live.journal import Cursor, Journal, Run
 from backtest.live.outcome import Meaning, Outcome
-from backtest.live.settings import EmitSettings
 from backtest.live.status import status_text
 from backtest.model.calls import Call, Cancel, CreateSignal, Dca, UpdatePrices
 from backtest.model.events import SignalRef
@@ -300,25 +299,6 @@ def test_signals_that_ended_in_the_shadow_book(journal: Journal) -> None:
     ack(journal, plan(journal, HOUR, create())[0], "abc123")
     journal.plan(cursor(2 * HOUR), [], [REF, "never heard of"])
     assert [row.state for row in journal.signals()] == ["ended"]
-
-
-def test_settings_are_read_and_secrets_in_them_refused(tmp_path: Path) -> None:
-    file = tmp_path / "emit.toml"
-    file.write_text("per_minute = 20\ntries = 2\n")
-    assert EmitSettings.load(file, per_minute=30, tries=None) == EmitSettings(per_minute=30, tries=2)
-    file.write_text('ANNY_API_SECRET = "c2VjcmV0"\n')
-    with pytest.raises(InvalidSettingError, match="ANNY_API_SECRET") as caught:
-        EmitSettings.load(file)
-    assert "c2VjcmV0" not in str(caught.value)
-    for text, match in (("per_minut = 3", "per_minute"), ("per_minute = 0", "per_minute"), ("=", "TOML")):
-        file.write_text(text)
-        with pytest.raises(InvalidSettingError, match=match):
-            EmitSettings.load(file)
-    (tmp_path / "emit.json").write_text("[1]")
-    with pytest.raises(InvalidSettingError, match="names with values"):
-        EmitSettings.load(tmp_path / "emit.json")
-    with pytest.raises(InvalidSettingError, match="cannot be read"):
-        EmitSettings.load(tmp_path / "none.toml")
 
 
 def test_clocks() -> None:
