@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from backtest.errors import BacktestError
 from backtest.live.clock import CandleClock
 from backtest.live.emitter import Emitter
-from backtest.live.intent import Source, State
-from backtest.live.journal import Cursor, Journal, Run
+from backtest.live.intent import State
+from backtest.live.journal import Journal
+from backtest.live.schema import Decided, Run, Stream
 from backtest.live.settings import EmitSettings
 from backtest.model.calls import Call, Cancel, CreateSignal, TakeProfit, UpdatePrices
 from backtest.model.events import SignalRef
@@ -32,7 +33,7 @@ HOUR = 3_600_000
 START = 1_700_002_800_000
 PATIENT = Timeouts(connect=5.0, pool=5.0, read=10.0, write=10.0, total=30.0)
 """Nothing here waits for an answer that never comes: on a busy machine no answer may look lost."""
-SOURCE = Source(credentials().fingerprint, "a" * 64, "BTC/USDT", "1h", HOUR)
+STREAM = Stream(credentials().fingerprint, "a" * 64, "BTC/USDT", "1h")
 RESOLVED = "resolved-by-a-test"
 
 _context = multiprocessing.get_context("forkserver")
@@ -77,7 +78,7 @@ def work(job: Job) -> int:
     """Do a job in this process; return its exit status."""
     arm(job.failpoint)
     try:
-        with Journal(job.journal, Run("paper", SOURCE.account, 0)) as journal:
+        with Journal(job.journal, Run("paper", STREAM.account, 0)) as journal:
             return _emit(job, journal)
     except BacktestError as error:
         most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
@@ -95,14 +96,13 @@ def _emit(job: Job, journal: Journal) -> int:
         if job.resolve:
             for intent in journal.intents(State.UNKNOWN):
                 journal.resolve(intent, State(job.resolve), _wall(), RESOLVED if job.resolve == "landed" else None)
-        before = journal.cursor(SOURCE.strategy, SOURCE.symbol, SOURCE.timeframe)
+        before = journal.cursor(*STREAM.key)
         for close in range(job.closes):
             at = START + close * HOUR
             if before is not None and at < before.time:
                 continue
             clock.reach(at)
-            cursor = Cursor(SOURCE.strategy, SOURCE.symbol, SOURCE.timeframe, START, at, str(close))
-            emitter.plan(SOURCE, cursor, script(close))
+            emitter.plan([Decided(STREAM, at, script(close), anchor=START)])
             emitter.drain(at + HOUR)
     return 4 if journal.intents(State.UNKNOWN) else 0
 
@@ -141,14 +141,14 @@ def effects_by_intent(journal: Path, effects: list[dict[str, Any]]) -> dict[str,
         intents = book.intents()
         names = {signal.parent_signal_id: signal.ref for signal in book.signals()}
     tags = {json.loads(i.body)["exit_price_1"]: i for i in intents if i.creates}
-    later = {(i.kind, i.level): i for i in intents if not i.creates}
+    later = {(i.kind, i.ref): i for i in intents if not i.creates}
     found = {intent.id: 0 for intent in intents}
     parents: dict[str, str] = {}
     for effect in effects:
         body = json.loads(effect["body"])
         if effect["kind"].startswith("create"):
             intent = tags[body["exit_price_1"]]
-            parents[effect["parent_signal_id"]] = intent.level
+            parents[effect["parent_signal_id"]] = intent.ref
         else:
             intent = later[effect["kind"], names.get(effect["parent_signal_id"]) or parents[effect["parent_signal_id"]]]
         found[intent.id] += 1

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from backtest.live.emission import Plan, Rehearsed
-    from backtest.live.journal import Run
+    from backtest.live.schema import Run
     from backtest.live.settings import EmitSettings
     from backtest.model.profile import SubscriberProfile
     from backtest.strategy import Strategy
@@ -109,16 +109,39 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
 
 
 @app.command("status")
-def status(journal: JournalOption = Path("emit.sqlite")) -> None:
+def status(
+    journal: JournalOption = Path("emit.sqlite"),
+    verify: Annotated[bool, typer.Option("--verify", help="Hold every row against its hash.")] = False,
+) -> None:
     """Show what lives, what waits and what is unknown; exit status 4 while an unknown awaits a person."""
     from backtest.live.intent import State
     from backtest.live.journal import Journal
+    from backtest.live.person import stop_file_of
     from backtest.live.status import status_text
 
     with Journal(journal) as book:
+        if verify:
+            book.verify()
+            typer.echo("every row is as it was written")
         typer.echo(status_text(book))
+        if stop_file_of(journal).exists():
+            typer.echo(f"entries are stopped: {stop_file_of(journal)} is there; backtest emit stop-entries --off")
         if book.intents(State.UNKNOWN):
             raise typer.Exit(4)
+
+
+@app.command("backup")
+def backup(
+    file: Annotated[Path, typer.Argument(help="A file that is not there yet.")],
+    journal: JournalOption = Path("emit.sqlite"),
+) -> None:
+    """Copy the whole journal to a file, also while an emitter writes it; a plain copy would miss what is in its log."""
+    from backtest.live.journal import Journal
+
+    with Journal(journal) as book:
+        book.verify()
+        book.backup(file)
+    typer.echo(f"{journal} was copied to {file}")
 
 
 @app.command("resolve")
@@ -129,22 +152,39 @@ def resolve(
     abandon: Annotated[bool, typer.Option("--abandon", help="Nobody can tell; leave it.")] = False,
     journal: JournalOption = Path("emit.sqlite"),
 ) -> None:
-    """Say what became of an unknown; the emitter must be stopped meanwhile."""
+    """Say what became of an unknown, whether an emitter runs or not."""
     from backtest.errors import InvalidSettingError
     from backtest.live.clock import WallClock
-    from backtest.live.deciding import decide
+    from backtest.live.commands import ask
     from backtest.live.intent import State
     from backtest.live.journal import Journal
+    from backtest.live.person import resolve as decide
 
     if (landed is not None) + not_landed + abandon != 1:
         raise InvalidSettingError("say one of --landed PARENT_ID, --not-landed or --abandon")
     state = State.LANDED if landed is not None else State.NOT_LANDED if not_landed else State.ABANDONED
-    now = WallClock().now()
-    with Journal.reopen(journal, now) as book:
-        book.recover(now)
-        found = decide(book, intent, state, now, landed)
-        left = len(book.intents(State.UNKNOWN))
-    typer.echo(f"{found.kind} {found.id[:12]} of {found.level} is {state.value}; {left} unknown left")
+    done = ask(journal, do="resolve", intent=intent, state=state.value, parent=landed)
+    if done is None:
+        now = WallClock().now()
+        with Journal.reopen(journal, now) as book:
+            book.recover(now)
+            found = decide(book, intent, state, now, landed)
+            done = {"kind": found.kind, "id": found.id, "ref": found.ref, "unknown": len(book.intents(State.UNKNOWN))}
+    typer.echo(f"{done['kind']} {done['id'][:12]} of {done['ref']} is {state.value}; {done['unknown']} unknown left")
+
+
+@app.command("stop-entries")
+def stop_entries(
+    journal: JournalOption = Path("emit.sqlite"),
+    off: Annotated[bool, typer.Option("--off", help="Let entries go again.")] = False,
+) -> None:
+    """Send no more entries, from the next call on and over restarts, until --off; exits and updates still go."""
+    from backtest.live.commands import ask
+    from backtest.live.person import stop_entries as change
+
+    done = ask(journal, do="stop-entries", stop=not off)
+    file = done["file"] if done else str(change(journal, stop=not off))
+    typer.echo(f"entries go again: {file} is gone" if off else f"entries are stopped while {file} is there")
 
 
 @app.command("cancel-all")
@@ -153,9 +193,10 @@ def cancel_all(
     ended: Annotated[bool, typer.Option("--ended", help="Those too that have ended by our own book.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Close every living signal at the venue of the journal, and say what happened to each."""
-    from backtest.live.closing import to_cancel
+    """Close every signal that is not confirmed closed, and say what happened to each; again for what failed before."""
+    from backtest.live.commands import ask
     from backtest.live.journal import Journal
+    from backtest.live.person import to_cancel
     from backtest.venue.credentials import Credentials
 
     with Journal(journal) as book:
@@ -168,6 +209,10 @@ def cancel_all(
     if not (yes or typer.confirm(question)):
         typer.echo("nothing was canceled", err=True)
         raise typer.Exit(2)
+    done = ask(journal, do="cancel-all", ended=ended)
+    if done is not None:
+        _tell_canceled(done["canceled"])
+        return
     if last.mode != "paper":
         _close(journal, Credentials.load(), last, ended=ended)
         return
@@ -176,12 +221,14 @@ def cancel_all(
 
 
 def _close(journal: Path, credentials: Credentials, last: Run, *, ended: bool) -> None:
+    from dataclasses import asdict
+
     from backtest.errors import InvalidSettingError
     from backtest.live.clock import WallClock
-    from backtest.live.closing import cancel_all as close_all
     from backtest.live.emitter import Emitter
-    from backtest.live.intent import State
-    from backtest.live.journal import Journal, Run
+    from backtest.live.journal import Journal
+    from backtest.live.person import canceled, plan_cancels
+    from backtest.live.schema import Run
     from backtest.live.settings import EmitSettings
     from backtest.venue.client import Client
     from backtest.venue.rate import RateLimit
@@ -193,13 +240,19 @@ def _close(journal: Path, credentials: Credentials, last: Run, *, ended: bool) -
     with Journal(journal, start) as book, Client(credentials, rate=RateLimit(settings.per_minute)) as client:
         emitter = Emitter(book, client, clock, settings, clock.now)
         emitter.recover()
-        closed = close_all(emitter, credentials.fingerprint, ended=ended)
-    for one in closed:
-        typer.echo(f"{one.ref} = {one.parent_signal_id}: {one.state.value} {one.note}".rstrip())
-    states = {one.state for one in closed}
-    if State.UNKNOWN in states:
+        rows = plan_cancels(book, credentials.fingerprint, clock.now(), ended=ended)
+        emitter.drain(clock.now() + 60_000 * (2 + len(rows) // settings.per_minute))
+        done = canceled(book, rows)
+    _tell_canceled([asdict(one) for one in done])
+
+
+def _tell_canceled(done: list[dict[str, Any]]) -> None:
+    for one in done:
+        typer.echo(f"{one['ref']} = {one['parent_signal_id']}: {one['state']} {one['note']}".rstrip())
+    states = {one["state"] for one in done}
+    if "unknown" in states:
         raise typer.Exit(4)
-    if states - {State.ACKED}:
+    if states - {"acked"}:
         raise typer.Exit(3)
 
 

@@ -30,7 +30,15 @@ def refuse_offset(ours: int, theirs: int) -> int:
 
 
 class Clock(ABC):
-    """Tells the time and waits."""
+    """Tells the time and waits.
+
+    Attributes
+    ----------
+    passes
+        Whether the time passes by itself, also while nobody sleeps.
+    """
+
+    passes = True
 
     @abstractmethod
     def now(self) -> int:
@@ -59,6 +67,8 @@ class WallClock(Clock):
 
 class CandleClock(Clock):
     """The time of recorded candles: it stands still while work is done, and waiting moves it on."""
+
+    passes = False
 
     def __init__(self, now: int = 0) -> None:
         self._now = float(now)

@@ -14,10 +14,11 @@ from backtest.engine.feed import Feed
 from backtest.errors import InvalidSettingError
 from backtest.live.clock import CandleClock, WallClock
 from backtest.live.emitter import Emitter
-from backtest.live.intent import Intent, Source, State
-from backtest.live.journal import Journal, Run
+from backtest.live.intent import Intent, State
+from backtest.live.journal import Journal
 from backtest.live.parity import ParityReport, parity
 from backtest.live.rehearsal import Rehearsal
+from backtest.live.schema import Run, Stream
 from backtest.live.screening import screen
 from backtest.live.status import status_text
 from backtest.model.assumptions import VenueAssumptions
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from backtest.strategy import Strategy
     from backtest.venue.credentials import Credentials
 
-__all__ = ["Plan", "Rehearsed", "code_hash", "rehearse", "source_of", "subscriber_name"]
+__all__ = ["Plan", "Rehearsed", "code_hash", "rehearse", "stream_of", "subscriber_name"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,6 @@ def rehearse(
         raise InvalidSettingError(f"paper calls go to this machine only, ANNY_BASE_URL was {credentials.base_url}")
     expected = plan.backtest(warn)
     clock, wall = CandleClock(), WallClock()
-    source = source_of(plan, credentials)
     start = Run("paper", credentials.fingerprint, wall.now(), code_hash(plan.strategy), settings.hash)
     with (
         Journal(journal_path, start) as journal,
@@ -134,7 +134,7 @@ def rehearse(
             emitter=emitter,
             clock=clock,
             control=control,
-            source=source,
+            stream=stream_of(plan, credentials),
             pace=pace,
         )
         emitter.recover()
@@ -145,11 +145,11 @@ def rehearse(
         return Rehearsed(report, journal.intents(State.UNKNOWN), left, emitter.halted)
 
 
-def source_of(plan: Plan, credentials: Credentials) -> Source:
+def stream_of(plan: Plan, credentials: Credentials) -> Stream:
     """Return what every intent's id begins with."""
     candles = plan.candles
     account, identity = credentials.fingerprint, plan.strategy.identity
-    return Source(account, identity, candles.symbol, candles.timeframe, candles.milliseconds)
+    return Stream(account, identity, candles.symbol, candles.timeframe, candles.exchange, candles.volume_known)
 
 
 def subscriber_name(plan: Plan) -> str:

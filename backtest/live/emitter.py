@@ -1,168 +1,327 @@
-"""Emitter: sends what was planned, one call at a time, and keeps what became of each."""
+"""Emitter: sends what was planned, beside one another where that is safe, and keeps what became of each call.
+
+For one signal calls go one at a time, in order. Entries (creates, rebuys, DCAs) of the account go one after another,
+creates in the engine's order; everything else goes beside them, so that a call that hangs holds up no exit. An entry
+waits for the exits and updates that were decided before it, but not for one that hangs: the order of one close matters
+to a subscriber's free balance (L1.3), and an exit that hangs must not cost an entry its time. On recorded candles, whose
+time stands still while a call is on its way, calls go one by one in the engine's order.
+"""
 
 from __future__ import annotations
 
 import math
+import queue
+import random
+import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from backtest.errors import InvalidSettingError
-from backtest.live.intent import ENTRIES, Intent, Source, State, intents_of, request_of
-from backtest.live.outcome import outcome_of
+from backtest.live.intent import ENTRIES, Intent, State
+from backtest.live.limits import Limits, expired
 from backtest.venue.failpoint import about, hit
+from backtest.venue.verdict import Meaning, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from backtest.live.clock import Clock
-    from backtest.live.journal import Cursor, Journal, SignalRow
+    from backtest.live.journal import Journal
+    from backtest.live.schema import Decided, SignalRow
     from backtest.live.settings import EmitSettings
-    from backtest.model.calls import Call
-    from backtest.venue.outcome import Answer
     from backtest.venue.rate import RateLimit
     from backtest.wire import Request
 
-__all__ = ["Emitter", "Sender"]
+__all__ = ["Door", "Emitter"]
+
+_FINAL = {Meaning.ACKED: State.ACKED, Meaning.REJECTED: State.REJECTED, Meaning.LOST: State.UNKNOWN}
+_RANK = {"cancel": 0, "takeprofit": 0, "trailingstop": 0, "updateprice": 1}
+_LAST = 2
 
 
-class Sender(Protocol):
+class Door(Protocol):
     """What the emitter needs of a client."""
 
     rate: RateLimit
 
-    def send(self, request: Request) -> Answer:
-        """Send one request, once."""
+    def exchange(self, request: Request) -> Verdict:
+        """Send one request, once and now; called by many threads."""
+
+
+@dataclass
+class _Flight:
+    """A call on its way."""
+
+    intent: Intent
+    began: float
+    """On :func:`time.monotonic`: also on recorded candles a venue takes its time."""
 
 
 @dataclass
 class Emitter:
     """Turns decisions into calls at the venue: class N at most once, class I until the latest wish is there.
 
+    One thread at a time may :meth:`drain`, :meth:`step` and :meth:`hear`; :meth:`plan` and :meth:`wake` may be called by
+    another one meanwhile.
+
     Parameters
     ----------
     journal
         Written before and after every try.
-    sender
-        The client. Its rate limit runs on ``clock``, and it does not wait for it by itself.
+    client
+        Its rate limit runs on ``clock``.
     clock
         What valid-until and waits run on.
     settings
         Limits and waits.
     wall
         Returns UTC ms for the records that a person reads; it may differ from ``clock`` on recorded candles.
+    stop_file
+        While it is there, no entry is sent.
     """
 
     journal: Journal
-    sender: Sender
+    client: Door
     clock: Clock
     settings: EmitSettings
     wall: Callable[[], int]
+    stop_file: Path | None = None
     halted: bool = False
     _again: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _flying: dict[str, _Flight] = field(default_factory=dict)
+    _landed: queue.SimpleQueue[tuple[Intent, Verdict | BaseException] | None] = field(default_factory=queue.SimpleQueue)
+
+    def __post_init__(self) -> None:
+        self.limits = Limits(self.journal, self.settings, self.stop_file)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is on its way."""
+        return bool(self._flying)
 
     def recover(self) -> list[Intent]:
         """Settle what a killed process left in the middle; to be called once, at the start."""
         return self.journal.recover(self.wall())
 
-    def plan(self, source: Source, cursor: Cursor, calls: Sequence[Call], ended: Iterable[str] = ()) -> list[Intent]:
-        """Keep the calls of one close and the cursor (T1); return the new intents."""
-        intents = intents_of(source, cursor.time, calls)
-        kinds = [intent.kind for intent in intents]
+    def plan(self, decided: Sequence[Decided]) -> list[Intent]:
+        """Keep what one pass brought (T1), all of it or nothing; return the new calls."""
+        kinds = [kind for one in decided for kind in one.kinds]
         hit("K0", kinds)
-        new = self.journal.plan(cursor, intents, ended)
+        new = self.journal.keep(decided, self.wall())
         hit("K1", kinds)
         return new
 
     def drain(self, until: int) -> list[Intent]:
         """Send what is planned until nothing is left or ``until`` is reached on the clock (UTC ms).
 
+        Whatever interrupts it, a call that is on its way is waited for, and its outcome kept.
+
         Returns
         -------
         list of Intent
             What is still planned: it waits for the venue, for a person, or for the next drain.
         """
-        while True:
+        try:
+            while True:
+                moment = self.step()
+                if self.busy:
+                    self.hear(moment)
+                elif moment is None or moment >= until:
+                    self.journal.tidy()
+                    return self.journal.intents(State.PLANNED)
+                else:
+                    self.clock.sleep((moment - self.clock.now()) / 1000.0)
+        finally:
+            self.land()
+
+    def step(self) -> int | None:
+        """Keep what has ended (T3), give up what may not be sent, start what may (T2); never wait.
+
+        Returns
+        -------
+        int or None
+            When there is something to do again though nothing ends, UTC ms on the clock; None: nothing then.
+        """
+        self._settle()
+        planned = self.journal.intents(State.PLANNED)
+        while planned and self._give_up(planned):
             planned = self.journal.intents(State.PLANNED)
-            heads = _heads(planned)
-            if self._give_up(heads):
-                continue
-            moment, intent, parent = self._next(heads)
-            if intent is None or moment >= until:
-                self.journal.tidy()
-                return planned
-            if moment > self.clock.now():
-                self.clock.sleep((moment - self.clock.now()) / 1000.0)
-            else:
-                self._try(intent, parent)
+        ready, moment = self._ready(planned)
+        admitted = self._admitted(ready)
+        if admitted:
+            self._start(admitted)
+            return self.clock.now()
+        if ready:
+            free = self.clock.now() + math.ceil(self.client.rate.delay() * 1000.0)
+            return free if moment is None else min(free, moment)
+        return moment
 
-    def _give_up(self, heads: Sequence[Intent]) -> bool:
+    def hear(self, moment: int | None) -> None:
+        """Wait until a call has ended, somebody wakes, or the clock reaches a moment; then look what ended."""
+        seconds = None if moment is None else max(0.0, (moment - self.clock.now()) / 1000.0)
+        if not self.clock.passes and self.busy:
+            seconds = None
+        try:
+            landed = self._landed.get(timeout=seconds)
+        except queue.Empty:
+            return
+        if landed is not None:
+            self._finish(*landed)
+
+    def wake(self) -> None:
+        """Let whoever hears look again: something was planned."""
+        self._landed.put(None)
+
+    def land(self) -> None:
+        """Wait for every call that is on its way, to the end of its deadline, and keep its outcome."""
+        while self._flying:
+            landed = self._landed.get()
+            if landed is not None:
+                self._finish(*landed)
+
+    # ------------------------------------------------------------ what may be sent
+
+    def _give_up(self, planned: Sequence[Intent]) -> bool:
         """Drop what may not be sent any more; return whether anything was."""
-        unknown = self.journal.intents(State.UNKNOWN) if heads else []
-        verdicts = [(intent, self._verdict(intent, unknown)) for intent in heads]
-        for intent, verdict in verdicts:
-            if verdict:
-                self.journal.drop(intent, *verdict)
-        return any(verdict for _, verdict in verdicts)
+        unknown = self.journal.intents(State.UNKNOWN)
+        heads = {intent.id for intent in self._heads(planned)}
+        found = [(intent, *verdict) for intent in planned if (verdict := self._no(intent, unknown, heads))]
+        if found:
+            self.journal.drop(found, self.wall())
+        return bool(found)
 
-    def _verdict(self, intent: Intent, unknown: Sequence[Intent]) -> tuple[State, str] | None:
+    def _no(self, intent: Intent, unknown: Sequence[Intent], heads: set[str]) -> tuple[State, str] | None:
         """Return why a call will not be sent; None where it may be."""
-        if intent.valid_until is not None and self.clock.now() >= intent.valid_until:
+        if expired(intent, self.clock.now()):
             return State.EXPIRED, "its time had passed before the venue could be reached"
+        if intent.id not in heads:
+            return None
         if not intent.creates and self._signal(intent).state == "dead":
             return State.BLOCKED, "its signal was never made"
-        if intent.kind not in ENTRIES:
-            return None
-        if self.halted:
-            return State.BLOCKED, "the venue refused the credentials"
-        if len(unknown) > self.settings.most_unknowns:
-            return State.BLOCKED, f"{len(unknown)} unknown outcomes await a person"
-        here = [other.id[:12] for other in unknown if other.symbol == intent.symbol]
-        return (State.BLOCKED, f"unknown {here[0]} on {intent.symbol} awaits a person") if here else None
+        reason = self.limits.reason(intent, unknown, halted=self.halted)
+        return (State.BLOCKED, reason) if reason else None
 
-    def _next(self, heads: Sequence[Intent]) -> tuple[int, Intent | None, str | None]:
-        """Return the call that may be sent first: its moment, itself and the venue's name of its signal."""
-        now = self.clock.now()
-        free = now + math.ceil(self.sender.rate.delay() * 1000.0)
-        found: list[tuple[int, int, Intent, str | None]] = []
-        for intent in heads:
+    def _heads(self, planned: Sequence[Intent]) -> list[Intent]:
+        """Return the first planned call of each signal of which none is on its way."""
+        heads: dict[tuple[str, str], Intent] = {}
+        for intent in planned:
+            heads.setdefault(intent.signal, intent)
+        busy = {flight.intent.signal for flight in self._flying.values()}
+        return [intent for signal, intent in heads.items() if signal not in busy]
+
+    def _ready(self, planned: Sequence[Intent]) -> tuple[list[tuple[Intent, str | None]], int | None]:
+        """Return what may be sent now, exits first, with the venue's name of its signal; and when more may be."""
+        now, later = self.clock.now(), list[float]()
+        ready: list[tuple[Intent, str | None]] = []
+        first_create = next((intent.seq for intent in planned if intent.creates), None)
+        for intent in self._heads(planned):
             parent = None if intent.creates else self._signal(intent).parent_signal_id
-            waits = not intent.creates and parent is None  # its create is unknown
+            waits = parent is None if not intent.creates else intent.seq != first_create
             if waits or (self.halted and intent.kind != "cancel"):
                 continue
-            found.append((max(free, self._again.get(intent.id, (0, 0))[1]), intent.seq, intent, parent))
-        if not found:
-            return now, None, None
-        moment, _, intent, parent = min(found, key=lambda each: each[:2])
-        return moment, intent, parent
+            moment = self._moment(intent)
+            if moment <= now:
+                ready.append((intent, parent))
+            elif math.isfinite(moment):
+                later.append(moment)
+        entries = sorted((each for each in ready if each[0].kind in ENTRIES), key=lambda each: each[0].seq)
+        ready = [*(each for each in ready if each[0].kind not in ENTRIES), *entries[:1]]
+        if not self.clock.passes:
+            ready = [] if self.busy else sorted(ready, key=lambda each: each[0].seq)[:1]
+        ready.sort(key=lambda each: (_RANK.get(each[0].kind, _LAST), each[0].seq))
+        return ready, math.ceil(min(later)) if later else None
 
-    def _signal(self, intent: Intent) -> SignalRow:
-        found = self.journal.signal(intent.strategy, intent.level)
-        if found is None:
-            raise InvalidSettingError(f"{intent.kind} is about {intent.level}, which this journal never planned")
+    def _moment(self, intent: Intent) -> float:
+        """Return from when on a call may be sent, UTC ms on the clock; infinite where another must end first."""
+        moment = self._again.get(intent.id, (0, 0))[1]
+        if intent.kind not in ENTRIES:
+            return moment
+        if any(flight.intent.kind in ENTRIES for flight in self._flying.values()):
+            return math.inf
+        return max(moment, self._held_until(intent))
+
+    def _held_until(self, entry: Intent) -> float:
+        """Return until when an entry waits for what was decided before it and is on its way, UTC ms on the clock."""
+        ahead = [flight.began for flight in self._flying.values() if flight.intent.seq < entry.seq]
+        left = max((began + self.settings.patience - time.monotonic() for began in ahead), default=0.0)
+        return self.clock.now() + max(0.0, left) * 1000.0
+
+    def _admitted(self, ready: Sequence[tuple[Intent, str | None]]) -> list[tuple[Intent, str | None]]:
+        """Return as many as the rate limit lets out now; an entry goes once the exits beside it are on their way."""
+        others = [each for each in ready if each[0].kind not in ENTRIES]
+        found: list[tuple[Intent, str | None]] = []
+        for each in others or ready:
+            if self.client.rate.take() > 0.0:
+                break
+            found.append(each)
         return found
 
-    def _try(self, intent: Intent, parent: str | None) -> None:
-        """Send one call once, with its attempt on disk before (T2) and its outcome after (T3)."""
-        request = request_of(intent, parent)
+    def _signal(self, intent: Intent) -> SignalRow:
+        found = self.journal.signal(*intent.signal)
+        if found is None:
+            raise InvalidSettingError(f"{intent.kind} is about {intent.ref}, which this journal never planned")
+        return found
+
+    # ------------------------------------------------------------ one call
+
+    def _start(self, admitted: Sequence[tuple[Intent, str | None]]) -> None:
+        """Keep that the attempts start (T2), then let each go in a thread of its own."""
+        requests = [(intent, intent.request(parent)) for intent, parent in admitted]
+        kinds = [intent.kind for intent, _ in requests]
+        hit("K2", kinds)
+        self.journal.begin([intent for intent, _ in requests], self.wall())
+        hit("K3", kinds)
+        for intent, request in requests:
+            self._flying[intent.id] = _Flight(intent, time.monotonic())
+            threading.Thread(target=self._send, args=(intent, request), daemon=True, name=intent.id[:12]).start()
+
+    def _send(self, intent: Intent, request: Request) -> None:
         about(intent.kind)
-        hit("K2")
-        lost = self.journal.lost(intent) if intent.repeatable else 0
-        tries, _ = self._again.get(intent.id, (0, 0))
-        self.journal.begin(intent, self.wall())
-        hit("K3")
-        outcome = outcome_of(intent, tries, lost, lambda: self.sender.send(request), self.settings)
-        hit("K9")
-        self.journal.finish(intent, outcome, self.wall())
-        hit("K10")
-        self.halted = self.halted or outcome.halts
-        self._again.pop(intent.id, None)
-        if outcome.state is State.PLANNED:
-            self._again[intent.id] = (tries + 1, self.clock.now() + math.ceil(outcome.wait * 1000.0))
+        try:
+            found: Verdict | BaseException = self.client.exchange(request)
+        except BaseException as error:  # noqa: BLE001 - whatever it was, the thread that keeps the journal must hear of it
+            found = error
+        self._landed.put((intent, found))
 
+    def _settle(self) -> None:
+        while True:
+            try:
+                landed = self._landed.get_nowait()
+            except queue.Empty:
+                return
+            if landed is not None:
+                self._finish(*landed)
 
-def _heads(planned: Sequence[Intent]) -> list[Intent]:
-    """Return the first planned call of each signal: for one signal calls go one at a time, in order."""
-    heads: dict[tuple[str, str], Intent] = {}
-    for intent in planned:
-        heads.setdefault((intent.strategy, intent.level), intent)
-    return list(heads.values())
+    def _finish(self, intent: Intent, verdict: Verdict | BaseException) -> None:
+        """Keep what became of a call (T3)."""
+        self._flying.pop(intent.id)
+        if isinstance(verdict, BaseException):
+            raise verdict
+        tries, _ = self._again.pop(intent.id, (0, 0))
+        state, wait = self._next_state(intent, verdict, tries)
+        hit("K9", [intent.kind])
+        self.journal.finish(intent, verdict, state, self.wall())
+        hit("K10", [intent.kind])
+        self.halted = self.halted or verdict.halts
+        if state is State.PLANNED:
+            self._again[intent.id] = (tries + 1, self.clock.now() + math.ceil(wait * 1000.0))
+
+    def _next_state(self, intent: Intent, verdict: Verdict, tries: int) -> tuple[State, float]:
+        """Return what a verdict makes of a call, and how many seconds it then waits: the one table that decides.
+
+        What is proved not to have happened is sent again; what cannot be proved only where a repeat does no harm
+        (class I), and not for ever.
+        """
+        if verdict.meaning is Meaning.LATER:
+            return State.PLANNED, verdict.wait
+        again = verdict.meaning is Meaning.NOT_SENT
+        if verdict.meaning is Meaning.LOST and intent.repeatable:
+            again = self.journal.lost(intent) + 1 < self.settings.tries
+        return (State.PLANNED, self._backoff(tries)) if again else (_FINAL[verdict.meaning], 0.0)
+
+    def _backoff(self, tries: int) -> float:
+        """Return a wait that doubles with each try, with jitter so that two emitters do not knock together."""
+        longest = min(self.settings.backoff_most, self.settings.backoff_first * 2.0 ** min(tries, 30))
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - to spread, not to hide

@@ -1,63 +1,72 @@
 """Journal: what shall be sent, what was tried and what became of it, in one SQLite file with one writer.
 
-Every public method that changes something is one transaction, on disk when it returns.
+Every public method that changes something is one transaction, on disk when it returns. Any thread may call any method.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backtest.errors import InvalidSettingError, StorageError
-from backtest.live.intent import TRANSITIONS, Intent, State
+from backtest.live.chain import Chain, damage, seal
+from backtest.live.copies import copied, read_only
+from backtest.live.intent import TRANSITIONS, Intent, State, intent_of, intents_of
 from backtest.live.lock import Lock
-from backtest.live.outcome import Meaning
-from backtest.live.reading import Reading
-from backtest.live.records import Cursor, Run, SignalRow
-from backtest.live.schema import SCHEMA, VERSION
-from backtest.venue.evidence import Evidence
+from backtest.live.mark import Mark
+from backtest.live.questions import Questions
+from backtest.live.schema import SCHEMA, VERSION, Run, SignalRow, Stream
+from backtest.model.calls import Cancel
+from backtest.model.events import SignalRef
 from backtest.venue.failpoint import hit
+from backtest.venue.verdict import Meaning, Verdict
 from backtest.wire import tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
     from typing import Self
 
-    from backtest.live.outcome import Outcome
+    from backtest.live.schema import Decided, Seen, Told
 
-__all__ = ["Cursor", "Journal", "Run", "SignalRow"]
+__all__ = ["Journal"]
 
-_FOUND = Evidence(error="FoundSending")
+_FOUND = Verdict(Meaning.LOST, "found sending at start", error="FoundSending")
 _OFTEN = 100
 
 
-class Journal(Reading):
+class Journal(Questions):
     """The emitter's memory.
 
     Parameters
     ----------
     path
-        Made where it is not there.
+        Made where it is not there; a symbolic link is followed.
     run
         Who starts. None only reads, without the lock.
 
     Raises
     ------
     InvalidSettingError
-        For a journal of another account or mode, one that another process writes, or a file that is none.
+        For a journal of another account, mode or version, one that another process writes, an older copy of one, or a
+        file that is none.
     StorageError
-        Where the disk refuses, or the file is damaged.
+        Where the disk refuses, or what is kept is not as it was written.
     """
 
     def __init__(self, path: Path | str, run: Run | None = None) -> None:
-        self.path = Path(path)
+        self.path = Path(path).resolve()
         if run is None and not self.path.exists():
-            raise InvalidSettingError(f"there is no journal {self.path}; backtest emit makes one")
-        self._lock = Lock(self.path) if run else None
+            raise InvalidSettingError(f"there is no journal {path}; backtest emit makes one")
+        self._mutex = threading.RLock()
+        self._mark = Mark(self.path)
+        self._lock = Lock(self.path, self._mark.holder) if run else None
+        self._mode = run.mode if run else ""
         self._untidy = 0  # transactions since the last tidy
         try:
             with self._storage():
@@ -66,22 +75,26 @@ class Journal(Reading):
                 if run:
                     self._start(run)
         except BaseException:
+            if hasattr(self, "_db"):
+                self._db.close()
             if self._lock:
                 self._lock.release()
             raise
 
     def _connect(self) -> sqlite3.Connection:
         if self._lock is None:
-            return sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        return sqlite3.connect(self.path, isolation_level=None)
+            return read_only(self.path)
+        return sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
 
     def _check(self) -> None:
-        known = self._one("SELECT count(*) FROM sqlite_master")
-        version = self._one("PRAGMA user_version")
+        known, version = self._one("SELECT count(*) FROM sqlite_master"), self._one("PRAGMA user_version")
+        if known and 0 < version < VERSION:
+            raise InvalidSettingError(
+                f"{self.path} is a journal of version {version}, which only the program that wrote it can go on with; "
+                "let that one resolve its unknowns, then name another file"
+            )
         if known and version != VERSION:
             raise InvalidSettingError(f"{self.path} is no journal of version {VERSION}; name another file")
-        if known and (verdict := self._one("PRAGMA quick_check(1)")) != "ok":
-            raise StorageError(f"the journal {self.path} is damaged ({verdict}); put it aside and keep it for a person")
 
     def _start(self, run: Run) -> None:
         db = self._db
@@ -90,7 +103,12 @@ class Journal(Reading):
         db.execute("PRAGMA foreign_keys=ON")
         db.execute("PRAGMA wal_autocheckpoint=0")  # :meth:`tidy` does it where no call waits for it
         if not self._one("SELECT count(*) FROM sqlite_master"):
+            self._mark.refuse_less({})
             db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.verify()
+        self._chain = Chain(db)
+        self._mark.refuse_less(self._chain.rows)
         first = db.execute("SELECT mode, account FROM run ORDER BY id LIMIT 1").fetchone()
         if first and first[0] != run.mode:
             raise InvalidSettingError(f"{self.path} is a journal of mode {first[0]}, not {run.mode}; name another file")
@@ -100,14 +118,19 @@ class Journal(Reading):
                 "name another file, or check ANNY_API_KEY"
             )
         with self._transaction():
-            row = (run.started_at, run.mode, run.account, run.code_hash, run.config_hash)
-            db.execute("INSERT INTO run VALUES (NULL, ?, ?, ?, ?, ?)", row)
+            self._chain.add("run", (run.started_at, run.mode, run.account, run.code_hash, run.config_hash))
+        self._mark.write(self._mode, self._chain.rows)
 
     def close(self) -> None:
-        """Close the file and let the next writer in."""
-        self._db.close()
-        if self._lock:
-            self._lock.release()
+        """Move all into the one file, close it and let the next writer in."""
+        with self._mutex:
+            try:
+                if self._lock and self._lock.is_there:
+                    self.tidy(now=True)
+            finally:
+                self._db.close()
+                if self._lock:
+                    self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -119,12 +142,45 @@ class Journal(Reading):
 
     @classmethod
     def reopen(cls, path: Path | str, now: int) -> Journal:
-        """Open a journal that is there to write in it, as the account and in the mode that it is of."""
+        """Open a journal that is there to write in it, as the account and in the mode that it is of.
+
+        Parameters
+        ----------
+        path
+            Of the file.
+        now
+            UTC ms, for the record of this start.
+        """
         with cls(path) as journal:
             last = journal.last_run()
         if last is None:
             raise InvalidSettingError(f"the journal {path} is empty; backtest emit fills it")
         return cls(path, Run(last.mode, last.account, now, last.code_hash, last.config_hash))
+
+    def verify(self) -> None:
+        """Hold every row against its hash and the chain of its table.
+
+        Raises
+        ------
+        StorageError
+            Naming the first row that is not as it was written.
+        """
+        with self._storage(), self._mutex:
+            found = damage(self._db)
+        if found:
+            raise StorageError(f"the journal {self.path} is damaged ({found}); put it aside and keep it for a person")
+
+    def backup(self, path: Path) -> None:
+        """Copy the whole journal to a new file, also while it is written.
+
+        Raises
+        ------
+        InvalidSettingError
+            For a file that is there already.
+        StorageError
+            Where the disk refuses.
+        """
+        copied(self._db, path)
 
     # ------------------------------------------------------------ what changes
 
@@ -133,104 +189,218 @@ class Journal(Reading):
         with self._transaction():
             found = self.intents(State.SENDING)
             for intent in found:
-                self._end(intent, now, Meaning.LOST, _FOUND)
-                self._move(intent, State.PLANNED if intent.repeatable else State.UNKNOWN, "found sending at start")
+                self._end(intent, now, _FOUND)
+                self._move(intent, State.PLANNED if intent.repeatable else State.UNKNOWN, now, _FOUND.reason)
             hit("K11", {intent.kind for intent in found})
         hit("K11", {intent.kind for intent in found})
         return found
 
-    def plan(self, cursor: Cursor, intents: Iterable[Intent], ended: Iterable[str] = ()) -> list[Intent]:
-        """Keep the calls of one close together with the cursor (T1); return those that were not known.
+    def keep(self, decided: Sequence[Decided], now: int) -> list[Intent]:
+        """Keep all that one pass brought: candles, outcomes told, calls and cursors (T1); return the new calls.
 
         Parameters
         ----------
-        cursor
-            Where the strategy is after this close.
-        intents
-            In the order of the calls.
-        ended
-            Refs of signals that have ended in the shadow book.
+        decided
+            One for each stream that had a close; calls are planned in this order.
+        now
+            UTC ms, for the record.
 
         Raises
         ------
         InvalidSettingError
-            Where an intent is known with another body: the strategy decided otherwise than before.
+            Where a call is known with another body, or a candle with another value: what was decided otherwise before
+            cannot go on in this journal.
         """
+        new: list[Intent] = []
         with self._transaction():
-            new = [intent for intent in intents if not self.knows(intent)]
-            for intent in new:
-                self._add(intent)
-            for ref in ended:
-                where = "strategy = ? AND ref = ? AND state = 'living'"
-                self._db.execute(f"UPDATE signal SET state = 'ended' WHERE {where}", (cursor.strategy, ref))  # noqa: S608
-            row = (cursor.strategy, cursor.symbol, cursor.timeframe, cursor.anchor, cursor.time, cursor.row_hash)
-            again = "ON CONFLICT DO UPDATE SET time = excluded.time, row_hash = excluded.row_hash"
-            self._db.execute(f"INSERT INTO cursor VALUES (?, ?, ?, ?, ?, ?) {again}", row)  # noqa: S608
+            for one in decided:
+                series = self._series(one.stream)
+                for candle in one.seen:
+                    self._see(series, candle)
+                for told in one.told:
+                    self._tell(one.stream.strategy, told)
+                for intent in intents_of(one.stream, one.time, one.calls):
+                    if not self.knows(intent):
+                        self._add(intent, now)
+                        new.append(intent)
+                for ref in one.ended:
+                    where = "strategy = ? AND ref = ? AND state = 'living'"
+                    key = (one.stream.strategy, ref)
+                    if self._db.execute(f"UPDATE signal SET state = 'ended' WHERE {where}", key).rowcount:  # noqa: S608
+                        seal(self._db, "signal", "strategy = ? AND ref = ?", *key)
+                self._reach(one, series)
         return new
 
-    def begin(self, intent: Intent, now: int) -> None:
-        """Keep that an attempt starts (T2): on disk before the first byte leaves, or nothing is sent."""
-        hit("K13")
-        with self._transaction():
-            self._move(intent, State.SENDING)
-            self._db.execute("INSERT INTO attempt (intent, phase, at) VALUES (?, 'start', ?)", (intent.id, now))
+    def revise(self, stream: Stream, candle: Seen) -> None:
+        """Keep what a candle was found to be later; the one that was acted on stays as it is.
 
-    def finish(self, intent: Intent, outcome: Outcome, now: int) -> None:
-        """Keep what became of an attempt (T3)."""
+        Parameters
+        ----------
+        stream
+            Whose candle.
+        candle
+            As it is now.
+        """
         with self._transaction():
-            self._end(intent, now, outcome.meaning, outcome.evidence)
-            self._move(intent, outcome.state, outcome.note)
-            if outcome.state is State.ACKED:
-                self._confirm(intent, outcome.parent if intent.creates else None)
+            series = self._series(stream)
+            where = "series = ? AND time = ?"
+            count = self._one(f"SELECT count(*) FROM seen WHERE {where}", series, candle.time)  # noqa: S608
+            self._chain.add("seen", (series, candle.time, count, *_floats(candle), candle.source, candle.arrived))
 
-    def drop(self, intent: Intent, state: State, note: str) -> None:
-        """Keep that a planned call will not be sent: expired, superseded or blocked."""
+    def cancel(self, stream: Stream, rows: Iterable[SignalRow], now: int) -> list[Intent]:
+        """Plan the cancel that a person asks for of each of these signals; return the new ones.
+
+        What waits already is not planned twice; what was tried before and is not confirmed is tried again.
+
+        Parameters
+        ----------
+        stream
+            Whose signals.
+        rows
+            The signals.
+        now
+            UTC ms, for the record.
+        """
+        new: list[Intent] = []
         with self._transaction():
-            self._move(intent, state, note)
+            cursor = self.cursor(*stream.key)
+            for row in rows:
+                tried = self.intents_of_signal(row.strategy, row.ref, "cancel")
+                if any(each.state in {State.PLANNED, State.SENDING} for each in tried):
+                    continue
+                number = min([0, *(each.number for each in tried)]) - 1
+                at = cursor.time if cursor else 0
+                intent = intent_of(stream, at, Cancel(SignalRef(row.ref)), number)
+                self._add(intent, now)
+                new.append(intent)
+        return new
+
+    def begin(self, intents: Sequence[Intent], now: int) -> None:
+        """Keep that attempts start (T2): on disk before the first byte leaves, or nothing is sent."""
+        hit("K13", [intent.kind for intent in intents])
+        if self._lock is None or not self._lock.is_there:
+            raise StorageError(f"the journal {self.path} was moved or replaced while it is written; nothing is sent")
+        with self._transaction():
+            for intent in intents:
+                self._move(intent, State.SENDING, now)
+                self._chain.add("attempt", (intent.id, "start", now, "", None, "", "", ""))
+
+    def finish(self, intent: Intent, verdict: Verdict, state: State, now: int) -> State:
+        """Keep what became of an attempt (T3); return the state that it is in.
+
+        A create that was performed under the name of another signal is unknown: a person must find out.
+
+        Parameters
+        ----------
+        intent, verdict
+            What was sent, and what that proved.
+        state
+            In which that leaves it.
+        now
+            UTC ms.
+        """
+        note, parent = verdict.reason, verdict.parent_signal_id if intent.creates else None
+        with self._transaction():
+            self._end(intent, now, verdict)
+            if state is State.ACKED and parent is not None and (other := self.named(parent)) is not None:
+                state, note = State.UNKNOWN, f"the venue answered with {parent}, which is its name of {other.ref}"
+            self._move(intent, state, now, note, parent if state is State.ACKED else None)
+            if state is State.ACKED:
+                self._confirm(intent, parent)
+        return state
+
+    def drop(self, given_up: Iterable[tuple[Intent, State, str]], now: int) -> None:
+        """Keep that planned calls will not be sent (expired, superseded or blocked), each with the reason."""
+        with self._transaction():
+            for intent, state, note in given_up:
+                self._move(intent, state, now, note)
 
     def resolve(self, intent: Intent, state: State, now: int, parent: str | None = None) -> None:
-        """Keep what a person found out about an unknown: landed, not_landed or abandoned."""
+        """Keep what a person found out about an unknown.
+
+        Parameters
+        ----------
+        intent
+            The unknown.
+        state
+            ``landed``, ``not_landed`` or ``abandoned``.
+        now
+            UTC ms.
+        parent
+            The venue's name of the signal, of one that landed.
+        """
         with self._transaction():
-            row = (intent.id, now, state.value, parent)
-            self._db.execute("INSERT INTO decision VALUES (NULL, ?, ?, ?, ?)", row)
-            self._move(intent, state, "decided by a person")
+            self._chain.add("decision", (intent.id, now, state.value, parent))
+            self._move(intent, state, now, "decided by a person", parent if intent.creates else None)
             if state is State.LANDED:
                 self._confirm(intent, parent)
             hit("K12", {intent.kind})
         hit("K12", {intent.kind})
 
-    def tidy(self) -> None:
-        """Move what the log beside the file holds into the file, now and then; to be called where no call waits.
+    def tidy(self, *, now: bool = False) -> None:
+        """Move what the log beside the file holds into the file, so that a copy of it alone is whole.
 
-        It changes nothing that is kept; left to SQLite, it would come between a close and its calls.
+        Where no call waits for it: always with ``now``, else once in a while. It changes nothing that is kept; left to
+        SQLite, it would come between a close and its calls.
         """
-        if self._untidy >= _OFTEN:
-            with self._storage():
-                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            self._untidy = 0
+        with self._mutex:
+            if self._untidy >= (1 if now else _OFTEN):
+                with self._storage():
+                    self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                    self._mark.write(self._mode, self._chain.rows)
+                self._untidy = 0
 
     # ------------------------------------------------------------ inside
 
-    def _add(self, intent: Intent) -> None:
+    def _series(self, stream: Stream) -> int:
+        key = (stream.exchange, stream.symbol, stream.timeframe)
+        where = "exchange = ? AND symbol = ? AND timeframe = ?"
+        found = self._one(f"SELECT id FROM series WHERE {where}", *key)  # noqa: S608
+        return int(found) if found else self._chain.add("series", (*key, int(stream.volumes)))
+
+    def _see(self, series: int, candle: Seen) -> None:
+        columns = "time, open, high, low, close, volume"
+        where = "series = ? AND time = ? AND revision = 0"
+        found = self._db.execute(f"SELECT {columns} FROM seen WHERE {where}", (series, candle.time)).fetchone()  # noqa: S608
+        if found is None:
+            self._chain.add("seen", (series, candle.time, 0, *_floats(candle), candle.source, candle.arrived))
+        elif found != candle.row:
+            raise InvalidSettingError(
+                f"the candle of {candle.time} was {found[1:]} when it was acted on, now it is {candle.row[1:]}; what was "
+                "acted on is never revised: give the same candles, or another journal"
+            )
+
+    def _tell(self, strategy: str, told: Told) -> None:
+        self._chain.add("told", (strategy, told.intent, told.outcome, told.entered, told.close, told.reason))
+
+    def _reach(self, one: Decided, series: int) -> None:
+        last = one.seen[-1] if one.seen else None
+        row = (*one.stream.key, series, one.anchor, one.time, one.time, _close(last), row_hash(last))
+        moved = "moved = CASE WHEN anchor = excluded.anchor THEN moved ELSE excluded.moved END"
+        same = "time = excluded.time, close = excluded.close, row_hash = excluded.row_hash"
+        again = f"ON CONFLICT DO UPDATE SET {moved}, anchor = excluded.anchor, {same}"
+        names = "strategy, symbol, timeframe, series, anchor, moved, time, close, row_hash"
+        self._db.execute(f"INSERT INTO cursor ({names}, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '') {again}", row)  # noqa: S608
+        seal(self._db, "cursor", "strategy = ? AND symbol = ? AND timeframe = ?", *one.stream.key)
+
+    def _add(self, intent: Intent, now: int) -> None:
         """Plan one call; older ones that it makes pointless are superseded."""
-        state = self._supersede(intent)
+        state = self._supersede(intent, now)
         if intent.creates:
             tag = tag_of(json.loads(intent.body).get("attachment_description"))
-            row = (intent.level, intent.strategy, intent.symbol, tag, json.dumps(intent.prices))
+            row = (intent.ref, intent.strategy, intent.symbol, tag, json.dumps(intent.prices))
             self._db.execute("INSERT INTO signal (ref, strategy, symbol, tag, wished) VALUES (?, ?, ?, ?, ?)", row)
+            seal(self._db, "signal", "strategy = ? AND ref = ?", *intent.signal)
         elif intent.kind == "updateprice":
             self._merge(intent, "wished")
-        names = (intent.id, intent.strategy, intent.symbol, intent.timeframe, intent.candle, intent.kind, intent.level)
-        kept = (intent.number, intent.body, intent.valid_until, intent.allow_marketable)
-        rest = ("I" if intent.repeatable else "N", state.value)
-        self._db.execute(
-            "INSERT INTO intent (id, strategy, symbol, timeframe, candle, kind, level, number, body, valid_until,"
-            " allow_marketable, class, state, seq)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM intent))",
-            (*names, *kept, *rest),
-        )
+        names = (intent.id, intent.strategy, intent.symbol, intent.timeframe, intent.candle, intent.kind, intent.ref)
+        kept = (intent.number, intent.body, intent.valid_until, int(intent.allow_marketable))
+        self._chain.add("intent", (*names, *kept, "I" if intent.repeatable else "N"))
+        self._chain.add("event", (now, intent.id, State.PLANNED.value, "", None))
+        if state is not State.PLANNED:
+            self._move(intent, state, now, "the create was never sent")
 
-    def _supersede(self, newer: Intent) -> State:
+    def _supersede(self, newer: Intent, now: int) -> State:
         """Give up older calls of the signal that a newer one makes pointless; return the state of the newer one.
 
         A price update gives way to one that states all its prices; everything that was never sent gives way to a
@@ -238,61 +408,80 @@ class Journal(Reading):
         """
         if newer.kind not in {"updateprice", "cancel"}:
             return State.PLANNED
-        where = "strategy = ? AND level = ? AND candle < ? AND state IN ('planned', 'unknown')"
-        state = State.PLANNED
-        for older in self._intents(where, newer.strategy, newer.level, newer.candle):
+        where = "strategy = ? AND ref = ? AND candle < ? AND state IN ('planned', 'unknown')"
+        state, before = State.PLANNED, newer.candle + newer.by_person
+        for older in self._intents(where, newer.strategy, newer.ref, before):
             covered = older.kind == "updateprice" and older.prices.keys() <= newer.prices.keys()
             pointless = older.state is State.PLANNED or older.repeatable
             if pointless and (newer.kind == "cancel" or covered):
-                self._move(older, State.SUPERSEDED, f"by {newer.kind} {newer.id[:12]}")
+                self._move(older, State.SUPERSEDED, now, f"by {newer.kind} {newer.id[:12]}")
                 state = State.SUPERSEDED if older.creates else state
         return state
 
-    def _move(self, intent: Intent, state: State, note: str = "") -> None:
+    def _move(self, intent: Intent, state: State, now: int, note: str = "", parent: str | None = None) -> None:
         allowed = [before.value for before, after in TRANSITIONS.items() if state in after]
         marks = ", ".join("?" for _ in allowed)
         sql = f"UPDATE intent SET state = ?, note = ? WHERE id = ? AND state IN ({marks})"  # noqa: S608
         if self._db.execute(sql, (state.value, note, intent.id, *allowed)).rowcount != 1:
-            now = self._one("SELECT state FROM intent WHERE id = ?", intent.id)
-            raise InvalidSettingError(f"{intent.kind} {intent.id[:12]} is {now}; that cannot become {state.value}")
+            found = self._one("SELECT state FROM intent WHERE id = ?", intent.id)
+            raise InvalidSettingError(f"{intent.kind} {intent.id[:12]} is {found}; that cannot become {state.value}")
+        self._chain.add("event", (now, intent.id, state.value, note, parent))
         if intent.creates:
-            sql = "UPDATE signal SET state = ? WHERE strategy = ? AND ref = ?"
-            self._db.execute(sql, (_SIGNAL_STATES[state], intent.strategy, intent.level))
+            self._change(intent, "state = ?", _SIGNAL_STATES[state])
 
-    def _end(self, intent: Intent, now: int, meaning: Meaning, evidence: Evidence) -> None:
-        row = (intent.id, now, meaning.value, evidence.status, evidence.result_type, evidence.error, evidence.body)
-        columns = "intent, phase, at, outcome, http_status, result_type, error, response"
-        self._db.execute(f"INSERT INTO attempt ({columns}) VALUES (?, 'end', ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+    def _end(self, intent: Intent, now: int, verdict: Verdict) -> None:
+        shown = (verdict.status, verdict.result_type, verdict.error, verdict.body)
+        self._chain.add("attempt", (intent.id, "end", now, verdict.meaning.value, *shown))
 
     def _confirm(self, intent: Intent, parent: str | None) -> None:
         """Take up at the signal what the venue has performed."""
         if intent.creates:
-            sql = "UPDATE signal SET parent_signal_id = ? WHERE strategy = ? AND ref = ?"
-            self._db.execute(sql, (parent, intent.strategy, intent.level))
+            self._change(intent, "parent_signal_id = ?", parent)
         if intent.kind == "cancel":
-            sql = "UPDATE signal SET state = 'canceled' WHERE strategy = ? AND ref = ?"
-            self._db.execute(sql, (intent.strategy, intent.level))
+            self._change(intent, "state = ?", "canceled")
         if intent.creates or intent.kind == "updateprice":
             self._merge(intent, "confirmed")
 
     def _merge(self, intent: Intent, column: str) -> None:
-        sql = f"UPDATE signal SET {column} = json_patch({column}, ?) WHERE strategy = ? AND ref = ?"  # noqa: S608
-        found = self._db.execute(sql, (json.dumps(intent.prices), intent.strategy, intent.level))
-        if found.rowcount != 1:
-            raise InvalidSettingError(f"{intent.kind} is about {intent.level}, which this journal never planned")
+        self._change(intent, f"{column} = json_patch({column}, ?)", json.dumps(intent.prices))
+
+    def _change(self, intent: Intent, what: str, value: str | None) -> None:
+        where = "strategy = ? AND ref = ?"
+        if self._db.execute(f"UPDATE signal SET {what} WHERE {where}", (value, *intent.signal)).rowcount != 1:  # noqa: S608
+            raise InvalidSettingError(f"{intent.kind} is about {intent.ref}, which this journal never planned")
+        seal(self._db, "signal", where, *intent.signal)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._storage():
+        with self._mutex, self._storage():
+            if self._lock is None:
+                raise StorageError(f"the journal {self.path} cannot be used: it was opened for reading")
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._chain.write()
                 self._db.execute("COMMIT")
-                self._untidy += 1
             except BaseException:
+                self._chain.rollback()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+            self._chain.commit()
+            self._untidy += 1
+
+
+def row_hash(candle: Seen | None) -> str:
+    """Return 16 hex digits that change with any value of a candle; empty for none."""
+    return hashlib.sha256(repr((candle.time, *_floats(candle))).encode()).hexdigest()[:16] if candle else ""
+
+
+def _close(candle: Seen | None) -> float | None:
+    return None if candle is None or candle.close is None else float(candle.close)
+
+
+def _floats(candle: Seen) -> list[float | None]:
+    """Return prices and volume as the database gives them back."""
+    return [None if value is None else float(value) for value in candle.row[1:]]
 
 
 _SIGNAL_STATES = {

@@ -1,48 +1,81 @@
-"""Lock: one writer of a journal at a time, by the operating system, so that a killed one leaves nothing behind."""
+"""Lock: one writer of a journal at a time, by what the file *is* (device and inode), whatever name it goes by.
+
+The lock is the operating system's (``flock``) on the database file itself: a killed writer leaves nothing behind, and a
+symbolic or a hard link is the same file. SQLite's own locks are of the other kind (POSIX), and closing *any* descriptor
+of a file drops all of those that this process holds on it; so no second descriptor of a file that is locked here is ever
+opened, and that of the lock is closed after the database.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from pathlib import Path
+import threading
+from typing import TYPE_CHECKING
 
 from backtest.errors import InvalidSettingError, StorageError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = ["Lock"]
+
+_held: set[tuple[int, int]] = set()
+_guard = threading.Lock()
 
 
 class Lock:
     """Held from its making until :meth:`release` or the end of the process.
 
+    Parameters
+    ----------
+    path
+        Of the database; made, with its folder, where it is not there, for its owner alone.
+    holder
+        Who holds it, where that is known: a number of a process, for the sentence.
+
     Raises
     ------
     InvalidSettingError
-        Where another process holds it.
+        Where another process, or this one, holds it.
     StorageError
-        Where the file beside the journal cannot be made.
+        Where the file cannot be made or opened.
     """
 
-    def __init__(self, journal: Path) -> None:
-        path = Path(f"{journal}.lock")
+    def __init__(self, path: Path, holder: str = "") -> None:
+        self.path = path
+        who = f"process {holder}" if holder.isdigit() else "another process"
+        refused = InvalidSettingError(f"{who} writes the journal {path}; wait for its end or name another")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with _guard:
+                if path.exists() and _identity(path.stat()) in _held:
+                    raise refused
+                self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._identity = _identity(os.fstat(self._file))
+                try:
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(self._file)
+                    raise refused from None
+                _held.add(self._identity)
         except OSError as error:
-            raise StorageError(f"the lock {path} cannot be made: {error.strerror}") from None
+            raise StorageError(f"the journal {path} cannot be locked: {error.strerror}") from None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the name still leads to the file that is locked: a journal that was moved away is no memory."""
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _identity(self.path.stat()) == self._identity
         except OSError:
-            holder = os.pread(self._file, 20, 0).decode(errors="replace").strip()
-            os.close(self._file)
-            who = f"process {holder}" if holder.isdigit() else "another process"
-            raise InvalidSettingError(f"{who} writes the journal {journal}; wait for its end or name another") from None
-        try:
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, str(os.getpid()).encode(), 0)
-        except OSError as error:
-            self.release()
-            raise StorageError(f"the lock {path} cannot be written: {error.strerror}") from None
+            return False
 
     def release(self) -> None:
-        """Let the next one in."""
-        os.close(self._file)
+        """Let the next one in; to be called once the database is closed."""
+        with _guard:
+            _held.discard(self._identity)
+            os.close(self._file)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

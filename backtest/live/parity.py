@@ -1,13 +1,18 @@
-"""Parity: what the venue got and its subscriber's fills, against the backtest, byte for byte."""
+"""Parity: what the venue got and its subscriber's fills, against the backtest, byte for byte.
+
+Calls of one signal have an order, and so have the creates of the account; calls about other signals go beside one
+another, so that no order between them means anything.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from backtest.live.intent import State
+from backtest.model.calls import CreateSignal
 from backtest.model.events import EventKind
 from backtest.wire import ENDPOINTS, body_of, json_bytes, kind_of, with_ref
 
@@ -96,23 +101,27 @@ def parity(
     """
     refs = {row.parent_signal_id: row.ref for row in journal.signals() if row.parent_signal_id}
     sent, repeated = _sent([each for each in received if each["parent_signal_id"] in refs], refs)
-    calls = _compare("calls", [_line(decision) for decision in decisions], sent)
+    calls = _compare("calls", [(_ref(decision), _line(decision)) for decision in decisions], sent)
+    if not calls.differences:
+        calls = _in_order(calls, [_line(one) for one in decisions if isinstance(one.call, CreateSignal)], sent)
     fills = [
-        _fill({**_plain(event), "signal": event.signal}) for event in events if _trades(event.kind, event.quantity)
+        (str(event.signal), _fill({**_plain(event), "signal": event.signal}))
+        for event in events
+        if _trades(event.kind, event.quantity)
     ]
     got = [
-        _fill({**event, "signal": refs[event["parent_signal_id"]]})
+        (refs[event["parent_signal_id"]], _fill({**event, "signal": refs[event["parent_signal_id"]]}))
         for event in heard
         if event["parent_signal_id"] in refs and _trades(event["kind"], event["quantity"])
     ]
     gone = journal.intents(*(state for state in State if state not in {State.ACKED, State.LANDED}))
-    unsent = [f"{intent.state}: {intent.kind} of {intent.level}" for intent in gone]
+    unsent = [f"{intent.state}: {intent.kind} of {intent.ref}" for intent in gone]
     return ParityReport(calls, _compare("fills", fills, got), unsent, repeated)
 
 
-def _sent(effects: Sequence[Mapping[str, Any]], refs: Mapping[str, str]) -> tuple[list[str], int]:
-    """Return what the venue got, with our refs, and how many repeats of class I were left out."""
-    lines: list[str] = []
+def _sent(effects: Sequence[Mapping[str, Any]], refs: Mapping[str, str]) -> tuple[list[tuple[str, str]], int]:
+    """Return what the venue got by our refs, and how many repeats of class I were left out."""
+    lines: list[tuple[str, str]] = []
     last: dict[str, str] = {}
     repeated = 0
     for effect in effects:
@@ -121,8 +130,13 @@ def _sent(effects: Sequence[Mapping[str, Any]], refs: Mapping[str, str]) -> tupl
             repeated += 1
             continue
         last[effect["parent_signal_id"]] = line
-        lines.append(line)
+        lines.append((refs[effect["parent_signal_id"]], line))
     return lines, repeated
+
+
+def _ref(decision: Decision) -> str:
+    call = decision.call
+    return str(call.ref if isinstance(call, CreateSignal) else call.signal)
 
 
 def _line(decision: Decision) -> str:
@@ -143,10 +157,29 @@ def _trades(kind: str, quantity: float) -> bool:
     return EventKind(kind).is_fill and quantity > 0.0
 
 
-def _compare(name: str, expected: Sequence[str], found: Sequence[str]) -> Comparison:
+def _compare(name: str, expected: Sequence[tuple[str, str]], found: Sequence[tuple[str, str]]) -> Comparison:
+    """Compare the lines of each signal, in their order."""
+    ours, theirs = _by_signal(expected), _by_signal(found)
     differences = [
-        f"  {number}: backtest {one or 'nothing'}\n     venue    {other or 'nothing'}"
-        for number, (one, other) in enumerate(zip_longest(expected, found), 1)
+        f"  {ref}, {number}: backtest {one or 'nothing'}\n     venue    {other or 'nothing'}"
+        for ref in dict.fromkeys([*ours, *theirs])
+        for number, (one, other) in enumerate(zip_longest(ours.get(ref, ()), theirs.get(ref, ())), 1)
         if one != other
     ]
     return Comparison(name, len(expected), len(found), differences)
+
+
+def _by_signal(lines: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for ref, line in lines:
+        found.setdefault(ref, []).append(line)
+    return found
+
+
+def _in_order(calls: Comparison, expected: Sequence[str], sent: Sequence[tuple[str, str]]) -> Comparison:
+    """Return the comparison with the first create that came out of its order."""
+    found = [line for _, line in sent if line.startswith("create_")]
+    for number, (one, other) in enumerate(zip_longest(expected, found), 1):
+        if one != other:
+            return replace(calls, differences=[f"  create {number}: backtest {one}\n     venue    {other}"])
+    return calls

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from backtest.errors import BacktestError, InvalidSettingError
 from backtest.live.clock import WallClock
 from backtest.live.emission import code_hash
-from backtest.live.journal import Journal, Run
+from backtest.live.journal import Journal
+from backtest.live.schema import Run
 from backtest.live.screening import screen
 from backtest.model.calls import CreateSignal
 from backtest.runner.run import feeds_of, run

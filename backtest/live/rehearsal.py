@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from backtest.errors import InvalidSettingError
 from backtest.live.intent import intents_of
-from backtest.live.journal import Cursor
+from backtest.live.journal import row_hash
+from backtest.live.schema import Decided, Seen
 from backtest.model.events import EventKind
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from backtest.live.clock import CandleClock
     from backtest.live.emitter import Emitter
-    from backtest.live.intent import Intent, Source
+    from backtest.live.intent import Intent
+    from backtest.live.schema import Cursor, Stream
     from backtest.model.candles import Candles
     from backtest.model.events import Event
     from backtest.model.market import Market
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Row = tuple[int, float, float, float, float, float]
 
-__all__ = ["Deciding", "Rehearsal", "row_hash"]
+__all__ = ["Deciding", "Rehearsal"]
 
 _ENDS = frozenset({EventKind.CLOSED, EventKind.EXPIRED, EventKind.INVALIDATED, EventKind.CANCELED})
 
@@ -57,7 +58,7 @@ class Rehearsal:
         The emitter runs on this very clock.
     control
         Of the paper venue.
-    source
+    stream
         Part of every intent's id.
     pace
         Called after each close with the number of candles done; it may wait.
@@ -72,12 +73,13 @@ class Rehearsal:
         emitter: Emitter,
         clock: CandleClock,
         control: PaperClient,
-        source: Source,
+        stream: Stream,
         pace: Callable[[int], object] | None = None,
     ) -> None:
         self._deciding, self._candles, self._market = deciding, candles, market
-        self._emitter, self._clock, self._control, self._source, self._pace = emitter, clock, control, source, pace
+        self._emitter, self._clock, self._control, self._stream, self._pace = emitter, clock, control, stream, pace
         self._unfed: list[Row] = []
+        self._unkept: list[Row] = []
         self._ended: list[str] = []
 
     def run(self) -> list[Intent]:
@@ -89,8 +91,7 @@ class Rehearsal:
             Where candles or decisions are not those that the journal saw.
         """
         rows = _rows(self._candles)
-        key = (self._source.strategy, self._source.symbol, self._source.timeframe)
-        cursor = self._emitter.journal.cursor(*key)
+        cursor = self._emitter.journal.cursor(*self._stream.key)
         start = self._replay(rows, cursor) if cursor else 0
         left = self._drain() if cursor else []
         for number, row in enumerate(rows[start:], start + 1):
@@ -103,15 +104,17 @@ class Rehearsal:
 
     def _close(self, row: Row, first: Row, *, last: bool, busy: bool) -> list[Intent]:
         """Take one candle; return what is still planned."""
-        self._clock.reach(row[0] + self._source.span)
+        self._clock.reach(row[0] + self._stream.span)
         decisions = self._decide(row)
         self._unfed.append(row)
+        self._unkept.append(row)
         if not (decisions or last or busy or self._pace is not None):
             return []
         self._refuse_foreign(self._feed(), row)
-        calls = [decision.call for decision in decisions]
-        self._emitter.plan(self._source, self._cursor(row, first), calls, self._ended)
-        self._ended = []
+        calls, seen = [decision.call for decision in decisions], [Seen(*each) for each in self._unkept]
+        close = row[0] + self._stream.span
+        self._emitter.plan([Decided(self._stream, close, calls, seen, (), self._ended, first[0])])
+        self._ended, self._unkept = [], []
         return self._drain()
 
     def _replay(self, rows: list[Row], cursor: Cursor) -> int:
@@ -121,9 +124,9 @@ class Rehearsal:
                 f"the journal began with the candle of {_when(cursor.anchor)}, these begin with {_when(rows[0][0])}; "
                 "indicators start from the first candle: give the same ones, or another journal"
             )
-        span = self._source.span
+        span = self._stream.span
         done = [row for row in rows if row[0] + span <= cursor.time]
-        if not done or done[-1][0] + span != cursor.time or row_hash(done[-1]) != cursor.row_hash:
+        if not done or done[-1][0] + span != cursor.time or row_hash(Seen(*done[-1])) != cursor.row_hash:
             raise InvalidSettingError(
                 f"the candle that closed at {_when(cursor.time)} is not the one that the journal saw; give the same "
                 "candles, or another journal"
@@ -141,10 +144,10 @@ class Rehearsal:
         return decisions
 
     def _check(self, close: int, decisions: list[Decision]) -> None:
-        for intent in intents_of(self._source, close, [decision.call for decision in decisions]):
+        for intent in intents_of(self._stream, close, [decision.call for decision in decisions]):
             if not self._emitter.journal.knows(intent):
                 raise InvalidSettingError(
-                    f"replayed, the strategy decides on {intent.kind} of {intent.level}, which the journal does not "
+                    f"replayed, the strategy decides on {intent.kind} of {intent.ref}, which the journal does not "
                     "know; its code changed: use another journal"
                 )
 
@@ -152,13 +155,13 @@ class Rehearsal:
         """Post what the venue has not seen; what it has seen it passes over. Return how far it is, UTC ms."""
         market, clock = self._market.to_dict(), 0
         for start in range(0, len(self._unfed), 5000):
-            clock = self._control.feed(market, self._source.timeframe, self._unfed[start : start + 5000]).clock
+            clock = self._control.feed(market, self._stream.timeframe, self._unfed[start : start + 5000]).clock
         self._unfed = []
         return clock
 
     def _refuse_foreign(self, clock: int, row: Row) -> None:
         """Refuse a venue that is ahead of this journal: every call would come to it too late."""
-        close = row[0] + self._source.span
+        close = row[0] + self._stream.span
         if clock > close:
             raise InvalidSettingError(
                 f"the paper venue has seen {self._candles.symbol} up to {_when(clock)}, this journal goes on at "
@@ -166,17 +169,7 @@ class Rehearsal:
             )
 
     def _drain(self) -> list[Intent]:
-        return self._emitter.drain(self._clock.now() + self._source.span)
-
-    def _cursor(self, row: Row, first: Row) -> Cursor:
-        source = self._source
-        key = (source.strategy, source.symbol, source.timeframe)
-        return Cursor(*key, first[0], row[0] + source.span, row_hash(row))
-
-
-def row_hash(row: Row) -> str:
-    """Return 16 hex digits that change with any value of a candle."""
-    return hashlib.sha256(repr(tuple(row)).encode()).hexdigest()[:16]
+        return self._emitter.drain(self._clock.now() + self._stream.span)
 
 
 def _rows(candles: Candles) -> list[Row]:

@@ -1,13 +1,58 @@
-"""Schema: the six tables of the journal, and what may never be changed in them."""
+"""Schema: the tables of the journal, the rows that they hold, and what may never be changed in them."""
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA", "VERSION", "WAITING"]
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-VERSION = 2
+from backtest.model.timeframe import milliseconds
+from backtest.wire import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backtest.model.calls import Call
+
+__all__ = [
+    "CHAINED",
+    "SCHEMA",
+    "SEALED",
+    "VERSION",
+    "WAITING",
+    "Cursor",
+    "Decided",
+    "Run",
+    "Seen",
+    "SignalRow",
+    "Stream",
+    "Told",
+]
+
+VERSION = 3
 
 WAITING = "state IN ('planned', 'sending', 'unknown')"
 """What a question about these states must say word for word, so that the index of the waiting few answers it."""
+
+CHAINED = {
+    "run": ("id", "started_at", "mode", "account", "code_hash", "config_hash"),
+    "series": ("id", "exchange", "symbol", "timeframe", "volumes"),
+    "seen": ("id", "series", "time", "revision", "open", "high", "low", "close", "volume", "source", "arrived"),
+    "intent": (
+        *("seq", "id", "strategy", "symbol", "timeframe", "candle", "kind", "ref", "number", "body", "valid_until"),
+        *("allow_marketable", "class"),
+    ),
+    "event": ("id", "at", "intent", "state", "note", "parent_signal_id"),
+    "attempt": ("id", "intent", "phase", "at", "outcome", "http_status", "result_type", "error", "response"),
+    "decision": ("id", "intent", "at", "state", "parent_signal_id"),
+    "told": ("id", "strategy", "intent", "outcome", "entered", "close", "reason"),
+}
+"""By table: what its chain of hashes covers, in the order in which the rows were written (the first column)."""
+
+SEALED = {
+    "cursor": ("strategy", "symbol", "timeframe", "series", "anchor", "moved", "time", "close", "row_hash"),
+    "signal": ("ref", "strategy", "symbol", "tag", "parent_signal_id", "state", "wished", "confirmed"),
+}
+"""Tables whose rows change: each row carries a hash of itself."""
 
 _APPEND_ONLY = """
 CREATE TRIGGER {table}_is_kept BEFORE DELETE ON {table} BEGIN SELECT RAISE(ABORT, '{table} is append only'); END;
@@ -16,43 +61,239 @@ CREATE TRIGGER {table}_is_final BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABOR
 
 _TABLES = f"""
 CREATE TABLE run (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, started_at INTEGER NOT NULL, mode TEXT NOT NULL, account TEXT NOT NULL,
-    code_hash TEXT NOT NULL, config_hash TEXT NOT NULL);
+    id INTEGER PRIMARY KEY, started_at INTEGER NOT NULL, mode TEXT NOT NULL, account TEXT NOT NULL,
+    code_hash TEXT NOT NULL, config_hash TEXT NOT NULL, hash TEXT NOT NULL);
+CREATE TABLE series (
+    id INTEGER PRIMARY KEY, exchange TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL,
+    volumes INTEGER NOT NULL CHECK (volumes IN (0, 1)), hash TEXT NOT NULL, UNIQUE (exchange, symbol, timeframe));
+CREATE TABLE seen (
+    id INTEGER PRIMARY KEY, series INTEGER NOT NULL REFERENCES series, time INTEGER NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 0, open REAL, high REAL, low REAL, close REAL, volume REAL,
+    source TEXT NOT NULL CHECK (source IN ('history', 'websocket', 'rest', 'missing')),
+    arrived INTEGER NOT NULL, hash TEXT NOT NULL, UNIQUE (series, time, revision));
 CREATE TABLE cursor (
-    strategy TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL, anchor INTEGER NOT NULL,
-    time INTEGER NOT NULL, row_hash TEXT NOT NULL, PRIMARY KEY (strategy, symbol, timeframe));
+    strategy TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL, series INTEGER NOT NULL REFERENCES series,
+    anchor INTEGER NOT NULL, moved INTEGER NOT NULL, time INTEGER NOT NULL, close REAL, row_hash TEXT NOT NULL,
+    hash TEXT NOT NULL, PRIMARY KEY (strategy, symbol, timeframe));
 CREATE TABLE signal (
     ref TEXT NOT NULL, strategy TEXT NOT NULL, symbol TEXT NOT NULL, tag TEXT, parent_signal_id TEXT UNIQUE,
     state TEXT NOT NULL DEFAULT 'planned'
         CHECK (state IN ('planned', 'living', 'unknown', 'dead', 'canceled', 'ended')),
-    wished TEXT NOT NULL, confirmed TEXT NOT NULL DEFAULT '{{}}', PRIMARY KEY (strategy, ref));
+    wished TEXT NOT NULL, confirmed TEXT NOT NULL DEFAULT '{{}}', hash TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (strategy, ref));
+CREATE INDEX signal_open ON signal (state, symbol) WHERE state IN ('living', 'unknown');
 CREATE TABLE intent (
-    id TEXT PRIMARY KEY, strategy TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL,
-    candle INTEGER NOT NULL, kind TEXT NOT NULL, level TEXT NOT NULL, number INTEGER NOT NULL, body TEXT NOT NULL,
-    valid_until INTEGER, allow_marketable INTEGER NOT NULL DEFAULT 0, seq INTEGER NOT NULL UNIQUE, class TEXT NOT NULL CHECK (class IN ('N', 'I')),
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, strategy TEXT NOT NULL, symbol TEXT NOT NULL,
+    timeframe TEXT NOT NULL, candle INTEGER NOT NULL, kind TEXT NOT NULL, ref TEXT NOT NULL, number INTEGER NOT NULL,
+    body TEXT NOT NULL, valid_until INTEGER, allow_marketable INTEGER NOT NULL DEFAULT 0,
+    class TEXT NOT NULL CHECK (class IN ('N', 'I')), hash TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'planned' CHECK (state IN ('planned', 'sending', 'acked', 'rejected', 'unknown',
         'expired', 'superseded', 'blocked', 'landed', 'not_landed', 'abandoned')),
-    note TEXT NOT NULL DEFAULT '', FOREIGN KEY (strategy, level) REFERENCES signal (strategy, ref));
+    note TEXT NOT NULL DEFAULT '', FOREIGN KEY (strategy, ref) REFERENCES signal (strategy, ref));
 CREATE INDEX intent_waiting ON intent (state, seq) WHERE {WAITING};
-CREATE INDEX intent_of_signal ON intent (strategy, level);
+CREATE INDEX intent_of_signal ON intent (strategy, ref);
+CREATE INDEX intent_of_candle ON intent (candle);
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, intent TEXT NOT NULL REFERENCES intent (id), state TEXT NOT NULL,
+    note TEXT NOT NULL DEFAULT '', parent_signal_id TEXT, hash TEXT NOT NULL);
+CREATE INDEX event_of_intent ON event (intent);
 CREATE TABLE attempt (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, intent TEXT NOT NULL REFERENCES intent, phase TEXT NOT NULL
+    id INTEGER PRIMARY KEY, intent TEXT NOT NULL REFERENCES intent (id), phase TEXT NOT NULL
         CHECK (phase IN ('start', 'end')),
     at INTEGER NOT NULL, outcome TEXT NOT NULL DEFAULT ''
         CHECK (outcome IN ('', 'acked', 'rejected', 'later', 'not_sent', 'lost')),
     http_status INTEGER, result_type TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
-    response TEXT NOT NULL DEFAULT '');
+    response TEXT NOT NULL DEFAULT '', hash TEXT NOT NULL);
 CREATE INDEX attempt_of_intent ON attempt (intent);
 CREATE TABLE decision (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, intent TEXT NOT NULL REFERENCES intent, at INTEGER NOT NULL,
-    verdict TEXT NOT NULL CHECK (verdict IN ('landed', 'not_landed', 'abandoned')), parent_signal_id TEXT);
+    id INTEGER PRIMARY KEY, intent TEXT NOT NULL REFERENCES intent (id), at INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('landed', 'not_landed', 'abandoned')), parent_signal_id TEXT,
+    hash TEXT NOT NULL);
+CREATE TABLE told (
+    id INTEGER PRIMARY KEY, strategy TEXT NOT NULL, intent TEXT NOT NULL REFERENCES intent (id),
+    outcome TEXT NOT NULL CHECK (outcome IN ('entered', 'refused', 'voided')), entered INTEGER, close INTEGER NOT NULL,
+    reason TEXT NOT NULL, hash TEXT NOT NULL);
+CREATE INDEX told_of_intent ON told (intent);
+CREATE TABLE chain (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, hash TEXT NOT NULL) WITHOUT ROWID;
 CREATE TRIGGER intent_is_kept BEFORE DELETE ON intent BEGIN SELECT RAISE(ABORT, 'an intent is kept'); END;
-CREATE TRIGGER intent_says_the_same BEFORE UPDATE OF id, strategy, symbol, timeframe, candle, kind, level, number,
-    body, valid_until, allow_marketable, seq, class ON intent BEGIN SELECT RAISE(ABORT, 'an intent is final'); END;
+CREATE TRIGGER intent_says_the_same BEFORE UPDATE OF {", ".join(CHAINED["intent"])}, hash ON intent
+    BEGIN SELECT RAISE(ABORT, 'an intent is final'); END;
 CREATE TRIGGER parent_is_final BEFORE UPDATE OF parent_signal_id ON signal
     WHEN OLD.parent_signal_id IS NOT NULL AND NEW.parent_signal_id IS NOT OLD.parent_signal_id
     BEGIN SELECT RAISE(ABORT, 'the name of a signal is final'); END;
 """
 
-SCHEMA = _TABLES + "".join(_APPEND_ONLY.format(table=table) for table in ("run", "attempt", "decision"))
+SCHEMA = _TABLES + "".join(_APPEND_ONLY.format(table=table) for table in CHAINED if table != "intent")
 """SQL, to be executed once, in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One start of the emitter: ``mode`` is ``paper`` or ``live``, ``account`` the fingerprint of the key."""
+
+    mode: str
+    account: str
+    started_at: int
+    code_hash: str = ""
+    config_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One strategy on the candles of one market, for one account.
+
+    Attributes
+    ----------
+    account
+        Fingerprint of the API key.
+    strategy
+        Identity: the hash of class name and parameters.
+    symbol, timeframe
+        Of the candles.
+    exchange
+        Whose candles they are; no part of any id.
+    volumes
+        Whether the candles' volumes are known (L2.6).
+    """
+
+    account: str
+    strategy: str
+    symbol: str
+    timeframe: str
+    exchange: str = ""
+    volumes: bool = True
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Strategy, symbol and timeframe: what a cursor is kept by."""
+        return self.strategy, self.symbol, self.timeframe
+
+    @property
+    def span(self) -> int:
+        """Length of a candle in ms."""
+        return milliseconds(self.timeframe)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One candle as it was acted on; prices are None where it was missing.
+
+    Attributes
+    ----------
+    time
+        Of its opening, UTC ms.
+    source
+        ``history``, ``websocket``, ``rest`` or ``missing``.
+    arrived
+        UTC ms.
+    """
+
+    time: int
+    open: float | None
+    high: float | None
+    low: float | None
+    close: float | None
+    volume: float | None
+    source: str = "history"
+    arrived: int = 0
+
+    @property
+    def row(self) -> tuple[int, float | None, float | None, float | None, float | None, float | None]:
+        """Time, open, high, low, close, volume."""
+        return self.time, self.open, self.high, self.low, self.close, self.volume
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a strategy was told of a call, and from when on the shadow book holds it.
+
+    Attributes
+    ----------
+    intent
+        Id of the call.
+    outcome
+        ``entered`` the shadow book, ``refused`` (it never will), ``voided`` (it was there and is taken back).
+    close
+        The close at which the strategy knew, UTC ms.
+    entered
+        The close at which the call acts in the shadow book, of ``entered``.
+    reason
+        For the strategy's event and for a person.
+    """
+
+    intent: str
+    outcome: str
+    close: int
+    entered: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What one stream brought at one close; those of one pass are kept together (T1).
+
+    Attributes
+    ----------
+    stream, time
+        Of whom, at which close (UTC ms).
+    calls
+        Final ones of this close, in order.
+    seen
+        The candles that are new since the last pass, history included; the last one closes at ``time``.
+    told
+        What the strategy was told before it decided.
+    ended
+        Refs of signals that have ended in the shadow book.
+    anchor
+        Open time of the first candle that indicators see, UTC ms.
+    """
+
+    stream: Stream
+    time: int
+    calls: Sequence[Call] = ()
+    seen: Sequence[Seen] = ()
+    told: Sequence[Told] = ()
+    ended: Sequence[str] = ()
+    anchor: int = 0
+
+    @property
+    def kinds(self) -> list[str]:
+        """Of the calls."""
+        return [kind_of(call) for call in self.calls]
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a stream has seen its candles.
+
+    Attributes
+    ----------
+    anchor, moved
+        Open time of the first candle that indicators see, and the close at which it last moved.
+    time, close, row_hash
+        Of the last close: when, at which price (None where the candle was missing), and a hash of the candle.
+    """
+
+    strategy: str
+    symbol: str
+    timeframe: str
+    exchange: str
+    anchor: int
+    moved: int
+    time: int
+    close: float | None
+    row_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRow:
+    """A signal as the journal has it; prices by the API's name."""
+
+    ref: str
+    strategy: str
+    symbol: str
+    tag: str | None
+    parent_signal_id: str | None
+    state: str
+    wished: dict[str, str]
+    confirmed: dict[str, str]

@@ -55,6 +55,12 @@ class EmitSettings(_Section):
     tries: int = Field(6, ge=1, description="tries at a price update or cancel whose outcome stays unknown")
     backoff_first: float = Field(0.5, gt=0.0, le=60.0, description="seconds before a second try")
     backoff_most: float = Field(30.0, gt=0.0, le=3600.0, description="seconds between tries, at most")
+    patience: float = Field(1.0, ge=0.0, le=60.0, description="seconds that an entry waits for exits decided before it")
+    creates_a_minute: int | None = Field(None, ge=0, description="most creates of the closes of one minute")
+    creates_a_day: int | None = Field(None, ge=0, description="most creates a UTC day")
+    open_a_symbol: int | None = Field(None, ge=0, description="most signals open on one symbol")
+    open_signals: int | None = Field(None, ge=0, description="most signals open")
+    most_away: float = Field(0.5, gt=0.0, description="most that an entry price may be off the last close, a fraction")
     allow_no_stop: bool = Field(default=False, description="emit creates without stop_loss live, against all advice")
 
     @property

@@ -32,10 +32,10 @@ def status_text(journal: Journal) -> str:
     lines.append(f"signals living: {len(living)}")
     lines.extend(f"  {row.ref} = {row.parent_signal_id} {_prices(row.confirmed)}" for row in living[-4 * _SHOWN :])
     waiting = journal.intents(State.PLANNED)
-    lines.extend(f"waits: {intent.kind} of {intent.level}, {intent.id[:12]}" for intent in waiting[-4 * _SHOWN :])
+    lines.extend(f"waits: {intent.kind} of {intent.ref}, {intent.id[:12]}" for intent in waiting[-4 * _SHOWN :])
     for state in _GIVEN_UP:
         gone = journal.intents(state)
-        lines.extend(f"{state}: {intent.kind} of {intent.level}: {journal.note(intent)}" for intent in gone[-_SHOWN:])
+        lines.extend(f"{state}: {intent.kind} of {intent.ref}: {journal.note(intent)}" for intent in gone[-_SHOWN:])
     for intent in journal.intents(State.UNKNOWN):
         lines.extend(_unknown(journal, intent))
     return "\n".join(lines)
@@ -43,7 +43,7 @@ def status_text(journal: Journal) -> str:
 
 def _unknown(journal: Journal, intent: Intent) -> list[str]:
     attempts = journal.attempts(intent)
-    row = journal.signal(intent.strategy, intent.level)
+    row = journal.signal(intent.strategy, intent.ref)
     starts = [attempt["at"] for attempt in attempts if attempt["phase"] == "start"]
     ends = [attempt["at"] for attempt in attempts if attempt["phase"] == "end"]
     window = f"between {_when(starts[0])} and {_when(ends[-1])}" if starts and ends else "at an unknown time"
@@ -52,7 +52,7 @@ def _unknown(journal: Journal, intent: Intent) -> list[str]:
     tag = f" ref:{row.tag}" if row and row.tag else ""
     parent = f", at the venue {row.parent_signal_id}" if row and row.parent_signal_id else ""
     return [
-        f"UNKNOWN {intent.id[:12]}: {intent.kind} of {intent.level}{tag}{parent}",
+        f"UNKNOWN {intent.id[:12]}: {intent.kind} of {intent.ref}{tag}{parent}",
         f"  sent {window}; evidence: {shown or 'none'}",
         f"  body {intent.body}",
         f"  look at the venue, then: backtest emit resolve {intent.id[:12]} --landed ID | --not-landed | --abandon",

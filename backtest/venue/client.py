@@ -1,7 +1,8 @@
 """Client: the eight endpoints over HTTPS, each call sent once; the only place that imports httpx.
 
 A class N request (create and ``call/*``) opens a connection of its own, so that a stale pooled one never makes its
-outcome unknown. Nothing here retries: the error's class says whether the caller may.
+outcome unknown. Nothing here retries and nothing is raised for what a venue does: the verdict says what a try proved.
+An answer is read as the bytes that came, counted before anything looks into them; a content encoding is refused.
 
 No proxy and no certificate is taken from the environment, and TLS verification cannot be switched off.
 """
@@ -15,20 +16,18 @@ import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpcore
 import httpx
 
-from backtest.errors import RateLimitedError
 from backtest.venue.deadline import DEADLINE
 from backtest.venue.endpoints import Endpoints, Sent
-from backtest.venue.evidence import Evidence, with_evidence
 from backtest.venue.failpoint import network_backend
 from backtest.venue.guard import MARKETABLE_HEADER
-from backtest.venue.outcome import Answer, Failure, Reply, failed, judged
 from backtest.venue.rate import RateLimit
 from backtest.venue.timeouts import Timeouts
+from backtest.venue.verdict import Failure, Reply, Verdict, failed, held_back, judged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -43,7 +42,9 @@ __all__ = ["AsyncClient", "Client"]
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """Raised before a byte of the request leaves. ``RemoteProtocolError`` and the read and write errors are not."""
 
-_MOST_BYTES = 1_048_576
+_MOST_BYTES = 65_536
+_UNHEEDED = ("location", "set-cookie")
+"""Headers that httpx would act on: a redirect is never followed, and no cookie is kept."""
 _TALKATIVE = ("httpx", "httpcore.connection", "httpcore.http11")
 
 
@@ -84,10 +85,9 @@ class _Common(Endpoints[Sent]):
         url = self.base_url + request.path
         return {"method": request.method, "url": url, "content": request.body, "headers": request.headers | own}
 
-    def _judged(self, request: Request, heard: Reply | Failure) -> Answer:
-        """Return or raise what came of it; outside any handler, so that no httpx error hangs on as the context."""
+    def _judged(self, request: Request, heard: Reply | Failure) -> Verdict:
         if isinstance(heard, Failure):
-            raise failed(request, heard, self.base_url, self._redactor)
+            return failed(request, heard, self.base_url, self._redactor)
         return judged(request, heard, self._redactor)
 
     def _forget(self) -> None:
@@ -95,7 +95,7 @@ class _Common(Endpoints[Sent]):
             logging.getLogger(name).removeFilter(self._redactor)
 
 
-class Client(_Common[Answer]):
+class Client(_Common[Verdict]):
     """Sends calls and waits for the answers.
 
     Parameters
@@ -107,7 +107,7 @@ class Client(_Common[Answer]):
     timeouts
         See :class:`Timeouts`.
     sleep
-        How to wait where the limit is reached. None does not wait: :class:`RateLimitedError`, and nothing was sent.
+        How to wait where the limit is reached. None does not wait: the verdict is ``later``, and nothing was sent.
     transport
         For tests, ``httpx.MockTransport``.
     """
@@ -127,25 +127,20 @@ class Client(_Common[Answer]):
         self._fresh = httpx.Client(transport=transport or _Transport(context, keep_alive=0), **self._options())
         self._pooled = httpx.Client(transport=transport or _Transport(context, keep_alive=4), **self._options())
 
-    def send(self, request: Request) -> Answer:
-        """Send one request, once, and return the venue's answer.
-
-        Raises
-        ------
-        RequestRejectedError, UnauthorizedError
-            Sending it again cannot help.
-        RateLimitedError
-            By the venue, or by the client's own limit; may be sent again after ``retry_after`` seconds.
-        VenueUnavailableError
-            Never left this machine.
-        OutcomeUnknownError
-            May have arrived.
-        """
+    def send(self, request: Request) -> Verdict:
+        """Send one request, once, where the limit allows it; return what came of it."""
         while (wait := self.rate.take()) > 0.0:
             if self._sleep is None:
-                raise _held_back(request, wait)
+                return held_back(request, wait)
             self._sleep(wait)
-        return self._judged(request, self._exchange(request))
+        return self.exchange(request)
+
+    def exchange(self, request: Request) -> Verdict:
+        """Send one request, once and now, for whoever has counted it himself (:attr:`rate`); any thread may.
+
+        At the end of the deadline it is over, whatever the venue does.
+        """
+        return self._judged(request, self._heard(request))
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -161,7 +156,7 @@ class Client(_Common[Answer]):
     ) -> None:
         self.close()
 
-    def _exchange(self, request: Request) -> Reply | Failure:
+    def _heard(self, request: Request) -> Reply | Failure:
         lane = self._pooled if request.repeatable else self._fresh
         token = DEADLINE.set(time.monotonic() + self._timeouts.total)
         try:
@@ -177,7 +172,7 @@ class Client(_Common[Answer]):
             DEADLINE.reset(token)
 
 
-class AsyncClient(_Common[Coroutine[Any, Any, Answer]]):
+class AsyncClient(_Common[Coroutine[Any, Any, Verdict]]):
     """Sends calls on asyncio; see :class:`Client`."""
 
     def __init__(
@@ -193,18 +188,18 @@ class AsyncClient(_Common[Coroutine[Any, Any, Answer]]):
         self._sleep = sleep
         context = _tls(self.base_url.partition(":")[0])
         once, kept = httpx.Limits(max_keepalive_connections=0), httpx.Limits(max_keepalive_connections=4)
-        fresh = transport or httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=once)
-        pooled = transport or httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=kept)
+        fresh = transport or _AsyncTransport(verify=context, trust_env=False, limits=once)
+        pooled = transport or _AsyncTransport(verify=context, trust_env=False, limits=kept)
         self._fresh = httpx.AsyncClient(transport=fresh, **self._options())
         self._pooled = httpx.AsyncClient(transport=pooled, **self._options())
 
-    async def send(self, request: Request) -> Answer:
-        """Send one request, once, and return the venue's answer; raises as :meth:`Client.send`."""
+    async def send(self, request: Request) -> Verdict:
+        """Send one request, once, where the limit allows it; return what came of it."""
         while (wait := self.rate.take()) > 0.0:
             if self._sleep is None:
-                raise _held_back(request, wait)
+                return held_back(request, wait)
             await self._sleep(wait)
-        return self._judged(request, await self._exchange(request))
+        return self._judged(request, await self._heard(request))
 
     async def aclose(self) -> None:
         """Close the pooled connections."""
@@ -220,7 +215,7 @@ class AsyncClient(_Common[Coroutine[Any, Any, Answer]]):
     ) -> None:
         await self.aclose()
 
-    async def _exchange(self, request: Request) -> Reply | Failure:
+    async def _heard(self, request: Request) -> Reply | Failure:
         lane = self._pooled if request.repeatable else self._fresh
         end = asyncio.get_running_loop().time() + self._timeouts.total
         try:
@@ -255,6 +250,24 @@ class _Transport(httpx.HTTPTransport):
             ssl_context=context, max_keepalive_connections=keep_alive, network_backend=network_backend()
         )
 
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the answer without what httpx would act on."""
+        return _inert(super().handle_request(request))
+
+
+class _AsyncTransport(httpx.AsyncHTTPTransport):
+    """httpx's own transport, for asyncio."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the answer without what httpx would act on."""
+        return _inert(await super().handle_async_request(request))
+
+
+def _inert(response: httpx.Response) -> httpx.Response:
+    for name in _UNHEEDED:
+        response.headers.pop(name, None)
+    return response
+
 
 @cache
 def _tls(scheme: str) -> ssl.SSLContext:
@@ -265,29 +278,38 @@ def _tls(scheme: str) -> ssl.SSLContext:
 
 
 def _read(response: httpx.Response) -> tuple[bytes, str]:
-    """Return the body and, where it was not read to its end, why."""
+    """Return the body as it came and, where it was not read to its end, why."""
+    if not _is_plain(response):
+        return b"", "ContentEncoding"
     body = bytearray()
     try:
-        for chunk in response.iter_bytes():
-            body += chunk
-            if len(body) > _MOST_BYTES:
-                return bytes(body[:_MOST_BYTES]), "TooLong"
+        for chunk in cast("httpx.SyncByteStream", response.stream):
+            body += chunk[: _MOST_BYTES - len(body)]
+            if len(body) == _MOST_BYTES:
+                return bytes(body), "TooLong"
     except Exception as error:  # noqa: BLE001 - a cut answer, whatever cut it
         return bytes(body), type(error).__name__
     return bytes(body), ""
 
 
 async def _read_async(response: httpx.Response, end: float) -> tuple[bytes, str]:
+    if not _is_plain(response):
+        return b"", "ContentEncoding"
     body = bytearray()
     try:
         async with asyncio.timeout_at(end):
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _MOST_BYTES:
-                    return bytes(body[:_MOST_BYTES]), "TooLong"
+            async for chunk in cast("httpx.AsyncByteStream", response.stream):
+                body += chunk[: _MOST_BYTES - len(body)]
+                if len(body) == _MOST_BYTES:
+                    return bytes(body), "TooLong"
     except Exception as error:  # noqa: BLE001 - a cut answer, whatever cut it
         return bytes(body), type(error).__name__
     return bytes(body), ""
+
+
+def _is_plain(response: httpx.Response) -> bool:
+    """Whether the body is what it says; what 305 bytes unpack to may fill the memory, and nothing packed was asked for."""
+    return response.headers.get("content-encoding", "identity").strip().lower() in {"", "identity"}
 
 
 def _reply(response: httpx.Response, body: bytes, cut: str) -> Reply:
@@ -297,8 +319,3 @@ def _reply(response: httpx.Response, body: bytes, cut: str) -> Reply:
 
 def _failure(error: Exception) -> Failure:
     return Failure(type(error).__name__, str(error), sent=not isinstance(error, _NOT_SENT))
-
-
-def _held_back(request: Request, wait: float) -> RateLimitedError:
-    message = f"{request.kind} was held back by the client's own rate limit; sending it is allowed in {wait:.3g} s"
-    return with_evidence(RateLimitedError(message, wait), Evidence(error="LocalRateLimit"))

@@ -15,6 +15,7 @@ import os
 import resource
 import select
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import httpcore
@@ -31,15 +32,21 @@ POINTS = tuple(f"K{number}" for number in range(14))
 
 
 class _Armed:
-    """What was asked for, and which kind of call is on its way."""
+    """What was asked for."""
 
     def __init__(self, text: str) -> None:
         self.point, _, rest = text.partition(":")
         self.kind, _, times = rest.partition(":")
         self.left = int(times or 1)
-        self.sending = ""
 
 
+class _Sending(threading.local):
+    """Which kind of call this thread has on its way."""
+
+    kind = ""
+
+
+_sending = _Sending()
 _armed = _Armed(os.environ.get(VARIABLE, ""))
 
 
@@ -49,13 +56,13 @@ def arm(text: str) -> None:
 
 
 def about(kind: str) -> None:
-    """Say which kind of call the next points are about."""
-    _armed.sending = kind
+    """Say which kind of call the next points of this thread are about."""
+    _sending.kind = kind
 
 
 def hit(point: str, kinds: Iterable[str] | None = None) -> None:
     """Reach a point: the end of this process, if it is the armed one."""
-    if _armed.point == point and _due({_armed.sending} if kinds is None else set(kinds)):
+    if _armed.point == point and _due({_sending.kind} if kinds is None else set(kinds)):
         if point == "K13":
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
             return

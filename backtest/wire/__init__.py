@@ -5,9 +5,8 @@ from __future__ import annotations
 from backtest.wire.codec import body_of, call_from_body
 from backtest.wire.endpoint import ENDPOINTS, Endpoint, endpoint_named, kind_of
 from backtest.wire.json_text import json_bytes, read_object
-from backtest.wire.parity import with_ref
 from backtest.wire.refusal import MissingFieldError, result_type_of
-from backtest.wire.request import Request, endpoint_of
+from backtest.wire.request import Request, addressed, endpoint_of, is_parent, with_ref
 from backtest.wire.tag import signal_tag, tag_of, with_tag
 
 __all__ = [
@@ -15,10 +14,12 @@ __all__ = [
     "Endpoint",
     "MissingFieldError",
     "Request",
+    "addressed",
     "body_of",
     "call_from_body",
     "endpoint_named",
     "endpoint_of",
+    "is_parent",
     "json_bytes",
     "kind_of",
     "read_object",

@@ -32,7 +32,7 @@ def body_of(call: Call, parent_signal_id: str | None = None) -> dict[str, str | 
         The call, rounded before (L3.6): the wire rounds nothing.
     parent_signal_id
         The venue's name of the signal, for every call but a create. A backtest gives ``call.signal``: see
-        :mod:`backtest.wire.parity`.
+        :func:`backtest.wire.with_ref`.
 
     Raises
     ------

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from backtest.live.intent import Intent, State
-from backtest.live.journal import Journal, Run
+from backtest.live.journal import Journal
+from backtest.live.schema import Run
 from backtest.venue.paper_client import PaperClient
-from tests.kill_room import RESOLVED, SOURCE, Job, effects_by_intent, run, start
+from tests.kill_room import RESOLVED, STREAM, Job, effects_by_intent, run, start
 from tests.paper_room import KEY, SECRET, paper_room
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Room:
         with Journal(self.journal) as journal:
             for row in journal.signals("living", "canceled"):
                 sent = journal.intents(State.ACKED)
-                if any(i.kind == "updateprice" and i.level == row.ref for i in sent) and row.parent_signal_id in stops:
+                if any(i.kind == "updateprice" and i.ref == row.ref for i in sent) and row.parent_signal_id in stops:
                     assert stops[row.parent_signal_id] == row.wished["stop_loss"] == row.confirmed["stop_loss"]
 
     def _check_secrets(self) -> None:
@@ -151,7 +152,7 @@ def test_killed_while_a_person_decides(room: Room, kind: str, times: int) -> Non
     (intent,) = room.intents(kind)
     assert intent.state is State.LANDED
     with Journal(room.journal) as journal:
-        row = journal.signal(SOURCE.strategy, intent.level)
+        row = journal.signal(STREAM.strategy, intent.ref)
         assert row is not None
         assert (row.parent_signal_id == RESOLVED) == (kind == "create_v2")
 
@@ -168,7 +169,7 @@ def test_full_disk_sends_nothing(room: Room, kind: str) -> None:
 
 
 def test_two_processes_on_one_journal(room: Room) -> None:
-    with Journal(room.journal, Run("paper", SOURCE.account, 0)):
+    with Journal(room.journal, Run("paper", STREAM.account, 0)):
         assert room.go() == 2
     assert "writes the journal" in (room.journal.parent / "journal.sqlite.out").read_text()
     assert room.go() == 0
@@ -217,7 +218,7 @@ def kill(room: Room, draw: random.Random, closes: int) -> bool:
 
 def look_up(room: Room) -> None:
     """Do what a person does with unknowns: look at the venue, and say what is there."""
-    with Journal(room.journal, Run("paper", SOURCE.account, 0)) as journal:
+    with Journal(room.journal, Run("paper", STREAM.account, 0)) as journal:
         journal.recover(0)
         counts = effects_by_intent(room.journal, room.effects())
         made = {json.loads(e["body"]).get("exit_price_1"): e["parent_signal_id"] for e in room.effects()}

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +36,7 @@ from backtest.live.settings import EmitSettings
 from backtest.runner.loading import load_strategy
 from backtest.venue.paper_client import PaperClient
 from backtest.wire import ENDPOINTS
+from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
 from tests.paper_room import KEY, SECRET, credentials, paper_room
 
 if TYPE_CHECKING:
@@ -80,17 +80,6 @@ class Busy(Strategy):
 def plan() -> Plan:
     candles = Candles.sample("BTC/USD", "1h").slice(0, 110)
     return Plan(Busy(), candles, Market("BTC/USD", tick="0.01"), SubscriberProfile.anny())
-
-
-@pytest.fixture
-def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder in memory where there is one: a journal waits for the disk twice a call."""
-    memory = Path("/dev/shm")
-    if not memory.is_dir():
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture

@@ -11,31 +11,25 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from backtest.errors import (
-    InvalidSettingError,
-    OutcomeUnknownError,
-    RateLimitedError,
-    RequestRejectedError,
-    VenueUnavailableError,
-)
+from backtest.errors import InvalidSettingError
 from backtest.live.clock import CandleClock
-from backtest.live.deciding import decide
 from backtest.live.emitter import Emitter
-from backtest.live.intent import ENTRIES, Source, State, intents_of
-from backtest.live.journal import Cursor, Journal, Run
+from backtest.live.intent import ENTRIES, State
+from backtest.live.journal import Journal
+from backtest.live.person import resolve
+from backtest.live.schema import Decided, Run, Stream
 from backtest.live.settings import EmitSettings
 from backtest.model.calls import Call, Cancel, CreateSignal, Dca, TakeProfit, UpdatePrices
 from backtest.model.events import SignalRef
-from backtest.venue.evidence import Evidence
-from backtest.venue.outcome import Answer
 from backtest.venue.rate import RateLimit
+from backtest.venue.verdict import Meaning, Verdict
 from backtest.wire import read_object
 
 if TYPE_CHECKING:
     from backtest.wire import Request
 
 HOUR = 3_600_000
-SOURCE = Source("account", "strategy", "BTC/USDT", "1h", HOUR)
+STREAM = Stream("account", "strategy", "BTC/USDT", "1h")
 FAST = "/dev/shm" if Path("/dev/shm").is_dir() else None
 SURE = ("ok", "not_sent", "later")
 FAULTS = (*SURE, "rejected", "lost_before", "lost_after", "crash_before", "crash_after")
@@ -54,23 +48,20 @@ class Venue:
         self.effects: list[tuple[str, str, dict[str, Any]]] = []
         self.rate.take = lambda: 0.0  # type: ignore[method-assign]  # this venue has no limit
 
-    def send(self, request: Request) -> Answer:
+    def exchange(self, request: Request) -> Verdict:
         fault = self.plan.pop(0) if self.plan else "ok"
-        if fault == "not_sent":
-            raise VenueUnavailableError(fault)
-        if fault == "later":
-            raise RateLimitedError(fault, 1.0)
-        if fault == "rejected":
-            raise RequestRejectedError(fault)
+        refused = {"not_sent": Meaning.NOT_SENT, "later": Meaning.LATER, "rejected": Meaning.REJECTED}
+        if fault in refused:
+            return Verdict(refused[fault], fault, wait=1.0)
         body = read_object(request.body)
         parent = body.get("parent_signal_id") or f"p{len(self.effects)}"
         if not fault.endswith("before"):
             self.effects.append((request.kind, parent, body))
         if fault.startswith("lost"):
-            raise OutcomeUnknownError(fault)
+            return Verdict(Meaning.LOST, fault)
         if fault.startswith("crash"):
             raise Crash
-        return Answer(parent, None, Evidence(200))
+        return Verdict(Meaning.ACKED, status=200, parent_signal_id=parent)
 
 
 class Emission(RuleBasedStateMachine):
@@ -113,9 +104,9 @@ class Emission(RuleBasedStateMachine):
         self.close += 1
         at = self.close * HOUR
         self.clock.reach(at)
-        self.emitter.plan(SOURCE, Cursor("strategy", "BTC/USDT", "1h", 0, at, ""), calls)
+        self.emitter.plan([Decided(STREAM, at, calls)])
         # the same close again, as after a crash before the next one: nothing new
-        assert self.journal.plan(Cursor("strategy", "BTC/USDT", "1h", 0, at, ""), intents_of(SOURCE, at, calls)) == []
+        assert self.journal.keep([Decided(STREAM, at, calls)], at) == []
 
     @rule(faults=st.lists(st.sampled_from(FAULTS), max_size=5))
     def create(self, faults: list[str]) -> None:
@@ -168,20 +159,20 @@ class Emission(RuleBasedStateMachine):
         found = self.effects_of(intent)
         parent = found[0] if found else None
         try:
-            decide(self.journal, intent.id, State.LANDED if found else State.NOT_LANDED, 0, parent)
+            resolve(self.journal, intent.id, State.LANDED if found else State.NOT_LANDED, 0, parent)
         except InvalidSettingError as error:
             raise AssertionError(str(error)) from None
 
     def effects_of(self, intent: Any) -> list[str]:
         """Return the parents under which an intent took effect."""
         body = read_object(intent.body)
-        row = self.journal.signal(intent.strategy, intent.level)
+        row = self.journal.signal(intent.strategy, intent.ref)
         found = []
         for kind, parent, sent in self.venue.effects:
             if kind != intent.kind:
                 continue
             mine = sent == body if intent.creates else row is not None and parent == row.parent_signal_id
-            if mine and {**sent, "parent_signal_id": intent.level} == {**body, "parent_signal_id": intent.level}:
+            if mine and {**sent, "parent_signal_id": intent.ref} == {**body, "parent_signal_id": intent.ref}:
                 found.append(parent)
         return found
 
@@ -215,7 +206,7 @@ class Emission(RuleBasedStateMachine):
         assert self.journal.intents(State.PLANNED, State.UNKNOWN, State.SENDING) == []
         last = {p: body["stop_loss"] for kind, p, body in self.venue.effects if kind == "updateprice"}
         for row in self.journal.signals("living"):
-            rejected = [i for i in self.journal.intents(State.REJECTED) if i.level == row.ref]
+            rejected = [i for i in self.journal.intents(State.REJECTED) if i.ref == row.ref]
             if row.ref in self.wished and not rejected:
                 assert float(last[str(row.parent_signal_id)]) == self.wished[row.ref]
         if self.sure:  # only faults that prove that nothing happened

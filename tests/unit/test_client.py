@@ -28,9 +28,9 @@ from backtest.model.events import SignalRef
 from backtest.venue.client import AsyncClient, Client
 from backtest.venue.credentials import Credentials
 from backtest.venue.deadline import DEADLINE, DeadlineBackend
-from backtest.venue.evidence import Evidence, evidence_of
 from backtest.venue.rate import RateLimit
 from backtest.venue.timeouts import Timeouts
+from backtest.venue.verdict import Meaning, Verdict
 from backtest.wire import endpoint_of
 
 if TYPE_CHECKING:
@@ -155,12 +155,13 @@ STATUSES: dict[int, type[VenueError]] = {
 @pytest.mark.parametrize("call", [create(), Cancel(S1)], ids=["class N", "class I"])
 def test_outcome_table(call: Call, handler: Handler, error: type[VenueError]) -> None:
     parent = None if isinstance(call, CreateSignal) else "p1"
-    with client(handler) as anny, pytest.raises(VenueError) as caught:
-        anny.perform(call, parent)
+    with client(handler) as anny:
+        verdict = anny.perform(call, parent)
+    with pytest.raises(VenueError) as caught:
+        verdict.require()
     assert type(caught.value) is error
-    assert caught.value.__cause__ is caught.value.__context__ is None
-    evidence = evidence_of(caught.value)
-    assert evidence.error or evidence.status
+    assert not verdict.performed
+    assert verdict.error or verdict.status
 
 
 def test_error_of_no_known_class_is_unknown() -> None:
@@ -168,7 +169,7 @@ def test_error_of_no_known_class_is_unknown() -> None:
         raise RuntimeError("out of the blue")
 
     with client(handle) as anny, pytest.raises(OutcomeUnknownError, match="RuntimeError: out of the blue"):
-        anny.create_v2(create())
+        anny.create_v2(create()).require()
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_error_of_no_known_class_is_unknown() -> None:
 )
 def test_wait_after_429_is_the_longer_of_the_two(headers: dict[str, str], body: object, wait: float) -> None:
     with client(replying(429, body, **headers)) as anny, pytest.raises(RateLimitedError) as caught:
-        anny.create_v2(create())
+        anny.create_v2(create()).require()
     assert caught.value.retry_after == wait
 
 
@@ -210,18 +211,16 @@ def test_wait_after_429_is_the_longer_of_the_two(headers: dict[str, str], body: 
     ],
 )
 def test_rejection_says_what_the_venue_said(body: object, reason: str) -> None:
-    with client(replying(400, body)) as anny, pytest.raises(RequestRejectedError) as caught:
-        anny.create_v2(create())
-    assert reason in str(caught.value)
-    assert evidence_of(caught.value).status == 400
+    with client(replying(400, body)) as anny:
+        verdict = anny.create_v2(create())
+    assert reason in verdict.reason
+    assert (verdict.meaning, verdict.status) == (Meaning.REJECTED, 400)
 
 
 def test_unknown_create_is_to_be_looked_at_and_unknown_cancel_may_be_repeated() -> None:
     with client(replying(500)) as anny:
-        with pytest.raises(OutcomeUnknownError, match="look at the venue"):
-            anny.create_v2(create())
-        with pytest.raises(OutcomeUnknownError, match="may be sent again"):
-            anny.cancel(Cancel(S1), "p1")
+        assert "look at the venue" in anny.create_v2(create()).reason
+        assert "may be sent again" in anny.cancel(Cancel(S1), "p1").reason
 
 
 def test_redirect_is_never_followed() -> None:
@@ -232,7 +231,7 @@ def test_redirect_is_never_followed() -> None:
         return httpx.Response(307, headers={"location": "https://elsewhere.example/v2/signal"})
 
     with client(handle) as anny, pytest.raises(UnauthorizedError, match="never followed"):
-        anny.create_v2(create())
+        anny.create_v2(create()).require()
     assert seen == ["https://api.anny.trade/v2/signal"]
 
 
@@ -262,10 +261,10 @@ def test_a_host_that_nobody_knows_is_not_sent(monkeypatch: pytest.MonkeyPatch) -
 
     async def run() -> None:
         async with AsyncClient(ACCOUNT) as anny:
-            await anny.create_v2(create())
+            (await anny.create_v2(create())).require()
 
     with Client(ACCOUNT) as anny, pytest.raises(VenueUnavailableError, match=sentence):
-        anny.create_v2(create())
+        anny.create_v2(create()).require()
     with pytest.raises(VenueUnavailableError, match=sentence):
         asyncio.run(run())
 
@@ -296,10 +295,9 @@ def test_limit_holds_back_without_sending() -> None:
         clock.sleep(20.0)
         anny.create_v2(create())
         assert anny.rate.delay() == 40.0
-        with pytest.raises(RateLimitedError, match="own rate limit") as caught:
-            anny.create_v2(create())
-        assert caught.value.retry_after == 40.0
-        assert evidence_of(caught.value) == Evidence(error="LocalRateLimit")
+        held = anny.create_v2(create())
+        reason = "create_v2 was held back by the client's own rate limit; sending it is allowed in 40 s"
+        assert held == Verdict(Meaning.LATER, reason, error="LocalRateLimit", wait=40.0)
         clock.sleep(40.0)
         anny.create_v2(create())
     assert len(seen) == 3
@@ -322,8 +320,7 @@ def test_limit_is_waited_for_where_there_is_a_sleep() -> None:
             await anny.create_v2(create())
         async with AsyncClient(ACCOUNT, rate=RateLimit(1, clock), transport=transport) as anny:
             await anny.create_v2(create())
-            with pytest.raises(RateLimitedError):
-                await anny.create_v2(create())
+            assert (await anny.create_v2(create())).meaning is Meaning.LATER
 
     asyncio.run(run())
     assert clock.now == 1_700_000_000.0 + 180.0

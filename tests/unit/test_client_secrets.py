@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import traceback
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -16,7 +17,6 @@ from backtest.errors import VenueError
 from backtest.model.calls import CreateSignal
 from backtest.venue.client import Client
 from backtest.venue.credentials import Credentials
-from backtest.venue.evidence import evidence_of
 from backtest.venue.redaction import MASK, Redactor
 from backtest.venue.timeouts import Timeouts
 from tests.raw_server import RawServer, http
@@ -89,17 +89,15 @@ def test_no_secret_in_errors_logs_or_evidence(raw: bytes, log: io.StringIO, capf
         connection.close()
 
     quick = Timeouts(connect=0.1, pool=0.05, read=0.2, write=0.2, total=0.3)
-    with (
-        RawServer(echo) as server,
-        Client(account(server.url), timeouts=quick) as client,
-        pytest.raises(VenueError) as caught,
-    ):
-        client.create_v2(CREATE)
+    with RawServer(echo) as server, Client(account(server.url), timeouts=quick) as client:
+        verdict = client.create_v2(CREATE)
+    with pytest.raises(VenueError) as caught:
+        verdict.require()
     assert KEY.encode() in server.requests[0]
     shown = everything(caught.value)
     assert "create_v2" in shown
     assert not found(shown)
-    assert not found(json.dumps(evidence_of(caught.value).as_dict()))
+    assert not found(json.dumps(asdict(verdict)))
     assert not found(log.getvalue())
     assert not found("".join(capfd.readouterr()))
 
@@ -109,7 +107,7 @@ def test_no_secret_in_the_chain_of_a_transport_error(log: io.StringIO) -> None:
         raise httpx.ReadError(f"lost {request.headers}", request=request)
 
     with Client(account(), transport=httpx.MockTransport(handle)) as client, pytest.raises(VenueError) as caught:
-        client.create_v2(CREATE)
+        client.create_v2(CREATE).require()
     assert not found(everything(caught.value))
     assert not found(log.getvalue())
 

@@ -14,8 +14,9 @@ from backtest.cli import emit, venue
 from backtest.errors import BacktestError
 from backtest.live.clock import CandleClock
 from backtest.live.emitter import Emitter
-from backtest.live.intent import Source, State
-from backtest.live.journal import Cursor, Journal, Run
+from backtest.live.intent import State
+from backtest.live.journal import Journal
+from backtest.live.schema import Decided, Run, Stream
 from backtest.live.settings import EmitSettings
 from backtest.model.calls import CreateSignal, TakeProfit
 from backtest.model.candles import Candles
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HOUR = 3_600_000
-SOURCE = Source(credentials().fingerprint, "a" * 64, "BTC/USDT", "1h", HOUR)
+STREAM = Stream(credentials().fingerprint, "a" * 64, "BTC/USDT", "1h")
 STRATEGY = """
 from collections.abc import Iterable
 from backtest import Call, Moment, Strategy
@@ -89,12 +90,12 @@ def journal_with(url: str, *faults: str) -> None:
     clock = CandleClock(HOUR)
     with (
         PaperClient(url) as control,
-        Journal("emit.sqlite", Run("paper", SOURCE.account, 0)) as journal,
+        Journal("emit.sqlite", Run("paper", STREAM.account, 0)) as journal,
         Client(credentials(url), rate=RateLimit(100, clock.seconds)) as client,
     ):
         control.plan_faults(*faults)
         emitter = Emitter(journal, client, clock, EmitSettings(), clock.now)
-        emitter.plan(SOURCE, Cursor("a" * 64, "BTC/USDT", "1h", 0, HOUR, ""), [create, TakeProfit(ref, "market", 100)])
+        emitter.plan([Decided(STREAM, HOUR, [create, TakeProfit(ref, "market", 100)])])
         emitter.drain(2 * HOUR)
         control.plan_faults()
 
@@ -142,7 +143,7 @@ def test_cancel_all_asks_first_and_tells_of_each(url: str) -> None:
     journal_with(url)
     status, text = run("emit", "cancel-all", answer="n\n")
     assert status == 2
-    assert f"cancel 1 signal of the paper account {SOURCE.account}" in text
+    assert f"cancel 1 signal of the paper account {STREAM.account}" in text
     assert "nothing was canceled" in text
     status, text = run("emit", "cancel-all", answer="y\n")
     assert status == 0
@@ -315,7 +316,7 @@ def test_live_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ok      strategy" in text
     assert "ok      lint: nothing that must not be sent" in text
     assert "MISSING live feed" in text
-    monkeypatch.setenv("ANNY_CONFIRM_ACCOUNT", SOURCE.account)
+    monkeypatch.setenv("ANNY_CONFIRM_ACCOUNT", STREAM.account)
     status, text = run("emit", "once.py", "--live", "--journal", "live.sqlite", "--param", "stop=false")
     assert "ok      confirmation" in text
     assert "MISSING strategy" in text

@@ -7,28 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from backtest.errors import (
-    OutcomeUnknownError,
-    RateLimitedError,
-    RequestRejectedError,
-    StorageError,
-    UnauthorizedError,
-    VenueError,
-    VenueUnavailableError,
-)
+from backtest.errors import StorageError
 from backtest.live.clock import CandleClock
-from backtest.live.closing import cancel_all
-from backtest.live.deciding import decide
 from backtest.live.emitter import Emitter
-from backtest.live.intent import Intent, Source, State
-from backtest.live.journal import Cursor, Journal, Run
+from backtest.live.intent import Intent, State
+from backtest.live.journal import Journal
+from backtest.live.person import Canceled, canceled, plan_cancels, resolve
+from backtest.live.schema import Decided, Run, Stream
 from backtest.live.settings import EmitSettings
 from backtest.live.status import status_text
 from backtest.model.calls import Call, Cancel, CreateSignal, Dca, TakeProfit, UpdatePrices
 from backtest.model.events import SignalRef
-from backtest.venue.evidence import Evidence
-from backtest.venue.outcome import Answer
 from backtest.venue.rate import RateLimit
+from backtest.venue.verdict import Meaning, Verdict
+from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +29,9 @@ if TYPE_CHECKING:
     from backtest.wire import Request
 
 HOUR = 3_600_000
-LOST, AWAY = OutcomeUnknownError("lost"), VenueUnavailableError("away")
-LATER, WRONG, NOBODY = RateLimitedError("later", 30.0), RequestRejectedError("wrong"), UnauthorizedError("nobody")
+LOST, AWAY = Verdict(Meaning.LOST, "lost"), Verdict(Meaning.NOT_SENT, "away")
+LATER, WRONG = Verdict(Meaning.LATER, "later", 429, wait=30.0), Verdict(Meaning.REJECTED, "wrong", 400)
+NOBODY = Verdict(Meaning.REJECTED, "nobody", 403, halts=True)
 
 
 class Venue:
@@ -46,18 +39,19 @@ class Venue:
 
     def __init__(self, clock: CandleClock, per_minute: int = 1000) -> None:
         self.rate = RateLimit(per_minute, clock.seconds)
-        self.clock, self.plan, self.got = clock, deque[VenueError | None](), list[str]()
+        self.clock, self.plan, self.got = clock, deque[Verdict | BaseException | None](), list[str]()
         self.at: list[int] = []
 
-    def send(self, request: Request) -> Answer:
-        assert self.rate.take() == 0.0, "sent beyond the rate limit"
-        failure = self.plan.popleft() if self.plan else None
-        if failure is not AWAY:
+    def exchange(self, request: Request) -> Verdict:
+        planned = self.plan.popleft() if self.plan else None
+        if planned is not AWAY:
             self.got.append(request.kind)
             self.at.append(self.clock.now())
-        if failure is not None:
-            raise failure
-        return Answer(f"p{len(self.got)}" if request.endpoint.creates else None, None, Evidence(200))
+        if isinstance(planned, BaseException):
+            raise planned
+        return planned or Verdict(
+            Meaning.ACKED, status=200, parent_signal_id=f"p{len(self.got)}" if request.endpoint.creates else None
+        )
 
 
 class Room:
@@ -73,8 +67,7 @@ class Room:
     def close(self, at: int, *calls: Call, symbol: str = "BTC/USDT") -> list[Intent]:
         """Go through one close; return what is left planned."""
         self.clock.reach(at)
-        source = Source("account", "strategy", symbol, "1h", HOUR)
-        self.emitter.plan(source, Cursor("strategy", symbol, "1h", 0, at, ""), calls)
+        self.emitter.plan([Decided(Stream("account", "strategy", symbol, "1h"), at, calls)])
         return self.emitter.drain(at + HOUR)
 
     def states(self) -> list[str]:
@@ -151,10 +144,9 @@ def test_same_close_again_sends_nothing(room: Room) -> None:
         ([WRONG], "rejected", 1),
         ([NOBODY], "rejected", 1),
         ([LOST], "unknown", 1),
-        ([VenueError("something else")], "unknown", 1),
     ],
 )
-def test_outcomes_of_a_create(room: Room, failures: list[VenueError], state: str, arrived: int) -> None:
+def test_outcomes_of_a_create(room: Room, failures: list[Verdict], state: str, arrived: int) -> None:
     room.venue.plan.extend(failures)
     room.close(HOUR, create())
     assert (room.states(), len(room.venue.got)) == ([state], arrived)
@@ -172,7 +164,7 @@ def test_outcomes_of_a_create(room: Room, failures: list[VenueError], state: str
 )
 @pytest.mark.parametrize("call", [UpdatePrices(REF, stop_loss=91.0), Cancel(REF)])
 def test_outcomes_of_what_may_be_repeated(
-    room: Room, call: Call, failures: list[VenueError], state: str, arrived: int
+    room: Room, call: Call, failures: list[Verdict], state: str, arrived: int
 ) -> None:
     room.close(HOUR, create())
     room.venue.plan.extend(failures)
@@ -231,7 +223,7 @@ def test_bad_credentials_halt_everything_but_cancels(room: Room) -> None:
     room.close(2 * HOUR, UpdatePrices(REF, stop_loss=91.0))
     left = room.close(3 * HOUR, Cancel(REF), UpdatePrices(other.ref, stop_loss=91.0), create(3 * HOUR))
     assert room.states() == ["acked", "acked", "rejected", "acked", "planned", "blocked"]
-    assert [intent.level for intent in left] == [other.ref]
+    assert [intent.ref for intent in left] == [other.ref]
     assert room.emitter.halted
 
 
@@ -241,7 +233,7 @@ def test_calls_wait_for_a_create_that_a_person_must_find(room: Room) -> None:
     left = room.close(2 * HOUR, UpdatePrices(REF, stop_loss=91.0))
     assert [intent.kind for intent in left] == ["updateprice"]
     (lost,) = room.journal.intents(State.UNKNOWN)
-    decide(room.journal, lost.id, State.LANDED, 0, "found")
+    resolve(room.journal, lost.id, State.LANDED, 0, "found")
     assert room.close(3 * HOUR) == []
     assert room.states() == ["landed", "acked"]
 
@@ -256,7 +248,7 @@ def test_a_failed_write_sends_nothing(room: Room) -> None:
 
 
 def test_an_unforeseen_error_leaves_an_unknown(room: Room) -> None:
-    room.venue.plan.append(ZeroDivisionError())  # type: ignore[arg-type]  # unforeseen
+    room.venue.plan.append(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         room.close(HOUR, create())
     assert room.states() == ["sending"]
@@ -264,13 +256,32 @@ def test_an_unforeseen_error_leaves_an_unknown(room: Room) -> None:
     assert room.states() == ["unknown"]
 
 
-def test_cancel_all_says_what_happened_to_each(room: Room) -> None:
+def cancel_all(room: Room, *, ended: bool = False) -> list[Canceled]:
+    rows = plan_cancels(room.journal, "account", 0, ended=ended)
+    room.emitter.drain(room.clock.now() + HOUR)
+    return canceled(room.journal, rows)
+
+
+def test_cancel_all_says_what_happened_to_each_and_tries_again_what_is_not_confirmed(room: Room) -> None:
     room.close(HOUR, create(), create(number=1), create(number=2))
-    room.venue.plan.extend([None, WRONG, LOST, LOST, LOST])
-    closed = cancel_all(room.emitter, "account")
-    assert [(one.ref[-1], one.state.value) for one in closed] == [("0", "acked"), ("1", "rejected"), ("2", "unknown")]
-    assert [one.note for one in closed] == ["", "wrong", "lost"]
-    assert cancel_all(room.emitter, "account", ended=True)[0].ref[-1] == "1"
+    room.venue.plan.extend([WRONG, None, None])
+    assert sorted(one.state.value for one in cancel_all(room)) == ["acked", "acked", "rejected"]
+    room.venue.plan.extend([LOST, LOST, LOST])
+    (again,) = cancel_all(room)
+    assert (again.state, again.note) == (State.UNKNOWN, "lost")
+    (lost,) = room.journal.intents(State.UNKNOWN)
+    resolve(room.journal, lost.id, State.NOT_LANDED, 0)
+    assert [one.state for one in cancel_all(room)] == [State.ACKED]
+    assert cancel_all(room) == []
+    assert room.venue.got.count("cancel") == 7
+
+
+def test_cancel_all_takes_the_place_of_a_cancel_that_nobody_can_prove(room: Room) -> None:
+    room.close(HOUR, create())
+    room.venue.plan.extend([LOST] * 3)
+    room.close(2 * HOUR, Cancel(REF))
+    assert [one.state for one in cancel_all(room)] == [State.ACKED]
+    assert room.states() == ["acked", "superseded", "acked"]
 
 
 def test_waits_grow(room: Room) -> None:

@@ -10,27 +10,28 @@ import pytest
 
 from backtest.errors import InvalidSettingError, StorageError
 from backtest.live.clock import CandleClock, WallClock, refuse_offset
-from backtest.live.deciding import decide
-from backtest.live.intent import Intent, Source, State, intents_of, request_of
-from backtest.live.journal import Cursor, Journal, Run
-from backtest.live.outcome import Meaning, Outcome
+from backtest.live.intent import Intent, State, intents_of
+from backtest.live.journal import Journal
+from backtest.live.person import resolve
+from backtest.live.schema import Decided, Run, Stream
 from backtest.live.status import status_text
 from backtest.model.calls import Call, Cancel, CreateSignal, Dca, UpdatePrices
 from backtest.model.events import SignalRef
-from backtest.venue.evidence import Evidence
+from backtest.venue.verdict import Meaning, Verdict
+from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 HOUR = 3_600_000
-SOURCE = Source("account", "strategy", "BTC/USDT", "1h", HOUR)
+STREAM = Stream("account", "strategy", "BTC/USDT", "1h", "binance")
 RUN = Run("paper", "account", 0)
-LOST = Outcome(State.UNKNOWN, Meaning.LOST, Evidence(error="ReadTimeout"))
+LOST = Verdict(Meaning.LOST, "no answer", error="ReadTimeout")
 
 
-def done(parent: str | None) -> Outcome:
-    return Outcome(State.ACKED, Meaning.ACKED, Evidence(200, "OPERATION_PERFORMED"), parent=parent)
+def done(parent: str | None) -> Verdict:
+    return Verdict(Meaning.ACKED, status=200, result_type="OPERATION_PERFORMED", parent_signal_id=parent)
 
 
 def create(at: int = HOUR, **changes: object) -> CreateSignal:
@@ -40,10 +41,6 @@ def create(at: int = HOUR, **changes: object) -> CreateSignal:
 
 
 REF = create().ref
-
-
-def cursor(at: int) -> Cursor:
-    return Cursor(SOURCE.strategy, SOURCE.symbol, SOURCE.timeframe, 0, at, "hash")
 
 
 @pytest.fixture
@@ -58,12 +55,21 @@ def journal(path: Path) -> Iterator[Journal]:
 
 
 def plan(journal: Journal, at: int, *calls: Call) -> list[Intent]:
-    return journal.plan(cursor(at), intents_of(SOURCE, at, calls))
+    return journal.keep([Decided(STREAM, at, calls)], at)
 
 
 def ack(journal: Journal, intent: Intent, parent: str | None = None) -> None:
-    journal.begin(intent, 0)
-    journal.finish(intent, done(parent), 1)
+    journal.begin([intent], 0)
+    journal.finish(intent, done(parent), State.ACKED, 1)
+
+
+def lose(journal: Journal, intent: Intent) -> None:
+    journal.begin([intent], 0)
+    journal.finish(intent, LOST, State.UNKNOWN, 1)
+
+
+def reached(journal: Journal) -> list[int]:
+    return [cursor.time for cursor in journal.cursors()]
 
 
 def states(journal: Journal) -> list[str]:
@@ -78,9 +84,9 @@ def test_an_intent_is_the_same_after_any_replay(journal: Journal) -> None:
 
 def test_each_part_of_an_id_changes_it() -> None:
     calls: list[Call] = [create(), Dca(REF, 95.0, 1.0), Dca(REF, 95.0, 1.0)]
-    found = {i.id for at in (HOUR, 2 * HOUR) for i in intents_of(SOURCE, at, calls)}
+    found = {i.id for at in (HOUR, 2 * HOUR) for i in intents_of(STREAM, at, calls)}
     for change in ({"account": "b"}, {"strategy": "b"}, {"symbol": "ETH/USDT"}, {"timeframe": "4h"}):
-        found |= {i.id for i in intents_of(replace(SOURCE, **change), HOUR, calls)}  # type: ignore[arg-type]  # texts
+        found |= {i.id for i in intents_of(replace(STREAM, **change), HOUR, calls)}  # type: ignore[arg-type]  # texts
     assert len(found) == 6 * 3
 
 
@@ -88,20 +94,20 @@ def test_another_body_under_the_same_id_is_refused(journal: Journal) -> None:
     plan(journal, HOUR, create())
     with pytest.raises(InvalidSettingError, match="another journal"):
         plan(journal, HOUR, create(stop_loss=91.0))
-    assert journal.cursor(SOURCE.strategy, SOURCE.symbol, SOURCE.timeframe) == cursor(HOUR)
+    assert reached(journal) == [HOUR]
 
 
 def test_plan_and_cursor_are_kept_together_or_not_at_all(journal: Journal) -> None:
     plan(journal, HOUR, create())
     with pytest.raises(InvalidSettingError, match="never planned"):
         plan(journal, 2 * HOUR, create(2 * HOUR), UpdatePrices(SignalRef("unheard-of"), stop_loss=91.0))
-    assert journal.cursors() == [cursor(HOUR)]
+    assert reached(journal) == [HOUR]
     assert states(journal) == ["planned"]
 
 
 def test_a_call_lives_for_a_candle_or_its_ttl() -> None:
     calls: list[Call] = [create(), create(ttl_buy_order=1000), create(ttl_buy_order=5 * HOUR), Cancel(REF)]
-    assert [i.valid_until for i in intents_of(SOURCE, HOUR, calls)] == [2 * HOUR, HOUR + 1000, 2 * HOUR, None]
+    assert [i.valid_until for i in intents_of(STREAM, HOUR, calls)] == [2 * HOUR, HOUR + 1000, 2 * HOUR, None]
 
 
 def test_wished_and_confirmed_prices_and_the_venues_name(journal: Journal) -> None:
@@ -112,7 +118,7 @@ def test_wished_and_confirmed_prices_and_the_venues_name(journal: Journal) -> No
     assert row is not None
     assert (row.state, row.parent_signal_id, row.wished["stop_loss"]) == ("living", "abc123", "95")
     assert row.confirmed["stop_loss"] == "90"
-    request = request_of(update, "abc123")
+    request = update.request("abc123")
     assert (request.method, request.path) == ("PUT", "/v1/signal/abc123/updateprice")
     assert request.body == b'{"parent_signal_id":"abc123","stop_loss":"95"}'
     ack(journal, update)
@@ -140,7 +146,7 @@ def test_a_cancel_of_what_was_never_sent_has_nothing_to_do(journal: Journal) -> 
 
 def test_recovery_settles_what_was_sending_and_twice_changes_nothing(journal: Journal) -> None:
     (made,) = plan(journal, HOUR, create())
-    journal.begin(made, 5)
+    journal.begin([made], 5)
     (found,) = journal.recover(7)
     assert found.id == made.id
     assert states(journal) == ["unknown"]
@@ -156,13 +162,13 @@ def test_recovery_settles_what_was_sending_and_twice_changes_nothing(journal: Jo
 def test_only_the_listed_steps_are_possible(journal: Journal) -> None:
     (made,) = plan(journal, HOUR, create())
     with pytest.raises(InvalidSettingError, match="cannot become acked"):
-        journal.finish(made, done("abc123"), 0)
+        journal.finish(made, done("abc123"), State.ACKED, 0)
     ack(journal, made, "abc123")
     for step in (State.BLOCKED, State.EXPIRED):
         with pytest.raises(InvalidSettingError, match="cannot become"):
-            journal.drop(made, step, "")
+            journal.drop([(made, step, "")], 0)
     with pytest.raises(InvalidSettingError, match="cannot become sending"):
-        journal.begin(made, 0)
+        journal.begin([made], 0)
     assert [attempt["outcome"] for attempt in journal.attempts(made)] == ["", "acked"]
 
 
@@ -174,7 +180,7 @@ def test_only_the_listed_steps_are_possible(journal: Journal) -> None:
         "DELETE FROM run",
         "UPDATE run SET account = 'b'",
         "DELETE FROM decision",
-        "UPDATE decision SET verdict = 'landed'",
+        "UPDATE decision SET state = 'landed'",
         "DELETE FROM intent",
         "UPDATE intent SET body = '{}'",
         "UPDATE intent SET state = 'lost'",
@@ -186,9 +192,8 @@ def test_what_is_kept_cannot_be_changed(journal: Journal, path: Path, sql: str) 
     (made,) = plan(journal, HOUR, create())
     ack(journal, made, "abc123")
     (lost,) = plan(journal, 2 * HOUR, Dca(REF, 95.0, 1.0))
-    journal.begin(lost, 0)
-    journal.finish(lost, LOST, 0)
-    decide(journal, lost.id[:8], State.NOT_LANDED, 0)
+    lose(journal, lost)
+    resolve(journal, lost.id[:8], State.NOT_LANDED, 0)
     db = sqlite3.connect(path)
     db.execute("PRAGMA foreign_keys=ON")
     with pytest.raises(sqlite3.IntegrityError):
@@ -250,27 +255,26 @@ def test_damage_is_told(path: Path) -> None:
 
 def unknown(journal: Journal) -> Intent:
     (made,) = plan(journal, HOUR, create())
-    journal.begin(made, 0)
-    journal.finish(made, LOST, 0)
+    lose(journal, made)
     return made
 
 
 @pytest.mark.parametrize(("state", "signal"), [(State.NOT_LANDED, "dead"), (State.ABANDONED, "dead")])
 def test_a_person_decides(journal: Journal, state: State, signal: str) -> None:
     made = unknown(journal)
-    decide(journal, made.id[:12], state, 9)
+    resolve(journal, made.id[:12], state, 9)
     assert states(journal) == [state.value]
     assert [row.state for row in journal.signals()] == [signal]
     with pytest.raises(InvalidSettingError, match="only an unknown"):
-        decide(journal, made.id[:12], state, 9)
+        resolve(journal, made.id[:12], state, 9)
 
 
 def test_what_landed_lives_under_the_venues_name(journal: Journal) -> None:
     made = unknown(journal)
     for wrong in (None, "", " abc", ".."):
         with pytest.raises(InvalidSettingError, match="--landed"):
-            decide(journal, made.id, State.LANDED, 9, wrong)
-    decide(journal, made.id, State.LANDED, 9, "abc123")
+            resolve(journal, made.id, State.LANDED, 9, wrong)
+    resolve(journal, made.id, State.LANDED, 9, "abc123")
     (row,) = journal.signals("living")
     assert row.parent_signal_id == "abc123"
     assert row.confirmed == row.wished
@@ -280,24 +284,23 @@ def test_a_name_belongs_to_one_signal(journal: Journal) -> None:
     ack(journal, plan(journal, 2 * HOUR, create(2 * HOUR))[0], "abc123")
     made = unknown(journal)
     with pytest.raises(InvalidSettingError, match="not of"):
-        decide(journal, made.id, State.LANDED, 9, "abc123")
+        resolve(journal, made.id, State.LANDED, 9, "abc123")
     (call,) = plan(journal, 3 * HOUR, Dca(create(2 * HOUR).ref, 95.0, 1.0))
-    journal.begin(call, 0)
-    journal.finish(call, LOST, 0)
+    lose(journal, call)
     with pytest.raises(InvalidSettingError, match="at the venue"):
-        decide(journal, call.id, State.LANDED, 9, "another")
+        resolve(journal, call.id, State.LANDED, 9, "another")
 
 
 @pytest.mark.parametrize("prefix", ["", "no-such-id"])
 def test_intents_are_named_by_the_start_of_their_id(journal: Journal, prefix: str) -> None:
     unknown(journal)
     with pytest.raises(InvalidSettingError, match="start of its id"):
-        decide(journal, prefix, State.ABANDONED, 0)
+        resolve(journal, prefix, State.ABANDONED, 0)
 
 
 def test_signals_that_ended_in_the_shadow_book(journal: Journal) -> None:
     ack(journal, plan(journal, HOUR, create())[0], "abc123")
-    journal.plan(cursor(2 * HOUR), [], [REF, "never heard of"])
+    journal.keep([Decided(STREAM, 2 * HOUR, ended=[REF, "never heard of"])], 0)
     assert [row.state for row in journal.signals()] == ["ended"]
 
 

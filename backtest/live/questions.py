@@ -1,4 +1,4 @@
-"""Reading: what the journal holds, for the emitter and for a person."""
+"""Questions: what the journal holds, for the emitter and for a person."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 from backtest.errors import InvalidSettingError, StorageError
 from backtest.live.intent import Intent, State
-from backtest.live.records import Cursor, Run, SignalRow
-from backtest.live.schema import WAITING
+from backtest.live.schema import WAITING, Cursor, Run, Seen, SignalRow, Stream, Told
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Reading"]
+__all__ = ["Questions"]
 
 _WAITING = frozenset({State.PLANNED, State.SENDING, State.UNKNOWN})
 _INTENT = tuple(field.name for field in fields(Intent))
 _SIGNAL = tuple(field.name for field in fields(SignalRow))
+_CURSORS = (
+    "SELECT c.strategy, c.symbol, c.timeframe, s.exchange, c.anchor, c.moved, c.time, c.close, c.row_hash"
+    " FROM cursor c JOIN series s ON s.id = c.series"
+)
 
 
-class Reading:
-    """Questions to an open journal.
+class Questions:
+    """What may be asked of an open journal, by any thread.
 
     Attributes
     ----------
@@ -35,13 +39,14 @@ class Reading:
 
     path: Path
     _db: sqlite3.Connection
+    _mutex: threading.RLock
 
     def knows(self, intent: Intent) -> bool:
         """Whether an intent of this id is kept; one with another body is refused."""
         found = self._one("SELECT body FROM intent WHERE id = ?", intent.id)
         if found is not None and found != intent.body:
             raise InvalidSettingError(
-                f"{intent.kind} of {intent.level} was decided as {found} before, now as {intent.body}; the strategy or "
+                f"{intent.kind} of {intent.ref} was decided as {found} before, now as {intent.body}; the strategy or "
                 "its candles changed: use another journal"
             )
         return found is not None
@@ -78,25 +83,73 @@ class Reading:
         marks = ", ".join("?" for _ in states)
         return self._signals(f"state IN ({marks})" if states else "1", *states)
 
+    def named(self, parent_signal_id: str) -> SignalRow | None:
+        """Return the signal that the venue calls so."""
+        found = self._signals("parent_signal_id = ?", parent_signal_id)
+        return found[0] if found else None
+
+    def open_signals(self, symbol: str | None = None) -> int:
+        """Return how many signals live or may live at the venue, on one symbol or on all."""
+        where = "state IN ('living', 'unknown')" + ("" if symbol is None else " AND symbol = ?")
+        return int(self._one(f"SELECT count(*) FROM signal WHERE {where}", *([] if symbol is None else [symbol])))  # noqa: S608
+
+    def creates_since(self, candle: int) -> int:
+        """Return how many creates of closes from one on were sent, or may have been."""
+        where = "candle >= ? AND kind IN ('create_v1', 'create_v2')"
+        states = "('sending', 'acked', 'rejected', 'unknown', 'landed', 'not_landed', 'abandoned')"
+        return int(self._one(f"SELECT count(*) FROM intent WHERE {where} AND state IN {states}", candle))  # noqa: S608
+
+    def intents_of_signal(self, strategy: str, ref: str, *kinds: str) -> list[Intent]:
+        """Return the calls about a signal, of these kinds or all, in the order of planning."""
+        marks = ", ".join("?" for _ in kinds)
+        where = "strategy = ? AND ref = ?" + (f" AND kind IN ({marks})" if kinds else "")
+        return self._intents(where, strategy, ref, *kinds)
+
+    def intents_of_strategy(self, strategy: str) -> list[Intent]:
+        """Return all calls of a strategy, in the order of planning."""
+        return self._intents("strategy = ?", strategy)
+
+    def state_of(self, identity: str) -> State:
+        """Return the state of an intent by its whole id."""
+        return State(self._one("SELECT state FROM intent WHERE id = ?", identity))
+
+    def started(self, intent: Intent) -> int | None:
+        """Return when its first attempt began, UTC ms; None where none did."""
+        found = self._one("SELECT min(at) FROM attempt WHERE intent = ? AND phase = 'start'", intent.id)
+        return None if found is None else int(found)
+
     def cursor(self, strategy: str, symbol: str, timeframe: str) -> Cursor | None:
-        """Return how far a strategy has seen its candles; None before the first one."""
-        where = "strategy = ? AND symbol = ? AND timeframe = ?"
-        found = self._db.execute(f"SELECT * FROM cursor WHERE {where}", (strategy, symbol, timeframe)).fetchone()  # noqa: S608
-        return Cursor(*found) if found else None
+        """Return how far a stream has seen its candles; None before the first one."""
+        where = "c.strategy = ? AND c.symbol = ? AND c.timeframe = ?"
+        found = self._all(f"{_CURSORS} WHERE {where}", strategy, symbol, timeframe)
+        return Cursor(*found[0]) if found else None
+
+    def cursors(self) -> list[Cursor]:
+        """Return how far each stream has seen its candles."""
+        return [Cursor(*row) for row in self._all(f"{_CURSORS} ORDER BY c.rowid")]
+
+    def seen(self, stream: Stream, since: int = 0) -> list[Seen]:
+        """Return the candles of a stream as they were acted on, missing ones too, from an opening time on."""
+        columns = "n.time, n.open, n.high, n.low, n.close, n.volume, n.source, n.arrived"
+        key = (stream.exchange, stream.symbol, stream.timeframe)
+        where = "s.exchange = ? AND s.symbol = ? AND s.timeframe = ? AND n.revision = 0 AND n.time >= ?"
+        sql = f"SELECT {columns} FROM series s JOIN seen n ON n.series = s.id WHERE {where} ORDER BY n.time"  # noqa: S608
+        return [Seen(*row) for row in self._all(sql, *key, since)]
+
+    def told(self, strategy: str) -> list[Told]:
+        """Return what a strategy was told of its calls, in order."""
+        columns = "intent, outcome, close, entered, reason"
+        return [Told(*row) for row in self._all(f"SELECT {columns} FROM told WHERE strategy = ? ORDER BY id", strategy)]  # noqa: S608
 
     def attempts(self, intent: Intent) -> list[dict[str, Any]]:
         """Return the attempts at a call, as they were kept."""
         columns = ("phase", "at", "outcome", "http_status", "result_type", "error", "response")
-        rows = self._db.execute(f"SELECT {', '.join(columns)} FROM attempt WHERE intent = ? ORDER BY id", (intent.id,))  # noqa: S608
+        rows = self._all(f"SELECT {', '.join(columns)} FROM attempt WHERE intent = ? ORDER BY id", intent.id)  # noqa: S608
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def lost(self, intent: Intent) -> int:
         """Return how often a call was sent without an answer that tells."""
         return int(self._one("SELECT count(*) FROM attempt WHERE intent = ? AND outcome = 'lost'", intent.id))
-
-    def cursors(self) -> list[Cursor]:
-        """Return how far each strategy has seen its candles."""
-        return [Cursor(*row) for row in self._db.execute("SELECT * FROM cursor ORDER BY rowid")]
 
     def note(self, intent: Intent) -> str:
         """Return what was noted with the state of an intent."""
@@ -105,24 +158,29 @@ class Reading:
     def last_run(self) -> Run | None:
         """Return the last start; None before the first one."""
         columns = "mode, account, started_at, code_hash, config_hash"
-        found = self._db.execute(f"SELECT {columns} FROM run ORDER BY id DESC LIMIT 1").fetchone()  # noqa: S608
-        return Run(*found) if found else None
+        found = self._all(f"SELECT {columns} FROM run ORDER BY id DESC LIMIT 1")  # noqa: S608
+        return Run(*found[0]) if found else None
 
     def _intents(self, where: str, *values: Any) -> list[Intent]:
         sql = f"SELECT {', '.join(_INTENT)} FROM intent WHERE {where} ORDER BY seq"  # noqa: S608
-        found = [dict(zip(_INTENT, row, strict=True)) for row in self._db.execute(sql, values)]
+        found = [dict(zip(_INTENT, row, strict=True)) for row in self._all(sql, *values)]
         kept = ((row, State(row["state"]), bool(row["allow_marketable"])) for row in found)
         return [Intent(**{**row, "state": state, "allow_marketable": allowed}) for row, state, allowed in kept]
 
     def _signals(self, where: str, *values: Any) -> list[SignalRow]:
         sql = f"SELECT {', '.join(_SIGNAL)} FROM signal WHERE {where} ORDER BY rowid"  # noqa: S608
-        found = [dict(zip(_SIGNAL, row, strict=True)) for row in self._db.execute(sql, values)]
+        found = [dict(zip(_SIGNAL, row, strict=True)) for row in self._all(sql, *values)]
         prices = ("wished", "confirmed")
         return [SignalRow(**{**row, **{name: json.loads(row[name]) for name in prices}}) for row in found]
 
     def _one(self, sql: str, *values: Any) -> Any:
-        found = self._db.execute(sql, values).fetchone()
+        with self._mutex:
+            found = self._db.execute(sql, values).fetchone()
         return found[0] if found else None
+
+    def _all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._mutex:  # no thread sees half of what another one is about to keep
+            return self._db.execute(sql, values).fetchall()
 
     @contextmanager
     def _storage(self) -> Iterator[None]:
