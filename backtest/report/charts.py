@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from backtest.errors import InvalidSettingError, did_you_mean
 from backtest.model.events import EventKind
-from backtest.report import text
 from backtest.report.canvas import INK, Chart, canvas, neutral, plain
 from backtest.report.panels import beside_panel, drawdown_panel, equity_panel, price_panel
 
@@ -84,9 +83,7 @@ def _headline(tables: ResultTables) -> str:
     name = plain(tables.name)
     if tables.interval is None:
         return f"{name}: one reading of the candles only ({tables.mode})"
-    low, high = min(tables.interval), max(tables.interval)
-    between = f"{text.percent(low, signed=True)} to {text.percent(high, signed=True)}"
-    return f"{name}: total return {between} over the readings of the candles; drawn: {tables.mode}"
+    return f"{name}: total return {tables.interval.shown(tables.mode)}; drawn: {tables.mode}"
 
 
 def _known(tables: ResultTables, symbol: str | None) -> str:

@@ -38,7 +38,8 @@ def render_result(tables: ResultTables, stats: Statistics | None = None, *, trad
         How many of the last trades are listed.
     """
     stats = stats or statistics(tables)
-    parts: list[RenderableType] = [_headline(tables), _statistics(stats, tables.quote)]
+    alarms = [Padding(Text(sentence, style="bold red"), (0, 0, 0, 2)) for sentence in headline.alarms(tables)]
+    parts: list[RenderableType] = [_headline(tables), *alarms, _statistics(stats, tables.quote)]
     if trades and len(tables.trades):
         parts.append(_trades(tables.trades, trades, tables.quote))
     said = (headline.ambiguity(tables), headline.assumed(tables), *headline.planned(tables))

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from backtest.report import text
+from backtest.report.daily import DAY
+from backtest.report.signal_metrics import Signals, ran_out, signals_of
+from backtest.report.statistic import SHORT
+from backtest.report.trade_metrics import few
 
 if TYPE_CHECKING:
     from backtest.report.tables import ResultTables
 
-__all__ = ["ambiguity", "assumed", "data_line", "interval_line", "planned", "scope", "subject"]
+__all__ = ["alarms", "ambiguity", "assumed", "data_line", "interval_line", "planned", "scope", "subject"]
+
+_MUCH, _LONG, _IDLE = 0.5, 0.1, 0.25
+"""Shares that make a headline: of later creates refused, of the run waited for one fill, of the run without a position."""
 
 
 def subject(tables: ResultTables) -> str:
@@ -29,23 +38,33 @@ def scope(tables: ResultTables) -> str:
 
 
 def interval_line(tables: ResultTables) -> str:
-    """Return the total return under the three readings of the candles, in one sentence (L2.3)."""
+    """Return the lowest and the highest total return of the three readings of the candles (L2.3)."""
     if tables.interval is None:
         return f"one reading of the candles only ({tables.mode}); the other two were not computed"
-    shown = [f"{mode} {text.percent(one, signed=True)}" for mode, one in tables.interval._asdict().items()]
-    return ", ".join(shown)
+    return tables.interval.shown(tables.mode)
 
 
 def ambiguity(tables: ResultTables) -> str:
     """Return how many candles were ambiguous and what hangs on them (L2.3)."""
     counts = tables.manifest.get("ambiguous") or {}
     candles, trades = int(counts.get("candles") or 0), int(counts.get("trades") or 0)
+    tight = _tight(int(counts.get("tight_candles") or 0))
     if not candles:
-        return "No candle was ambiguous: every reading of the candles gives these fills."
+        return f"No candle was ambiguous: every reading of the candles gives these fills.{tight}"
     share = counts.get("pnl_share")
     pnl = f" and {text.percent(float(share), digits=0)} of the PnL" if share is not None else ""
     what = f"{text.plural(candles, 'candle')} {'was' if candles == 1 else 'were'} ambiguous"
-    return f"{what}, touching {text.plural(trades, 'trade')}{pnl}: finer candles (detail) would decide."
+    return f"{what}, touching {text.plural(trades, 'trade')}{pnl}: finer candles (detail) would decide.{tight}"
+
+
+def _tight(candles: int) -> str:
+    """Return in how many candles not even the interval is a bound (L2.7)."""
+    if not candles:
+        return ""
+    return (
+        f" In {text.plural(candles, 'candle')} a trailing stop was closer than the candle is long: not even the interval "
+        "is a bound there, and finer candles (detail) would decide."
+    )
 
 
 def assumed(tables: ResultTables) -> str:
@@ -76,3 +95,63 @@ def data_line(tables: ResultTables, symbol: str) -> str:
     elif emitted:
         parts.append(f"signals name {emitted}")
     return ", ".join(parts)
+
+
+def alarms(tables: ResultTables) -> list[str]:
+    """Return what makes the figures below them say something else than they seem to, the worst first."""
+    found = signals_of(tables)
+    sentences = [*_ran_out(found), *_waited(found, tables.span), *_idle(tables)]
+    closed = int((~tables.trades["open"].to_numpy(bool)).sum())
+    if closed and few(closed):
+        sentences.append(f"Only {text.plural(closed, 'trade')} closed ({few(closed)}).")
+    return sentences
+
+
+def _ran_out(found: Signals) -> list[str]:
+    """Return since when the account could not pay for what was sent, where that hit half of it or more."""
+    since = ran_out(found)
+    if since is None or since[1] < _MUCH:
+        return []
+    return [
+        f"Free balance ran out on {text.day(since[0])}; {text.percent(since[1], digits=0)} of later creates refused."
+    ]
+
+
+def _waited(found: Signals, span: tuple[int, int]) -> list[str]:
+    """Return the longest wait of each market for a fill, where it takes a tenth of the run and nothing else was made."""
+    sentences = []
+    for symbol in dict.fromkeys(found.symbols):
+        own = np.array([one == symbol for one in found.symbols], bool) & ~found.refused
+        waits = np.where(own, found.until - found.made, -1)
+        k = int(np.argmax(waits))
+        if waits[k] < _LONG * (span[1] - span[0]) or waits[k] <= 0:
+            continue
+        others = own & (found.made > found.made[k]) & (found.made < found.until[k])
+        if others.any():
+            continue
+        end = "the end" if found.lives[k] else text.day(int(found.until[k]))
+        of = f" of {symbol}" if len(set(found.symbols)) > 1 else ""
+        sentences.append(
+            f"Signal {k + 1}{of} waited from {text.day(int(found.made[k]))} to {end}: no other was made meanwhile."
+        )
+    return sentences
+
+
+def _idle(tables: ResultTables) -> list[str]:
+    """Return the longest stretch without a position, where it takes a quarter of a run that has yearly figures."""
+    first, last = tables.span
+    if not len(tables.trades) or last - first < SHORT * DAY:
+        return []
+    entries = tables.trades["entry_time"].to_numpy(np.int64)
+    exits = np.where(tables.trades["open"].to_numpy(bool), last, tables.trades["exit_time"].to_numpy(np.int64))
+    order = np.argsort(entries, kind="stable")
+    held_until = np.r_[first, np.maximum.accumulate(exits[order])]
+    gaps = np.r_[entries[order], last] - held_until
+    k = int(np.argmax(gaps))
+    if gaps[k] < _IDLE * (last - first):
+        return []
+    start, end = int(held_until[k]), int(held_until[k] + gaps[k])
+    days = f"{(end - start) // DAY:,} of {text.plural((last - first) // DAY, 'day')}"
+    return [
+        f"No position was held from {text.day(start)} to {text.day(end)}, {days}: the yearly figures average them in."
+    ]

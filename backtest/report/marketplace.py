@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtest.report.daily import DAY
-from backtest.report.statistic import Statistic
+from backtest.report.statistic import SHORT, Statistic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ _FIGURES = {
 def marketplace_rows(trades: pd.DataFrame, days: float) -> list[Statistic]:
     """Return the venue's own figures for the closed trades over ``days`` in scope (first open to last close).
 
-    They do not compound and do not mark open positions, so they differ from the account's.
+    The monthly return needs 90 days. They do not compound and do not mark open positions, so they differ from the account's.
     """
     closed = trades[~trades["open"].to_numpy(bool)]
     share = closed["return"].to_numpy(np.float64) * closed["invest"].to_numpy(np.float64)
@@ -35,13 +35,15 @@ def marketplace_rows(trades: pd.DataFrame, days: float) -> list[Statistic]:
     cumulative = float(share.sum())
     figures: dict[str, float | None] = {
         "cumulative": cumulative,
-        "monthly_return": cumulative / (days * 12.0 / 365.0) if days > 0.0 else None,
+        "monthly_return": cumulative / (days * 12.0 / 365.0) if days >= SHORT else None,
         "win_ratio": wins / len(closed) if len(closed) else None,
         "daily_drawdown": _worst_day(closed["exit_time"].to_numpy(np.int64), share),
         "signals": len(closed),
         "frequency": len(closed) / days if days > 0.0 else None,
     }
     reasons = {"win_ratio": "no signal was closed"}
+    if days > 0.0:
+        reasons["monthly_return"] = f"needs {SHORT} days, had {days:.0f}"
     return [
         Statistic(
             key,

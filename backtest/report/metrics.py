@@ -1,4 +1,4 @@
-"""Statistics of a run: its account beside buy and hold, its trades, and the venue's own marketplace figures."""
+"""Statistics of a run: its account beside buy and hold, its trades, its signals, and the venue's own figures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.report import text
-from backtest.report.daily import DAY, daily_equity, drawdowns, hold_curve, longest_drawdown, simple_returns
+from backtest.report.daily import DAY, daily_equity, simple_returns
+from backtest.report.equity import EquityPath, drawdowns, equity_path, hold_path, longest_drawdown
 from backtest.report.marketplace import marketplace_rows
-from backtest.report.statistic import Statistic, Statistics, undefined
+from backtest.report.signal_metrics import signal_rows
+from backtest.report.statistic import SHORT, Statistic, Statistics, undefined
 from backtest.report.trade_metrics import trade_rows
 
 if TYPE_CHECKING:
@@ -21,13 +22,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["YEAR", "account_figures", "exposure", "statistics"]
+__all__ = ["YEAR", "account_figures", "exposure", "scaled_hold", "statistics"]
 
 YEAR = 365
 """Days of a year: these markets never close."""
-
-_SHORT = 90
-"""Below so many days a yearly return says more about the year than about the run."""
 
 _ACCOUNT = {
     "initial_equity": ("Initial equity", "money", "balance of the profile before the first candle"),
@@ -38,9 +36,29 @@ _ACCOUNT = {
     "sharpe": ("Sharpe ratio", "ratio", "mean over standard deviation of daily returns x sqrt(365), riskless rate 0"),
     "sortino": ("Sortino ratio", "ratio", "yearly mean of daily returns over their yearly downside deviation below 0"),
     "calmar": ("Calmar ratio", "ratio", "CAGR over the largest drawdown"),
-    "max_drawdown": ("Largest drawdown", "return", "deepest fall of daily equity below an earlier high"),
-    "longest_drawdown": ("Longest drawdown", "days", "most days in a row that ended below an earlier high"),
+    "max_drawdown": (
+        "Largest drawdown",
+        "return",
+        "deepest fall below the highest close so far: at each close, and at the worst price of what was held all candle",
+    ),
+    "longest_drawdown": (
+        "Longest drawdown",
+        "ms",
+        "longest time from a high to the close that regained it, or to the end",
+    ),
     "exposure": ("Exposure", "fraction", "share of candles in which a position was held at some time"),
+    "invested": ("Average invested", "fraction", "mean over the closes of the positions' notional over equity"),
+}
+_YEARLY = ("cagr", "volatility", "sharpe", "sortino", "calmar")
+_BESIDE = {
+    "hold_at_exposure": (
+        "Hold, as much invested",
+        "buy and hold of the average that the strategy had invested, the rest in cash, rebalanced daily",
+    ),
+    "hold_at_volatility": (
+        "Hold, as volatile",
+        "buy and hold of the share that is as volatile as the strategy, the rest in cash, rebalanced daily",
+    ),
 }
 
 
@@ -50,46 +68,48 @@ def statistics(tables: ResultTables) -> Statistics:
     Ratios come from the returns of UTC days (a day without candles keeps its equity), 365 days a year, through
     empyrical. Buy and hold buys the same candles at their first open, equal parts, without costs.
     """
-    time = tables.equity["time"].to_numpy(np.int64)
-    ends, values = daily_equity(time, tables.equity["equity"].to_numpy(np.float64))
-    ours, reasons = account_figures(tables.balance, values)
-    hold, _ = account_figures(tables.balance, hold_curve(tables, ends))
-    ours["exposure"], hold["exposure"] = exposure(tables), (1.0 if len(ends) else None)
-    reasons["exposure"] = "" if len(ends) else "no candles"
-    notes = dict.fromkeys(("cagr", "calmar"), f"from {text.plural(len(ends), 'day')}") if len(ends) < _SHORT else {}
+    path, held = equity_path(tables), hold_path(tables)
+    ours, reasons = account_figures(tables.balance, tables.span[0], path)
+    hold, _ = account_figures(tables.balance, tables.span[0], held)
+    some = len(path.time) > 0
+    ours["exposure"], hold["exposure"] = exposure(tables), (1.0 if some else None)
+    ours["invested"], hold["invested"] = (float(one.invested.mean()) if some else None for one in (path, held))
+    reasons |= {key: "no candles" for key in ("exposure", "invested") if ours[key] is None}
     rows = [
-        Statistic(key, label, ours[key], unit, what, "Account", hold[key], reasons.get(key, ""), notes.get(key, ""))
+        Statistic(key, label, ours[key], unit, what, "Account", hold[key], reasons.get(key, ""))
         for key, (label, unit, what) in _ACCOUNT.items()
     ]
     scope = max((tables.span[1] - tables.span[0]) / DAY, 0.0)
     rows += trade_rows(tables.trades)
+    rows += signal_rows(tables)
+    rows += _beside(tables, path, held)
     rows += marketplace_rows(tables.trades, scope)
     return Statistics(tuple(rows), tables.interval, tables.mode)
 
 
-def account_figures(initial: float, values: Floats) -> tuple[dict[str, float | None], dict[str, str]]:
-    """Return the figures of a daily equity curve by key, and the reasons of those that have none.
+def account_figures(initial: float, start: int, path: EquityPath) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Return the figures of an equity path by key, and the reasons of those that have none.
 
     Parameters
     ----------
     initial
-        Equity before the first day.
-    values
-        (d,) equity at the end of each day, no day left out.
+        Equity at ``start`` (UTC ms), before the first candle.
+    start
+        Open of the first candle.
+    path
+        Equity at every close, and what it fell to in between.
     """
     figures: dict[str, float | None] = dict.fromkeys(_ACCOUNT)
     figures["initial_equity"] = initial
+    _, values = daily_equity(path.time, path.close)
     if len(values) == 0:
         return figures, dict.fromkeys(_ACCOUNT, "no candles") | {"initial_equity": ""}
     figures["final_equity"] = undefined(values[-1])
     figures["total_return"] = undefined(values[-1] / initial - 1.0)
-    if not (values > 0.0).all():
-        reason = "equity fell to 0 or below, and returns need it above"
-        return figures, {key: reason for key, one in figures.items() if one is None}
-    figures["longest_drawdown"] = longest_drawdown(drawdowns(initial, values))
-    found = _ratios(simple_returns(initial, values))
-    figures |= {key: undefined(one) for key, one in found.items()}
-    return figures, _reasons(figures, len(values))
+    figures["max_drawdown"] = float(drawdowns(initial, path.close, path.worst).min())
+    figures["longest_drawdown"] = longest_drawdown(initial, start, path.time, path.close)
+    reasons = _ratios(figures, simple_returns(initial, values) if (values > 0.0).all() else None, len(values))
+    return figures, reasons
 
 
 def exposure(tables: ResultTables) -> float | None:
@@ -107,32 +127,75 @@ def exposure(tables: ResultTables) -> float | None:
     return float(np.mean(np.cumsum(steps[:-1]) > 0))
 
 
-def _ratios(returns: Floats) -> dict[str, float]:
-    stats = _empyrical()
-    figures = {"max_drawdown": stats.max_drawdown(returns)}
-    if len(returns) < 2:
-        return figures
+def scaled_hold(initial: float, path: EquityPath, held: EquityPath) -> dict[str, tuple[float, Floats]]:
+    """Return buy and hold made comparable: the share invested, and (days,) its growth from 1, rebalanced daily.
+
+    Parameters
+    ----------
+    initial
+        Equity before the first row of both.
+    path, held
+        Of the strategy, and of buy and hold over the same closes.
+
+    Returns
+    -------
+    By key, ``hold_at_exposure`` (as much invested on the average) and ``hold_at_volatility`` (as volatile by the day);
+    a key is missing where its share is not defined.
+    """
+    ours, theirs = (daily_equity(one.time, one.close)[1] for one in (path, held))
+    if not len(ours):
+        return {}
+    returns = simple_returns(initial, theirs)
+    shares = {"hold_at_exposure": float(path.invested.mean())}
+    if len(ours) > 1 and (ours > 0.0).all() and np.ptp(returns) > 0.0:
+        with np.errstate(over="ignore"):
+            spread, hold_spread = np.std(simple_returns(initial, ours), ddof=1), np.std(returns, ddof=1)
+        shares["hold_at_volatility"] = float(spread / hold_spread)
+    found = {}
+    for key, share in shares.items():
+        with np.errstate(over="ignore", invalid="ignore"):
+            growth: Floats = np.cumprod(np.maximum(1.0 + share * returns, 0.0), dtype=np.float64)
+        if np.isfinite(growth).all():
+            found[key] = share, growth
+    return found
+
+
+def _beside(tables: ResultTables, path: EquityPath, held: EquityPath) -> list[Statistic]:
+    """Return what buy and hold returned when it was made comparable."""
+    found = scaled_hold(tables.balance, path, held)
+    rows = []
+    for key, (label, what) in _BESIDE.items():
+        value, reason, note = None, "not defined for this equity" if len(path.time) else "no candles", ""
+        if key in found:
+            share, growth = found[key]
+            value, reason, note = float(growth[-1]) - 1.0, "", f"{100.0 * share:.1f} % invested"
+        rows.append(Statistic(key, label, value, "return", what, "Hold, scaled", None, reason, note))
+    return rows
+
+
+def _ratios(figures: dict[str, float | None], returns: Floats | None, days: int) -> dict[str, str]:
+    """Write the yearly figures of daily returns beside the others; return the reasons of those without a value."""
+    if returns is None:
+        return dict.fromkeys(_YEARLY, "equity fell to 0 or below, and returns need it above")
+    if days < SHORT:
+        return dict.fromkeys(_YEARLY, f"needs {SHORT} days, had {days}")
+    stats, depth = _empyrical(), figures["max_drawdown"] or 0.0
     with np.errstate(all="ignore"):
-        figures["cagr"] = stats.cagr(returns, annualization=YEAR)
-        figures["volatility"] = stats.annual_volatility(returns, annualization=YEAR)
+        cagr = stats.cagr(returns, annualization=YEAR)
+        figures["cagr"] = undefined(cagr)
+        figures["volatility"] = undefined(stats.annual_volatility(returns, annualization=YEAR))
         if np.ptp(returns) > 0.0:
-            figures["sharpe"] = stats.sharpe_ratio(returns, annualization=YEAR)
+            figures["sharpe"] = undefined(stats.sharpe_ratio(returns, annualization=YEAR))
         if (returns < 0.0).any():
-            figures["sortino"] = stats.sortino_ratio(returns, annualization=YEAR)
-        if figures["max_drawdown"] < 0.0:
-            figures["calmar"] = stats.calmar_ratio(returns, annualization=YEAR)
-    return figures
-
-
-def _reasons(figures: dict[str, float | None], days: int) -> dict[str, str]:
+            figures["sortino"] = undefined(stats.sortino_ratio(returns, annualization=YEAR))
+        if depth < 0.0:
+            figures["calmar"] = undefined(cagr / -depth)
     why = {
         "sharpe": "every day returned the same",
         "sortino": "no day lost",
         "calmar": "there was no drawdown",
     }
-    short = "needs two days or more" if days < 2 else ""
-    missing = [key for key, one in figures.items() if one is None]
-    return {key: short or why.get(key, "too large to compute") for key in missing}
+    return {key: why.get(key, "too large to compute") for key in _YEARLY if figures[key] is None}
 
 
 @cache

@@ -36,6 +36,7 @@ def repr_html(tables: ResultTables, stats: Statistics | None = None) -> str:
     parts: list[Html | str] = [
         tag("p", tag("b", headline.subject(tables))),
         tag("p", "Total return: ", tag("b", headline.interval_line(tables)), f" (below: {tables.mode})"),
+        *(tag("p", tag("b", sentence)) for sentence in headline.alarms(tables)),
         table(
             ["", "strategy", "buy and hold", "", "trades"],
             [_row(stats, tables.quote, *keys) for keys in _SHOWN],

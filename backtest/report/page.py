@@ -14,7 +14,6 @@ from backtest.report.metrics import statistics
 from backtest.report.page_lists import calls_part, signals_part, trades_part
 from backtest.report.page_origin import origin_part
 from backtest.report.style import CSS
-from backtest.report.tables import MODES
 
 if TYPE_CHECKING:
     import os
@@ -89,6 +88,7 @@ def _top(tables: ResultTables) -> Html:
             tag("p", headline.scope(tables), class_="subject"),
             tag("p", doc) if doc else "",
             _interval(tables),
+            *(tag("p", tag("b", sentence), class_="warning") for sentence in headline.alarms(tables)),
             tag("p", headline.ambiguity(tables)),
             tag("p", headline.assumed(tables)),
             *(tag("p", sentence) for sentence in headline.planned(tables)),
@@ -98,7 +98,7 @@ def _top(tables: ResultTables) -> Html:
 
 
 def _interval(tables: ResultTables) -> Html:
-    """Return a box for each reading of the candles: the total return is never one figure."""
+    """Return the interval, and a box for each reading of the candles, the lowest first: never one figure."""
     if tables.interval is None:
         return tag("p", f"Total return: {headline.interval_line(tables)}.", class_="warning")
     says = {
@@ -114,9 +114,14 @@ def _interval(tables: ResultTables) -> Html:
             tag("span", says[mode] + (" (all figures below)" if mode == tables.mode else "")),
             class_="mode chosen" if mode == tables.mode else "mode",
         )
-        for mode in MODES
+        for mode in tables.interval.by_return
     ]
-    return tag("div", *boxes, class_="interval")
+    return join(
+        [
+            tag("p", "Total return ", tag("b", tables.interval.shown(tables.mode)), class_="between"),
+            tag("div", *boxes, class_="interval"),
+        ]
+    )
 
 
 def _figures(stats: Statistics, quote: str) -> Html:

@@ -10,8 +10,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from backtest.model.events import EventKind, Mark
 from backtest.report.canvas import INK, days, number_axis, plain, thin, time_axis
-from backtest.report.daily import drawdowns, hold_curve
+from backtest.report.daily import daily_equity
+from backtest.report.equity import drawdowns, equity_path, hold_path
 from backtest.report.levels import Levels, Step, signal_levels
+from backtest.report.metrics import scaled_hold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,28 +83,40 @@ def equity_panel(axes: Axes, tables: ResultTables, window: Window) -> None:
 
 
 def beside_panel(axes: Axes, tables: ResultTables) -> None:
-    """Draw strategy and buy and hold as growth of 1; logarithmic where they grow beyond threefold."""
-    time, values = _curve(tables, tables.span)
-    hold = hold_curve(tables, time)
-    least, most = (f(np.r_[values, hold, tables.balance]) for f in (np.min, np.max))
+    """Draw strategy and comparable buy and hold as growth of 1, by the day; logarithmic beyond threefold.
+
+    Buy and hold is drawn as much invested as the strategy was on the average, and as volatile: beside the whole of it, a
+    strategy that invests a tenth would be a flat line.
+    """
+    path, held = equity_path(tables), hold_path(tables)
+    ends, values = daily_equity(path.time, path.close)
+    curves = [(values / tables.balance, BLUE, "-", "strategy")]
+    beside = {
+        "hold_at_exposure": (INK, "--", "hold, as much invested"),
+        "hold_at_volatility": (INK, ":", "as volatile"),
+    }
+    for key, (_, growth) in scaled_hold(tables.balance, path, held).items():
+        curves.append((growth, *beside[key]))
+    least, most = (f(np.concatenate([[1.0], *(curve for curve, *_ in curves)])) for f in (np.min, np.max))
     if 0.0 < 3.0 * least < most:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=6))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    for curve, color, dash, label in ((hold, INK, "--", "buy and hold"), (values, BLUE, "-", "strategy")):
+    for curve, color, dash, label in reversed(curves):
         rows = thin(curve)
-        axes.plot(days(time[rows]), curve[rows] / tables.balance, color=color, linestyle=dash, label=label)
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
+        axes.plot(days(ends[rows]), curve[rows], color=color, linestyle=dash, label=label)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.2)
     axes.set_title(f"Growth of 1 beside buy and hold{' (logarithmic)' if axes.get_yscale() == 'log' else ''}")
     number_axis(axes)
     time_axis(axes, tables.span)
 
 
 def drawdown_panel(axes: Axes, tables: ResultTables, window: Window) -> None:
-    """Draw how far equity lies below its highest so far, in percent."""
-    time, values = _curve(tables, tables.span)
+    """Draw how far equity lay below its highest close so far, in percent, as the largest drawdown counts it."""
+    path = equity_path(tables)
+    time = path.time
     inside = slice(*np.searchsorted(time, (window[0], window[1] + 1)))
-    depth = 100.0 * drawdowns(tables.balance, values)[inside]
+    depth = 100.0 * drawdowns(tables.balance, path.close, path.worst)[inside]
     rows = thin(depth)
     x = days(time[inside][rows])
     axes.fill_between(x, depth[rows], 0.0, color=BLUE, alpha=0.3, linewidth=0.0)

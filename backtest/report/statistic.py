@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backtest.report import text
-from backtest.report.tables import MODES
+from backtest.report.interval import MODES
 
 if TYPE_CHECKING:
-    from backtest.report.tables import Interval
+    from backtest.report.interval import Interval
 
-__all__ = ["Statistic", "Statistics", "undefined"]
+__all__ = ["FEW", "SHORT", "VERY_FEW", "Statistic", "Statistics", "undefined"]
+
+SHORT = 90
+"""Below so many days a yearly or monthly figure says more about its formula than about the run, and is not given."""
+
+VERY_FEW, FEW = 10, 30
+"""Below so many closed trades the figures say next to nothing, and little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +124,10 @@ class Statistics(dict[str, float | None]):
 
     @property
     def interval_sentence(self) -> str:
-        """The total return under the three modes, in one sentence."""
+        """The interval of the total return, in one sentence."""
         if self.interval is None:
             return f"Total return under one reading of the candles only ({self.mode}); the other two were not computed."
-        parts = [f"{mode} {text.percent(one, signed=True)}" for mode, one in self.interval._asdict().items()]
-        return f"Total return by reading of the candles: {', '.join(parts)}; the figures here are {self.mode}."
+        return f"Total return {self.interval.shown(self.mode)}; the figures here are {self.mode}."
 
     def to_dict(self) -> dict[str, float | None]:
         """Return plain JSON values by key."""

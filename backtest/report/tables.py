@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backtest.errors import InvalidSettingError, did_you_mean
 from backtest.model.timeframe import milliseconds
+from backtest.report.interval import MODES, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,18 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["MODES", "Interval", "ResultTables", "body_of"]
-
-MODES = ("pessimistic", "candle", "optimistic")
-"""The three readings of a candle's inside (L2.2), the most cautious first."""
-
-
-class Interval(NamedTuple):
-    """The total return under the three intrabar modes, each a run of its own (L2.3), as fractions."""
-
-    pessimistic: float
-    candle: float
-    optimistic: float
+__all__ = ["ResultTables", "body_of"]
 
 
 @dataclass(frozen=True, eq=False)

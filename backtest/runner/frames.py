@@ -9,6 +9,7 @@ import numpy as np
 from backtest.engine.codes import KINDS, LEGS, REASONS, RULES
 from backtest.model.events import Event, EventKind, Leg, SignalRef, Trade
 from backtest.model.rule import Rule
+from backtest.report.equity import Traded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from backtest.engine.simulator import SimulatedVenue
 
-__all__ = ["equity_frame", "events_frame", "events_of", "fills_frame", "trades_columns", "trades_frame"]
+__all__ = ["equity_frame", "events_frame", "events_of", "fills_frame", "traded_of", "trades_columns", "trades_frame"]
 
 _KIND_NAMES = np.array([kind.value for kind in KINDS], object)
 _LEG_NAMES = np.array([leg.value for leg in LEGS], object)
@@ -116,6 +117,28 @@ def fills_frame(venue: SimulatedVenue) -> pd.DataFrame:
             "rule": _rules(e["rule"]),
             "leg": _LEG_NAMES[e["leg"]],
         }
+    )
+
+
+def traded_of(venue: SimulatedVenue, symbol: str) -> Traded:
+    """Return the fills of one symbol as plain columns.
+
+    Parameters
+    ----------
+    venue
+        At the end of a run.
+    symbol
+        One of its markets.
+    """
+    e, outcomes = venue.event_records, venue.outcomes()
+    own = outcomes["market"] == venue.symbols.index(symbol)
+    e = e[np.isin(e["kind"], _FILLS) & (e["quantity"] > 0.0) & own[e["signal"]]]
+    return Traded(
+        time=e["time"],
+        signal=e["signal"],
+        enters=np.isin(e["kind"], _ENTERS),
+        long=outcomes["side"][e["signal"]] > 0,
+        quantity=e["quantity"],
     )
 
 

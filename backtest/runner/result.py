@@ -10,6 +10,8 @@ import numpy as np
 
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.profile import SubscriberProfile
+from backtest.report import text
+from backtest.report.interval import Interval
 from backtest.runner.folder import load_tables, save_tables
 from backtest.runner.frames import events_frame, events_of, fills_frame, trades_columns
 from backtest.runner.loading import load_strategy
@@ -197,8 +199,11 @@ class Result:
 
     def __repr__(self) -> str:
         tables = self.tables
-        interval = " .. ".join(f"{value:+.2%}" for value in self.total_return.values())
-        return f"<Result {tables.name} on {', '.join(tables.symbols)}: {len(self.trades)} trades, total return {interval} (pessimistic .. candle .. optimistic)>"
+        interval = Interval(**self.total_return).shown(self.profile.intrabar)
+        return (
+            f"<Result {tables.name} on {', '.join(tables.symbols)}: {text.plural(len(self.trades), 'trade')}, "
+            f"total return {interval}>"
+        )
 
 
 def _with_times(columns: Any, *names: str) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,12 @@ from backtest.indicators import keeping
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.profile import SubscriberProfile
 from backtest.report import text
-from backtest.report.daily import daily_equity, drawdowns, simple_returns
+from backtest.report.daily import daily_equity, simple_returns
+from backtest.report.equity import dips, drawdowns
 from backtest.report.metrics import YEAR
+from backtest.report.statistic import SHORT
 from backtest.runner.execute import execute, prepare
+from backtest.runner.frames import traded_of
 from backtest.runner.run import feeds_of, lane_of, run
 from backtest.strategy import Strategy
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from backtest.engine.feed import Feed
+    from backtest.engine.simulator import SimulatedVenue
     from backtest.model.candles import Candles
     from backtest.model.market import Market
     from backtest.runner.result import Result
@@ -128,8 +132,8 @@ class ResultMany:
     profile
         On which all rows were run, in its intrabar mode.
     figures
-        (rows, 4): total return (fraction), trades (open ones included), final equity (quote currency), and the deepest
-        fall of daily equity below an earlier high (fraction, at most 0).
+        (rows, 4): total return (fraction), trades (open ones included), final equity (quote currency), and the largest
+        drawdown (fraction, at most 0), as the statistics of a result define it.
     daily
         (rows, days): equity at the end of each UTC day.
     """
@@ -140,6 +144,7 @@ class ResultMany:
     figures: Floats
     daily: Floats
     _again: Callable[[Strategy], Result]
+    _known: dict[int, tuple[float, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.strategies)
@@ -156,7 +161,7 @@ class ResultMany:
 
     @cached_property
     def sharpe(self) -> pd.Series:
-        """Sharpe ratio of each row: daily returns, 365 days a year, riskless rate 0; NaN where it is not defined."""
+        """Sharpe ratio of each row: daily returns, 365 days a year, riskless rate 0; NaN below 90 days or without one."""
         import pandas as pd
 
         return pd.Series(
@@ -164,13 +169,31 @@ class ResultMany:
         )
 
     def result(self, row: int) -> Result:
-        """Run one row again and return its whole result, the three-mode interval included."""
+        """Run one row again and return its whole result, the three-mode interval included.
+
+        Raises
+        ------
+        InvalidSettingError
+            Where there is no such row; they count from 0.
+        """
         if row not in range(len(self)):
             raise InvalidSettingError(f"there are {len(self)} rows, from 0 to {len(self) - 1}; asked for {row!r}")
         return self._again(self.strategies[row])
 
     def best(self, by: str = "total_return") -> int:
-        """Return the row with the highest figure: a selected one, so believe less than it shows."""
+        """Return the row with the highest figure: a selected one, so believe less than it shows.
+
+        Parameters
+        ----------
+        by
+            ``"total_return"``, ``"trades"``, ``"final_equity"``, ``"max_drawdown"`` or ``"sharpe"``, all in the
+            intrabar mode of the profile. A row without the figure comes last.
+
+        Raises
+        ------
+        InvalidSettingError
+            For another figure.
+        """
         known = (*FIGURES, "sharpe")
         if by not in known:
             raise InvalidSettingError(f"by was {by!r}; there are {', '.join(known)}.{did_you_mean(by, known)}")
@@ -181,19 +204,36 @@ class ResultMany:
         top = self._top()
         shown = f"the {len(top)} highest total returns of" if len(top) < len(self) else "all"
         name = type(self.strategies[0]).__name__
-        return f"{name}: {shown} {text.plural(len(self), 'row')}\n{top.to_string()}\n{SELECTED}"
+        return f"{name}: {shown} {text.plural(len(self), 'row')}\n{top.to_string()}\n{self._ranked}\n{SELECTED}"
 
     def _repr_html_(self) -> str:
-        return f"{self._top().to_html()}<p>{text.plural(len(self), 'row')}. {SELECTED}</p>"
+        return f"{self._top().to_html()}<p>{text.plural(len(self), 'row')}. {self._ranked} {SELECTED}</p>"
+
+    @property
+    def _ranked(self) -> str:
+        return (
+            f"Ranked by the {self.profile.intrabar} reading of the candles, in which all rows were run; lowest and highest "
+            "are those of the three readings, computed for the rows shown."
+        )
 
     def _top(self) -> pd.DataFrame:
+        """Return the rows with the highest returns, as they are shown, with the interval of each (L2.3)."""
         top = self.table.sort_values("total_return", ascending=False, kind="stable").head(SHOWN)
+        returns = [self._returns(row) for row in top.index]
         shown = {
             "total_return": [text.percent(one, signed=True) for one in top["total_return"]],
+            "lowest": [text.percent(min(one), signed=True) for one in returns],
+            "highest": [text.percent(max(one), signed=True) for one in returns],
             "final_equity": [text.money(one) for one in top["final_equity"]],
             "max_drawdown": [text.percent(one) for one in top["max_drawdown"]],
         }
-        return top.assign(**shown)
+        return top.assign(**shown)[[*self.names, "total_return", "lowest", "highest", *FIGURES[1:]]]
+
+    def _returns(self, row: int) -> tuple[float, ...]:
+        """Return the total return of a row in each reading, computed when it is first shown."""
+        if row not in self._known:
+            self._known[row] = tuple(self.result(row).total_return.values())
+        return self._known[row]
 
 
 def _rows(strategy: Any, grid: Any) -> list[dict[str, Any]]:
@@ -324,15 +364,25 @@ def _walk(
                 ends = daily_equity(venue.equity_time, np.arange(len(equity), dtype=np.float64))[1].astype(np.int64)
                 daily = np.empty((len(strategies), len(ends)))
             daily[k] = equity[ends]
-            fallen = float(drawdowns(profile.balance, daily[k]).min())
+            fallen = _deepest(venue, profile.balance)
             trades = len(venue.trade_records) + len(venue.open_records)
             figures[k] = equity[-1] / profile.balance - 1.0, trades, equity[-1], fallen
     return figures, daily
 
 
+def _deepest(venue: SimulatedVenue, balance: float) -> float:
+    """Return the largest drawdown as :func:`backtest.report.metrics.statistics` defines it."""
+    time, worst = np.asarray(venue.equity_time), np.array(venue.equity)
+    for feed in venue.feeds:
+        candles = feed.candles
+        dip, _ = dips(candles.time, candles.high, candles.low, candles.close, traded_of(venue, candles.symbol))
+        np.subtract.at(worst, np.searchsorted(time, candles.close_time), dip)
+    return float(drawdowns(balance, np.asarray(venue.equity), worst).min())
+
+
 def _sharpe(balance: float, values: Floats) -> float:
     """Return mean over standard deviation of daily returns, times the root of a year's days."""
-    if len(values) < 2 or not (values > 0.0).all():
+    if len(values) < SHORT or not (values > 0.0).all():
         return float("nan")
     returns = simple_returns(balance, values)
     if np.ptp(returns) == 0.0:

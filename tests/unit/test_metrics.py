@@ -5,18 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.report.daily import DAY, daily_equity, drawdowns, hold_curve, longest_drawdown
-from backtest.report.metrics import account_figures, exposure, statistics
+from backtest.report.daily import DAY, daily_equity
+from backtest.report.equity import drawdowns, hold_path, longest_drawdown
+from backtest.report.metrics import exposure, statistics
 from tests.unit.test_report_tables import HOUR, START, TRADE_COLUMNS, changed, sample_tables
 
 if TYPE_CHECKING:
     from backtest.report.tables import ResultTables
+
+ROOT = Path(__file__).parents[2]
 
 
 def curve(*values: float, step: int = DAY) -> ResultTables:
@@ -54,41 +58,46 @@ def test_a_day_ends_with_the_last_equity_known_by_midnight() -> None:
 
 
 def test_ratios_by_their_formulas() -> None:
-    values = np.array([10_100.0, 9_900.0, 10_300.0, 10_200.0, 10_500.0])
+    rng = np.random.default_rng(4)
+    values = 10_000.0 * np.exp(np.cumsum(rng.normal(0.0004, 0.01, 100)))
     stats = statistics(curve(*values))
     returns = values / np.r_[10_000.0, values[:-1]] - 1.0
     down = np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)) * np.sqrt(365.0)
-    cagr = 1.05 ** (365.0 / 5.0) - 1.0
-    deepest = 9_900.0 / 10_100.0 - 1.0
+    cagr = (values[-1] / 10_000.0) ** (365.0 / 100.0) - 1.0
+    deepest = min(value / max(10_000.0, *values[: k + 1]) - 1.0 for k, value in enumerate(values))
     expected = {
-        "final_equity": 10_500.0,
-        "total_return": 0.05,
+        "final_equity": values[-1],
+        "total_return": values[-1] / 10_000.0 - 1.0,
         "cagr": cagr,
         "volatility": returns.std(ddof=1) * np.sqrt(365.0),
         "sharpe": returns.mean() / returns.std(ddof=1) * np.sqrt(365.0),
         "sortino": returns.mean() * 365.0 / down,
         "calmar": cagr / -deepest,
         "max_drawdown": deepest,
-        "longest_drawdown": 1,
     }
     assert {key: stats[key] for key in expected} == pytest.approx(expected)
 
 
 def test_hourly_equity_is_judged_by_days() -> None:
     rng = np.random.default_rng(3)
-    hourly = 10_000.0 * np.exp(np.cumsum(rng.normal(0.0, 0.004, 24 * 20)))
+    hourly = 10_000.0 * np.exp(np.cumsum(rng.normal(0.0, 0.004, 24 * 100)))
     by_hour, by_day = statistics(curve(*hourly, step=HOUR)), statistics(curve(*hourly[23::24]))
-    for key in ("sharpe", "sortino", "calmar", "volatility", "max_drawdown", "longest_drawdown", "cagr"):
+    for key in ("sharpe", "sortino", "volatility", "cagr"):
         assert by_hour[key] == by_day[key]
+    deepest, calmar, cagr = (np.float64(by_hour[key] or 0.0) for key in ("max_drawdown", "calmar", "cagr"))
+    assert deepest < np.float64(by_day["max_drawdown"] or 0.0)  # an hour is seen that midnight does not show
+    assert calmar == pytest.approx(cagr / -deepest)
 
 
+EQUAL, RISING = (10_000.0,) * 90, tuple(np.linspace(10_010.0, 12_000.0, 90).tolist())
 UNDEFINED: dict[str, tuple[tuple[float, ...], str, str]] = {
-    "one day has no Sharpe ratio": ((10_100.0,), "sharpe", "needs two days or more"),
-    "one day has no yearly growth": ((10_100.0,), "cagr", "needs two days or more"),
-    "equal days have no Sharpe ratio": ((10_000.0, 10_000.0, 10_000.0), "sharpe", "every day returned the same"),
-    "no losing day, no Sortino ratio": ((10_100.0, 10_300.0), "sortino", "no day lost"),
-    "no drawdown, no Calmar ratio": ((10_100.0, 10_300.0), "calmar", "there was no drawdown"),
-    "growth beyond floats": ((1e10, 1e17), "cagr", "too large to compute"),
+    "89 days have no Sharpe ratio": (RISING[:89], "sharpe", "needs 90 days, had 89"),
+    "one day has no yearly growth": ((10_100.0,), "cagr", "needs 90 days, had 1"),
+    "89 days have no monthly return": (RISING[:89], "monthly_return", "needs 90 days, had 89"),
+    "equal days have no Sharpe ratio": (EQUAL, "sharpe", "every day returned the same"),
+    "no losing day, no Sortino ratio": (RISING, "sortino", "no day lost"),
+    "no drawdown, no Calmar ratio": (RISING, "calmar", "there was no drawdown"),
+    "growth beyond floats": ((*RISING[:89], 1e300), "cagr", "too large to compute"),
     "ruin has no ratios": ((10_000.0, 0.0, 5.0), "sharpe", "equity fell to 0 or below, and returns need it above"),
     "no candles": ((), "total_return", "no candles"),
 }
@@ -109,21 +118,42 @@ def test_every_statistic_is_finite_or_has_a_reason(values: tuple[float, ...]) ->
         assert row.unit
 
 
-def test_a_year_told_from_a_few_days_says_so() -> None:
-    week, year = (statistics(curve(*np.linspace(10_000.0, 10_100.0, n))).row("cagr") for n in (7, 90))
-    assert week.aside == " (from 7 days)"
-    assert year.aside == ""
+def test_yearly_and_monthly_figures_need_ninety_days() -> None:
+    short, long = (statistics(curve(*np.linspace(10_100.0, 9_000.0, n))) for n in (89, 90))
+    yearly = ("cagr", "volatility", "sharpe", "sortino", "calmar", "monthly_return")
+    assert [short[key] for key in yearly] == [None] * 6
+    assert all(long[key] is not None for key in yearly)
+    assert short["total_return"] == pytest.approx(-0.1)
+    assert short["max_drawdown"] == pytest.approx(9_000.0 / 10_100.0 - 1.0)
+
+
+@pytest.mark.parametrize(("closed", "note"), [(9, "under 10: says next to nothing"), (29, "under 30: says little")])
+def test_few_trades_are_flagged(closed: int, note: str) -> None:
+    assert statistics(replace(curve(10_000.0), trades=trades(*[{"pnl": 1.0}] * closed))).row("trades").note == note
+
+
+def test_enough_trades_are_not_flagged() -> None:
+    assert statistics(replace(curve(10_000.0), trades=trades(*[{"pnl": 1.0}] * 30))).row("trades").note == ""
 
 
 def test_a_drawdown_from_the_start_counts() -> None:
-    figures, _ = account_figures(10_000.0, np.array([9_000.0, 9_500.0, 10_000.0, 9_999.0, 11_000.0]))
-    assert figures["max_drawdown"] == pytest.approx(-0.1)
-    assert figures["longest_drawdown"] == 2
+    stats = statistics(curve(9_000.0, 9_500.0, 10_000.0, 9_999.0, 11_000.0))
+    assert stats["max_drawdown"] == pytest.approx(-0.1)
+    assert stats["longest_drawdown"] == 3 * DAY  # from the start to the close that is back at 10,000
+
+
+@pytest.mark.parametrize("values", [(10_000.0, 0.0), (10_000.0, 0.0, 5.0), (10_000.0, -3.0)])
+def test_where_nothing_is_left_the_drawdown_is_whole(values: tuple[float, ...]) -> None:
+    row = statistics(curve(*values)).row("max_drawdown")
+    assert (row.value, row.shown) == (-1.0, "-100.00 %")
 
 
 def test_the_longest_drawdown_may_last_to_the_end() -> None:
-    assert longest_drawdown(drawdowns(1.0, np.array([2.0, 1.0, 2.0, 1.0, 1.5, 1.9]))) == 3
-    assert longest_drawdown(drawdowns(1.0, np.array([]))) == 0
+    hours = HOUR * np.arange(1, 7)
+    assert longest_drawdown(1.0, 0, hours, np.array([2.0, 1.0, 2.0, 1.0, 1.5, 1.9])) == 3 * HOUR
+    assert longest_drawdown(1.0, 0, hours, np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95])) == 6 * HOUR
+    assert longest_drawdown(1.0, 0, hours[:0], np.array([])) == 0
+    assert drawdowns(1.0, np.array([])).tolist() == []
 
 
 def test_buy_and_hold_takes_equal_parts_from_the_first_open() -> None:
@@ -131,13 +161,14 @@ def test_buy_and_hold_takes_equal_parts_from_the_first_open() -> None:
     late = tables.candles["ETH/USDT"].iloc[40:].reset_index(drop=True)
     tables = replace(tables, candles={**tables.candles, "ETH/USDT": late})
     btc, eth = (tables.candles[symbol] for symbol in tables.symbols)
-    at = np.array([START, START + HOUR, START + 41 * HOUR, START + 100 * HOUR])
-    worth = [10_000.0]
-    worth.append(5_000.0 * btc["close"][0] / btc["open"][0] + 5_000.0)
+    worth = [5_000.0 * btc["close"][0] / btc["open"][0] + 5_000.0]
     worth += [
         5_000.0 * btc["close"][i] / btc["open"][0] + 5_000.0 * eth["close"][i - 40] / eth["open"][0] for i in (40, 99)
     ]
-    np.testing.assert_allclose(hold_curve(tables, at), worth)
+    held = hold_path(tables)
+    np.testing.assert_allclose(held.close[[0, 40, 99]], worth)
+    lows = 5_000.0 * btc["low"][99] / btc["open"][0] + 5_000.0 * eth["low"][59] / eth["open"][0]
+    assert held.worst[99] == pytest.approx(lows)
 
 
 def test_buy_and_hold_stands_beside_the_account() -> None:
@@ -170,6 +201,7 @@ def test_trades_are_judged_when_closed_and_open_ones_stand_apart() -> None:
         "open_trades": 1,
         "win_rate": 0.25,
         "average_return": 0.0375,
+        "weighted_return": 0.0375,
         "median_return": -0.025,
         "best_return": 0.3,
         "worst_return": -0.1,
@@ -199,14 +231,14 @@ def test_the_marketplace_adds_up_without_compounding() -> None:
         {"pnl": 40.0, "exit_time": START + 2 * DAY, "invest": 0.2},
         {"pnl": -90.0, "exit_time": -1, "open": True},
     )
-    stats = statistics(replace(curve(*[10_000.0] * 73), trades=rows))  # 73 days are 2.4 months
+    stats = statistics(replace(curve(*[10_000.0] * 146), trades=rows))  # 146 days are 4.8 months
     expected = {
         "cumulative": 0.01 - 0.02 - 0.01 + 0.08,
-        "monthly_return": 0.06 / 2.4,
+        "monthly_return": 0.06 / 4.8,
         "win_ratio": 0.5,
         "daily_drawdown": -0.03,
         "signals": 4,
-        "frequency": 4 / 73,
+        "frequency": 4 / 146,
     }
     assert {key: stats[key] for key in expected} == pytest.approx(expected)
 
@@ -215,15 +247,17 @@ def test_statistics_are_a_mapping_with_details() -> None:
     stats = statistics(sample_tables(400))
     assert dict(stats) == stats.to_dict()
     assert len(stats) == len(stats.rows)
-    assert list(stats.groups) == ["Account", "Trades", "Marketplace"]
+    assert list(stats.groups) == ["Account", "Trades", "Signals", "Hold, scaled", "Marketplace"]
     with pytest.raises(KeyError):
         stats["sharp"]
 
 
 def test_no_total_return_is_printed_without_its_interval() -> None:
     tables = sample_tables(400)
-    assert "pessimistic" in repr(statistics(tables))
-    assert "optimistic" in repr(statistics(tables))
+    shown = changed(tables, total_return={"pessimistic": -0.1, "candle": 0.0, "optimistic": 0.2})
+    assert "Total return -10.00 % to +20.00 % (optimistic); the figures here are pessimistic." in repr(
+        statistics(shown)
+    )
     assert "the other two were not computed" in repr(statistics(changed(tables, total_return=None)))
 
 
@@ -235,8 +269,8 @@ def test_importing_it_loads_no_heavy_library() -> None:
 
 def test_statistics_load_no_downloader() -> None:
     code = (
-        "import sys, numpy as np; from backtest.report.metrics import account_figures;"
-        "account_figures(1.0, np.array([1.0, 2.0]));"
+        "import sys; from tests.unit.test_metrics import curve; from backtest.report.metrics import statistics;"
+        "assert statistics(curve(*range(10_000, 10_100)))['sharpe'] is not None;"
         "sys.exit(bool({'yfinance', 'pandas_datareader'} & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-W", "error", "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-W", "error", "-c", code], check=False, cwd=ROOT).returncode == 0

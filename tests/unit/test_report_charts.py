@@ -70,9 +70,7 @@ def test_thinning_keeps_every_spike_and_both_ends() -> None:
 
 def test_the_overview_is_titled_with_the_interval_never_one_return() -> None:
     title = overview_chart(changed(TABLES, total_return={"pessimistic": -0.1, "candle": 0.0, "optimistic": 0.2}))
-    assert title.get_suptitle() == (
-        "Breakout: total return -10.00 % to +20.00 % over the readings of the candles; drawn: pessimistic"
-    )
+    assert title.get_suptitle() == ("Breakout: total return -10.00 % to +20.00 % (optimistic); drawn: pessimistic")
     assert "%" not in overview_chart(changed(TABLES, total_return=None)).get_suptitle()
 
 

@@ -12,7 +12,8 @@ import pytest
 from backtest.errors import InvalidSettingError
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.profile import SubscriberProfile
-from backtest.report.tables import Interval, ResultTables
+from backtest.report.interval import Interval
+from backtest.report.tables import ResultTables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,6 +22,7 @@ from backtest import (
 )
 from backtest import indicators as ta
 from backtest.indicators import keeping
+from backtest.report import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,8 +125,9 @@ def test_a_row_is_rebuilt_whole(many: ResultMany, candles: Candles) -> None:
     assert result.strategy == Cross(fast=5, slow=30, stop=0.02)
     assert result.profile == FEES
     assert result.equity.equals(run(result.strategy, candles, profile=FEES).equity)
-    with pytest.raises(InvalidSettingError, match="12 rows, from 0 to 11; asked for 12"):
-        many.result(12)
+    for row in (12, -1, "3", None):
+        with pytest.raises(InvalidSettingError, match=f"12 rows, from 0 to 11; asked for {row!r}"):
+            many.result(row)  # type: ignore[arg-type]
 
 
 def test_several_markets_share_one_account() -> None:
@@ -148,11 +150,59 @@ def test_the_best_row_is_said_to_be_selected(many: ResultMany) -> None:
         many.best("sharp")
 
 
+def test_rows_are_ranked_by_the_mode_of_the_run_and_shown_with_their_interval() -> None:
+    daily = Candles.sample("BTC/USD", "1d").slice(0, 1_500)
+    grid: dict[str, list[Any]] = {"fast": [3, 5, 8], "slow": [20, 30], "stop": [0.01, 0.02]}
+    many = run_many(Cross, grid, daily, profile=FEES.model_copy(update={"intrabar": "candle"}))
+    shown = repr(many)
+    assert "the 10 highest total returns of 12 rows" in shown
+    assert "Ranked by the candle reading of the candles" in shown
+    assert "Ranked by the candle reading" in many._repr_html_()
+    order = many.table["total_return"].sort_values(ascending=False, kind="stable").index[:10].tolist()
+    lines = [line.split() for line in shown.splitlines()[2:12]]
+    assert [int(words[0]) for words in lines] == order
+    differ = 0
+    for row, words in zip(order, lines, strict=True):
+        returns = many.result(row).total_return
+        figures = (returns["candle"], min(returns.values()), max(returns.values()))
+        assert words[4:10] == " ".join(text.percent(one, signed=True) for one in figures).split()
+        differ += figures[1] < figures[2]
+    assert differ > 5
+
+
 def test_a_sharpe_ratio_that_is_not_defined_is_not_a_number(candles: Candles) -> None:
     many = run_many(Cross, {"slow": [5_999]}, candles)
     assert many.table["trades"][0] == 0
     assert np.isnan(many.sharpe[0])
     assert many.best("sharpe") == 0
+
+
+def test_a_row_without_the_figure_is_never_the_best_before_one_that_has_it(candles: Candles) -> None:
+    many = run_many(Cross, {"slow": [5_999, 20]}, candles, profile=FEES)
+    assert np.isnan(many.sharpe[0])
+    assert many.sharpe[1] < 0.0
+    assert many.best("sharpe") == 1
+
+
+def test_below_ninety_days_there_is_no_sharpe_ratio(candles: Candles) -> None:
+    many = run_many(Cross, {"slow": [20]}, candles.slice(0, 88 * 24), profile=FEES)
+    assert np.isnan(many.sharpe[0])
+    assert many.table["trades"][0] > 0
+
+
+def test_trades_are_whole_numbers_and_count_open_ones(candles: Candles) -> None:
+    grid: dict[str, list[Any]] = {"slow": [20], "stop": [0.9]}
+    many = run_many(Cross, grid, candles.slice(0, 1_000), profile=FEES)
+    trades = run(many.strategies[0], candles.slice(0, 1_000), profile=FEES).trades
+    assert trades["open"].any()
+    assert many.table["trades"].dtype == np.int64
+    assert many.table["trades"][0] == len(trades)
+
+
+def test_rows_of_equal_return_stay_in_the_order_of_the_grid(candles: Candles) -> None:
+    many = run_many(Cross, [{"slow": slow} for slow in range(5_980, 5_999)], candles)
+    assert set(many.table["total_return"]) == {0.0}
+    assert [int(line.split()[0]) for line in repr(many).splitlines()[2:12]] == list(range(10))
 
 
 @pytest.mark.parametrize(
