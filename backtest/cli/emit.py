@@ -11,28 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from backtest.cli import options
+from backtest.cli import emit_check, options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from backtest.live.emission import Plan, Rehearsed
     from backtest.live.schema import Run
-    from backtest.live.settings import EmitSettings
-    from backtest.model.profile import SubscriberProfile
-    from backtest.strategy import Strategy
+    from backtest.live.settings import EmitSettings, LiveSettings
     from backtest.venue.credentials import Credentials
 
 __all__ = ["register"]
 
-_TOKEN, _URL, _ACCOUNT = "ANNY_PAPER_TOKEN", "ANNY_BASE_URL", "ANNY_CONFIRM_ACCOUNT"
+_TOKEN, _URL = "ANNY_PAPER_TOKEN", "ANNY_BASE_URL"
 _SECRETS = ("ANNY_API_KEY", "ANNY_API_SECRET")
 _DEFAULT = "strategy"
 
 JournalOption = Annotated[Path, typer.Option(help="SQLite file with every call and what became of it.")]
-ConfigOption = Annotated[
-    Path | None, typer.Option(help="TOML file with [account], [limits], [alerts], [[strategy]]; never with a secret.")
-]
 
 
 class _Group(TyperGroup):
@@ -54,6 +49,7 @@ app = typer.Typer(
 
 def register(parent: typer.Typer) -> None:
     """Add the commands to an application."""
+    app.command("check")(emit_check.check)
     parent.add_typer(app, name="emit")
 
 
@@ -66,9 +62,10 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     speed: Annotated[str, typer.Option(help="Candles a second, or max.")] = "max",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the requests, send none.")] = False,
     journal: JournalOption = Path("emit.sqlite"),
-    config: ConfigOption = None,
-    per_minute: Annotated[int | None, typer.Option(help="Calls a minute, on the candles' time; default 8.")] = None,
-    account: Annotated[str | None, typer.Option(help="Fingerprint of the account, to confirm --live.")] = None,
+    config: emit_check.ConfigOption = None,
+    market: emit_check.MarketsOption = None,
+    per_minute: emit_check.RateOption = None,
+    account: emit_check.AccountOption = None,
     symbol: options.SymbolOption = None,
     timeframe: options.TimeframeOption = None,
     exchange: options.ExchangeOption = None,
@@ -76,6 +73,8 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     step: options.StepOption = None,
     param: options.ParamOption = None,
     profile: options.ProfileOption = "anny",
+    store: options.StoreOption = None,
+    url: emit_check.UrlOption = None,
 ) -> None:
     """Rehearse a strategy over real HTTP, and compare with the backtest byte for byte.
 
@@ -90,18 +89,20 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
 
     if live and (paper or dry_run or candles is not None):
         raise InvalidSettingError("--live runs on candles as they close; leave out --paper, --dry-run and --candles")
-    chosen = options.strategy_from(strategy, param)
-    settings = LiveSettings.load(config, {"limits": {"per_minute": per_minute}}).limits
     if live:
-        _check_live(chosen, settings, journal, account, options.profile_from(profile))
+        flags = (strategy, market, exchange, timeframe, param, profile)
+        sections: dict[str, Any] = {"limits": {"per_minute": per_minute}, "account": {"journal": journal}}
+        _check_live(emit_check.settings_from(config, *flags, **sections), account, store, url)
         return
+    settings = LiveSettings.load(config, {"limits": {"per_minute": per_minute}}).limits
+    chosen = options.strategy_from(strategy, param)
     if candles is None:
         raise InvalidSettingError("--candles is missing; name a file, or sample:BTC/USD:1h")
     series = options.candles_from(candles, symbol=symbol, timeframe=timeframe, exchange=exchange)
-    market = options.market_from(series, source=candles, exchange=exchange, tick=tick, step=step)
+    traded = options.market_from(series, source=candles, exchange=exchange, tick=tick, step=step)
     from backtest.live.emission import Plan
 
-    plan = Plan(chosen, series, market, options.profile_from(profile))
+    plan = Plan(chosen, series, traded, options.profile_from(profile))
     if dry_run:
         _print_requests(plan)
         return
@@ -256,19 +257,14 @@ def _tell_canceled(done: list[dict[str, Any]]) -> None:
         raise typer.Exit(3)
 
 
-def _check_live(
-    strategy: Strategy, settings: EmitSettings, journal: Path, account: str | None, profile: SubscriberProfile
-) -> None:
-    from backtest.live.readiness import readiness
-    from backtest.market_data.sample import sample_candles
+def _check_live(settings: LiveSettings, account: str | None, store: str | None, url: str | None) -> None:
+    from backtest.errors import InvalidSettingError
 
-    confirmed = account or os.environ.get(_ACCOUNT)
-    checks = readiness(strategy, sample_candles("BTC/USD", "1h"), settings, journal, confirmed, profile)
-    for check in checks:
-        typer.echo(f"{'ok     ' if check.holds else 'MISSING'} {check.name}: {check.text}")
-    if not all(check.holds for check in checks):
+    found = emit_check.look(settings, emit_check.history_of([], store), account=account, url=url)
+    if not found.holds:
         typer.echo("error: live emission was not started, nothing was sent", err=True)
-        raise typer.Exit(2)
+        raise typer.Exit(found.exit_status)
+    raise InvalidSettingError("candles of an exchange, as they close, are not built yet; nothing was sent")
 
 
 def _print_requests(plan: Plan) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "TimeframeOption",
     "candles_from",
     "market_from",
+    "parameters_from",
     "profile_from",
     "strategy_from",
 ]
@@ -64,12 +65,13 @@ def strategy_from(source: str, params: list[str] | None) -> Strategy:
     """Return the strategy of a file with its parameters."""
     from backtest.runner.loading import load_strategy
 
-    return load_strategy(source)(**_parameters(params or []))
+    return load_strategy(source)(**parameters_from(params))
 
 
-def _parameters(params: list[str]) -> dict[str, Any]:
+def parameters_from(params: list[str] | None) -> dict[str, Any]:
+    """Return the parameters that options give, each as the JSON that it is, else as text."""
     found: dict[str, Any] = {}
-    for text in params:
+    for text in params or []:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise InvalidSettingError(f"--param is written name=value, such as lookback=72, was {text!r}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backtest.engine.feed import Feed
-from backtest.errors import InvalidSettingError
+from backtest.errors import InvalidSettingError, InvalidSignalError
 from backtest.live.clock import CandleClock, WallClock
 from backtest.live.emitter import Emitter
 from backtest.live.intent import Intent, State
@@ -19,9 +19,10 @@ from backtest.live.journal import Journal
 from backtest.live.parity import ParityReport, parity
 from backtest.live.rehearsal import Rehearsal
 from backtest.live.schema import Run, Stream
-from backtest.live.screening import screen
+from backtest.live.screening import refusals
 from backtest.live.status import status_text
 from backtest.model.assumptions import VenueAssumptions
+from backtest.runner.linting import lint_decisions
 from backtest.runner.run import run
 from backtest.runner.session import Session
 from backtest.venue.client import Client
@@ -67,7 +68,13 @@ class Plan:
         """
         options = {"market": self.market, "profile": self.profile, "assumptions": self.assumptions}
         result = run(self.strategy, self.candles, **options)  # type: ignore[arg-type]  # each fits its own
-        screen(result.calls, [Feed(self.market, self.candles)], self.profile, warn)
+        feeds = [Feed(self.market, self.candles)]
+        refused = refusals(result.calls, feeds)
+        if refused:
+            signals = "1 call" if len(refused) == 1 else f"{len(refused)} calls, the first"
+            raise InvalidSignalError(f"{signals} about {refused[0].ref}: {refused[0].reason}; nothing was sent")
+        for one in lint_decisions(result.calls, feeds, self.profile):
+            warn(f"{one.sentence} ({one.finding.code})")
         return result
 
 

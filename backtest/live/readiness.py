@@ -1,126 +1,356 @@
-"""Readiness: what live emission would need, checked without sending anything."""
+"""Readiness: every condition of live emission, looked at on the markets that were named, without sending anything."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from backtest.errors import BacktestError, InvalidSettingError
-from backtest.live.clock import WallClock
-from backtest.live.emission import code_hash
+from backtest.live.forecast import forecast
+from backtest.live.intent import intents_of
 from backtest.live.journal import Journal
-from backtest.live.schema import Run
-from backtest.live.screening import screen
+from backtest.live.schema import Stream
+from backtest.live.screening import refusals
+from backtest.market_data.exchange import connect
+from backtest.market_data.rules import read_rules
 from backtest.model.calls import CreateSignal
+from backtest.runner.loading import load_strategy
 from backtest.runner.run import feeds_of, run
+from backtest.runner.session import Session
 from backtest.venue.credentials import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from backtest.live.settings import EmitSettings
-    from backtest.model.calls import Call
+    from backtest.live.intent import Intent
+    from backtest.live.settings import LiveSettings, StrategySettings
+    from backtest.market_data.exchange import Access
+    from backtest.market_data.series import Series
     from backtest.model.candles import Candles
+    from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
-    from backtest.runner.session import Decision
+    from backtest.runner.result import Result
     from backtest.strategy import Strategy
 
-__all__ = ["Check", "readiness"]
+    History = Callable[[Series], tuple[Candles, Market]]
+
+__all__ = ["Check", "Readiness", "readiness"]
+
+_CLOCK_OFF = 2.0
+_WATCHED = 600
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One condition of live emission: whether it holds, and a sentence."""
+    """One condition of live emission: whether it holds, and a sentence.
+
+    Attributes
+    ----------
+    name, holds, text
+        What was looked at, how it stands, and why.
+    exit_status
+        That of a command which ends for it: 2 where the request is at fault, 3 where the world is; 0 where it holds.
+    """
 
     name: str
     holds: bool
     text: str
+    exit_status: int = 0
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """All conditions, in the order in which they were looked at."""
+
+    checks: Sequence[Check]
+
+    @property
+    def holds(self) -> bool:
+        """Whether live emission may start."""
+        return all(check.holds for check in self.checks)
+
+    @property
+    def exit_status(self) -> int:
+        """0 where all hold, 3 where only the world fails (network, disk), else 2."""
+        failed = [check.exit_status for check in self.checks if not check.holds]
+        return min(failed, default=0)
 
 
 def readiness(
-    strategy: Strategy,
-    candles: Candles,
-    settings: EmitSettings,
-    journal: Path,
-    confirmed: str | None,
-    profile: SubscriberProfile,
-) -> list[Check]:
-    """Return every condition; live emission starts where all hold.
+    settings: LiveSettings,
+    history: History,
+    profile_of: Callable[[str], SubscriberProfile],
+    *,
+    confirmed: str | None = None,
+    access: Access | None = None,
+) -> Readiness:
+    """Look at every condition; live emission starts where all hold.
 
     Parameters
     ----------
-    candles
-        On which the strategy's signals are looked at.
+    settings
+        Strategies with their markets, the limits, the account.
+    history
+        Returns recorded candles of a series, on which the strategy's signals are looked at, and its market.
+    profile_of
+        Returns a subscriber's profile by the name that the settings give.
     confirmed
-        The account's fingerprint, typed or from the environment.
-    profile
-        Of the subscriber for whom lint judges the signals.
+        The account's fingerprint as typed or from the environment; None takes that of the settings.
+    access
+        How exchanges are reached.
     """
-    found: list[Credentials] = []
+    looking = _Looking(settings, history, profile_of, access)
+    looking.account(confirmed or settings.account.fingerprint)
+    if not settings.strategy:
+        looking.look("strategies", _no_strategy)
+    asyncio.run(looking.exchanges())
+    for number, each in enumerate(settings.strategy, 1):
+        looking.strategy(number, each)
+    looking.limiter()
+    return Readiness(looking.checks)
 
-    def credentials() -> str:
-        found.append(Credentials.load())
-        return f"account {found[0].fingerprint} at {found[0].base_url}"
 
-    def confirmation() -> str:
-        if not found:
+class _Looking:
+    """Collects the conditions, and what a later one needs of an earlier one."""
+
+    def __init__(
+        self,
+        settings: LiveSettings,
+        history: History,
+        profile_of: Callable[[str], SubscriberProfile],
+        access: Access | None,
+    ) -> None:
+        self.settings, self._history, self._profile_of, self._access = settings, history, profile_of, access
+        self.checks: list[Check] = []
+        self._rules: dict[Series, Market] = {}
+        self._intents: list[Intent] = []
+        self._pnl: dict[tuple[str, str], float] = {}
+        self._seen: dict[tuple[str, str], int] = {}
+
+    def look(self, name: str, condition: Callable[[], tuple[T, str]]) -> T | None:
+        """Note whether a condition holds; return what it found out."""
+        try:
+            found, text = condition()
+        except BacktestError as error:
+            self.checks.append(Check(name, holds=False, text=str(error), exit_status=error.exit_status))
+            return None
+        self.checks.append(Check(name, holds=True, text=text))
+        return found
+
+    # ------------------------------------------------------------ account, journal
+
+    def account(self, confirmed: str | None) -> None:
+        """Look at the credentials, at whether this account is meant, and at its journal."""
+        found = self.look("credentials", self._credentials)
+
+        def confirmation() -> tuple[bool, str]:
+            if found is None:
+                raise InvalidSettingError("unknown without credentials")
+            if confirmed != found.fingerprint:
+                said = f"account {confirmed} was named, this is {found.fingerprint}; " if confirmed else ""
+                raise InvalidSettingError(
+                    f"{said}type the account's fingerprint: --account {found.fingerprint}, or set ANNY_CONFIRM_ACCOUNT"
+                )
+            return True, "the account was named"
+
+        self.look("confirmation", confirmation)
+        self.look("journal", lambda: self._journal(found))
+
+    def _credentials(self) -> tuple[Credentials, str]:
+        found = Credentials.load(self.settings.account.secret_file)
+        return found, f"account {found.fingerprint} at {found.base_url}"
+
+    def _journal(self, credentials: Credentials | None) -> tuple[bool, str]:
+        """Look without making anything: a check leaves no trace."""
+        path = self.settings.account.journal
+        if credentials is None:
             raise InvalidSettingError("unknown without credentials")
-        if confirmed != found[0].fingerprint:
+        if not path.exists():
+            folder = next(parent for parent in (path.absolute().parent, *path.absolute().parents) if parent.exists())
+            if not _may_write(folder):
+                raise InvalidSettingError(f"{path} cannot be made: {folder} may not be written")
+            return True, f"{path} will be made"
+        with Journal(path) as journal:
+            last = journal.last_run()
+        if last is not None and (last.mode, last.account) != ("live", credentials.fingerprint):
             raise InvalidSettingError(
-                f"type the account's fingerprint: --account {found[0].fingerprint}, or set ANNY_CONFIRM_ACCOUNT"
+                f"{path} is the journal of the {last.mode} account {last.account}, not of the live account "
+                f"{credentials.fingerprint}; name another file"
             )
-        return "the account was named"
+        if not _may_write(path):
+            raise InvalidSettingError(f"{path} may not be written")
+        return True, f"{path} goes on"
 
-    def book() -> str:
-        if not found:
-            raise InvalidSettingError("unknown without credentials")
-        start = Run("live", found[0].fingerprint, WallClock().now(), code_hash(strategy), settings.hash)
-        Journal(journal, start).close()
-        return f"{journal} can be written"
+    # ------------------------------------------------------------ exchanges
 
-    checks = [
-        _check("credentials", credentials),
-        _check("confirmation", confirmation),
-        _check("journal", book),
-        *_signals(strategy, candles, settings, profile),
-    ]
-    return [*checks, Check("live feed", holds=False, text="candles of an exchange, as they close, are not built yet")]
+    async def exchanges(self) -> None:
+        """Look at each exchange's clock, and at each market and timeframe."""
+        named: dict[str, list[Series]] = {}
+        for each in self.settings.strategy:
+            for series in each.series:
+                named.setdefault(series.exchange, []).append(series)
+        for name, wanted in named.items():
+            try:
+                await self._exchange(name, list(dict.fromkeys(wanted)))
+            except BacktestError as error:
+                self.checks.append(
+                    Check(f"exchange {name}", holds=False, text=str(error), exit_status=error.exit_status)
+                )
+
+    async def _exchange(self, name: str, wanted: Sequence[Series]) -> None:
+        async with connect(name, [series.symbol for series in wanted], self._access) as exchange:
+            off = exchange.ahead / 1000.0
+            if abs(off) > _CLOCK_OFF:
+                text = f"this machine's clock is {abs(off):.1f} s {'behind' if off > 0 else 'ahead of'} that of {name}; set it"
+                self.checks.append(Check(f"clock of {name}", holds=False, text=text, exit_status=3))
+            else:
+                self.checks.append(
+                    Check(f"clock of {name}", holds=True, text=f"{abs(off):.1f} s off, at most {_CLOCK_OFF:g}")
+                )
+            for series in wanted:
+                try:
+                    symbol = exchange.symbol(series.symbol)
+                    exchange.check_timeframe(series.timeframe)
+                    if not exchange.market(symbol).get("active", True):
+                        raise InvalidSettingError(f"{name} does not trade {symbol} at the moment")
+                    rules = self._rules[series] = await read_rules(exchange, symbol)
+                except BacktestError as error:
+                    self.checks.append(
+                        Check(f"market {series}", holds=False, text=str(error), exit_status=error.exit_status)
+                    )
+                    continue
+                least = f"least order {rules.min_amount:g} {rules.coin} and {rules.min_cost:g} {rules.trade_market}"
+                text = f"tick {rules.tick}, step {rules.step}, {least}"
+                self.checks.append(Check(f"market {series}", holds=True, text=text))
+
+    # ------------------------------------------------------------ strategies
+
+    def strategy(self, number: int, each: StrategySettings) -> None:
+        """Look at one strategy: that it loads, has candles, and makes signals that may be sent."""
+        made = self.look(f"strategy {number}", lambda: self._load(number, each))
+        if made is None:
+            return
+        strategy, profile = made
+        name = f"{type(strategy).__name__} {each.timeframe}"
+        candles = self.look(f"candles of {name}", lambda: self._candles(each))
+        if candles is None:
+            return
+        markets = {symbol: market for symbol, (_, market) in candles.items()}
+        rows = {symbol: one for symbol, (one, _) in candles.items()}
+        result = self.look(f"backtest of {name}", lambda: _backtest(strategy, rows, markets, profile))
+        if result is None:
+            return
+        self.look(f"stops of {name}", lambda: self._stops(result))
+        self.look(f"lint of {name}", lambda: _lint(result, rows, markets))
+        self.look(f"look-ahead of {name}", lambda: _watched(strategy, rows, markets, profile))
+        self._keep(strategy, result, each.timeframe)
+
+    def _load(self, number: int, each: StrategySettings) -> tuple[tuple[Strategy, SubscriberProfile], str]:
+        strategy = load_strategy(each.file)(**each.parameters)
+        profile = self._profile_of(each.profile)
+        for series in each.series:
+            other = self._seen.setdefault((strategy.identity, str(series)), number)
+            if other != number:
+                raise InvalidSettingError(
+                    f"strategy {number} is strategy {other} once more on {series}: its calls would be sent twice; "
+                    "leave one out"
+                )
+        return (
+            strategy,
+            profile,
+        ), f"{type(strategy).__name__} of {each.file} on {', '.join(each.markets)}, {each.timeframe}"
+
+    def _candles(self, each: StrategySettings) -> tuple[dict[str, tuple[Candles, Market]], str]:
+        found = {}
+        for series in each.series:
+            candles, market = self._history(series)
+            rules = self._rules.get(series)
+            if rules is not None:
+                rules = replace(rules, symbol=candles.symbol, coin=rules.coin, trade_market=rules.trade_market)
+            found[candles.symbol] = (candles, rules or market)
+        count = sum(len(candles) for candles, _ in found.values())
+        return found, f"{count:,} of {', '.join(found)}"
+
+    def _stops(self, result: Result) -> tuple[bool, str]:
+        """Look for a create without a stop: the venue, not our process, must protect a position when we die."""
+        creates = [decision.call for decision in result.calls if isinstance(decision.call, CreateSignal)]
+        bare = [call for call in creates if call.stop_loss is None and not call.allow_no_stop]
+        if bare and not self.settings.limits.allow_no_stop:
+            raise InvalidSettingError(
+                f"{len(bare)} of {len(creates)} signals have no stop_loss, the first is {bare[0].ref}; give them one, or "
+                "allow_no_stop"
+            )
+        return True, f"{len(creates)} signals" + ("" if bare else ", each with a stop")
+
+    def _keep(self, strategy: Strategy, result: Result, timeframe: str) -> None:
+        """Keep calls and what came of them for the limiter."""
+        identity = f"{strategy.identity} {timeframe}"
+        for decision in result.calls:
+            self._intents += intents_of(Stream("", identity, "", timeframe), decision.at, [decision.call])
+        for signal, pnl in zip(result.trades["signal"], result.trades["pnl"], strict=True):
+            self._pnl[identity, signal] = self._pnl.get((identity, signal), 0.0) + float(pnl)
+
+    def limiter(self) -> None:
+        """Say what the rate limit would have done to all calls together."""
+        if self._intents:
+            found = forecast(self._intents, self.settings.limits.per_minute, self._pnl)
+            self.look("limiter", lambda: (found, found.sentence))
 
 
-def _signals(
-    strategy: Strategy, candles: Candles, settings: EmitSettings, profile: SubscriberProfile
-) -> Iterator[Check]:
-    """Look at the signals that the strategy makes of some candles: a stop in each, and nothing that lint refuses."""
-    decisions: list[Decision] = []
-    warnings: list[str] = []
-
-    def stops() -> str:
-        decisions.extend(run(strategy, candles, profile=profile).calls)
-        return _stops([decision.call for decision in decisions], candles, settings)
-
-    def lint() -> str:
-        screen(decisions, feeds_of(candles), profile, warnings.append)
-        return "; ".join(["nothing that must not be sent", *warnings])
-
-    yield _check("strategy", stops)
-    yield _check("lint", lint)
+def _no_strategy() -> tuple[None, str]:
+    raise InvalidSettingError("no strategy was named: give a file, or a [[strategy]] in the settings")
 
 
-def _stops(calls: Sequence[Call], candles: Candles, settings: EmitSettings) -> str:
-    """Look for a create without a stop: the venue, not our process, must protect a position when we die."""
-    creates = [call for call in calls if isinstance(call, CreateSignal)]
-    bare = [call for call in creates if call.stop_loss is None and not call.allow_no_stop]
-    if bare and not settings.allow_no_stop:
-        raise InvalidSettingError(
-            f"{len(bare)} of {len(creates)} signals have no stop_loss, the first is {bare[0].ref}; give them one, or "
-            "allow_no_stop"
-        )
-    return f"{len(creates)} signals on {candles.symbol} {candles.timeframe}" + ("" if bare else ", each with a stop")
+def _may_write(path: Path) -> bool:
+    import os
+
+    return os.access(path, os.W_OK)
 
 
-def _check(name: str, look: Callable[[], str]) -> Check:
+def _backtest(
+    strategy: Strategy, candles: dict[str, Candles], markets: dict[str, Market], profile: SubscriberProfile
+) -> tuple[Result, str]:
     try:
-        return Check(name, holds=True, text=look())
-    except BacktestError as error:
-        return Check(name, holds=False, text=str(error))
+        result = run(strategy, candles, market=markets, profile=profile)
+    except BacktestError:
+        raise
+    except Exception as error:  # a strategy's own code: whatever it raises is its author's
+        raise InvalidSettingError(f"{type(strategy).__name__} raised {type(error).__name__}: {error}") from error
+    return result, f"{len(result.calls):,} calls"
+
+
+def _lint(result: Result, candles: dict[str, Candles], markets: dict[str, Market]) -> tuple[bool, str]:
+    creates = sum(isinstance(decision.call, CreateSignal) for decision in result.calls)
+    refused = refusals(result.calls, feeds_of(candles, markets))
+    if not refused:
+        return True, "no signal that must not be sent"
+    first = refused[0]
+    text = f"{len(refused)} of {len(result.calls)} calls would not be sent, the first about {first.ref}: {first.reason}"
+    if sum(one.creates for one in refused) == creates:
+        raise InvalidSettingError(text)
+    return True, text
+
+
+def _watched(
+    strategy: Strategy, candles: dict[str, Candles], markets: dict[str, Market], profile: SubscriberProfile
+) -> tuple[bool, str]:
+    """Walk the last candles of each market one close at a time, with nothing later in memory, and compare."""
+    for symbol, one in candles.items():
+        last = one.slice(max(0, len(one) - _WATCHED), len(one))
+        expected = run(strategy, last, market=markets[symbol], profile=profile).calls
+        session = Session(strategy, last.slice(0, 0), market=markets[symbol], profile=profile)
+        columns = (last.time, last.open, last.high, last.low, last.close, last.volume)
+        found = [
+            call for row in zip(*(column.tolist() for column in columns), strict=True) for call in session.close(*row)
+        ]
+        for have, want in zip([*found, None], [*expected, None], strict=False):
+            if have != want:
+                at = (have or want).at  # type: ignore[union-attr]  # one of the two is there
+                raise InvalidSettingError(
+                    f"walked close by close, {symbol} gives other calls than the backtest, first at {at}: the strategy looks "
+                    "ahead or keeps state"
+                )
+    return True, f"close by close the last {_WATCHED} candles give the calls of the backtest"

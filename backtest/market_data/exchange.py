@@ -104,6 +104,11 @@ class Exchange:
         there = await self._call("its clock", self._read_clock)
         self._ahead = round(there - 500 * (sent + time.time()))
 
+    @property
+    def ahead(self) -> int:
+        """How far the exchange's clock is ahead of this machine's, ms, as measured when it was opened."""
+        return self._ahead
+
     def now(self) -> int:
         """Return the time in UTC ms by the exchange's clock, or by ours where that is earlier.
 

@@ -171,9 +171,11 @@ def curl(words: list[str], url: str, folder: Path) -> dict[str, Any]:
 def test_live_sends_nothing_and_says_what_is_missing(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ANNY_API_KEY", "ANNY_API_SECRET", "ANNY_BASE_URL", "ANNY_SECRET_FILE"):
         monkeypatch.delenv(name, raising=False)
-    done = backtest("emit", clone / "strategies" / "breakout.py", "--live", "--journal", clone / "out" / "live.sqlite")
+    named = ("--market", "BTC/USDT", "--exchange", "binance", "--timeframe", "1h", "--url", "http://127.0.0.1:9")
+    done = backtest("emit", clone / "strategies" / "breakout.py", "--live", *named)
     assert done.status == 2
-    assert "MISSING live feed" in done.out
+    assert "MISSING credentials" in done.out
+    assert "MISSING exchange binance" in done.out
     assert "nothing was sent" in done.err
 
 

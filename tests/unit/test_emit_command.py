@@ -244,6 +244,9 @@ def test_a_signal_that_lint_warns_of_is_named_and_sent(monkeypatch: pytest.Monke
 WRONG = [
     (("emit", "once.py"), "--candles is missing"),
     (("emit", "once.py", "--live", *CANDLES), "as they close"),
+    (("emit", "once.py", "--live"), "has no strategy.1.exchange, which is needed"),
+    (("emit", "check", "once.py", "--exchange", "binance", "--timeframe", "1h"), "strategy.1.markets, which is needed"),
+    (("emit", "check", "--config", "none.toml"), "none.toml cannot be read"),
     (("emit", "once.py", *CANDLES, "--speed", "fast"), "--speed"),
     (("emit", "once.py", *CANDLES, "--config", "config.toml"), "belongs into the environment"),
     (("emit", "nothing.py", *CANDLES), "no strategy file"),
@@ -276,6 +279,9 @@ ELSEWHERE = [
     ({"ANNY_BASE_URL": f"https://{KEY}:{SECRET}@api.example.org"}, "no user name or password"),
 ]
 
+NAMED = ("--market", "BTC/USDT", "--exchange", "binance", "--timeframe", "1h", "--url", "http://127.0.0.1:9")
+LIVE = ("emit", "once.py", "--live", *NAMED, "--journal", "live.sqlite")
+
 
 @pytest.mark.parametrize(("variables", "sentence"), ELSEWHERE, ids=[sentence for _, sentence in ELSEWHERE])
 def test_an_environment_that_cannot_be_used_is_one_sentence(
@@ -286,7 +292,7 @@ def test_an_environment_that_cannot_be_used_is_one_sentence(
     Path("open-to-all").chmod(0o644)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    for command in (("emit", "once.py", *CANDLES), ("emit", "once.py", "--live", "--journal", "live.sqlite")):
+    for command in (("emit", "once.py", *CANDLES), LIVE):
         status, text = run(*command)
         assert status == 2
         assert sentence in text or ("--live" in command and "this machine" in sentence)
@@ -307,21 +313,15 @@ def test_a_venue_that_is_away_exits_3(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (status, "backtest venue" in text) == (3, True)
 
 
-def test_live_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    status, text = run("emit", "once.py", "--live", "--journal", "live.sqlite")
+def test_live_says_what_is_missing_and_sends_nothing(url: str, tmp_path: Path) -> None:
+    same = nothing_was_sent(url)
+    status, text = run(*LIVE)
     assert status == 2
     assert "ok      credentials" in text
     assert "MISSING confirmation" in text
     assert "ok      journal" in text
-    assert "ok      strategy" in text
-    assert "ok      lint: nothing that must not be sent" in text
-    assert "MISSING live feed" in text
-    monkeypatch.setenv("ANNY_CONFIRM_ACCOUNT", STREAM.account)
-    status, text = run("emit", "once.py", "--live", "--journal", "live.sqlite", "--param", "stop=false")
-    assert "ok      confirmation" in text
-    assert "MISSING strategy" in text
-    assert "no stop_loss" in text
-    status, text = run("emit", "once.py", "--live", "--journal", "live.sqlite", "--param", "invest=150")
-    assert "ok      strategy" in text
-    assert "MISSING lint" in text
-    assert "150 % of the portfolio" in text
+    assert "MISSING exchange binance" in text
+    assert "MISSING candles of Once 1h" in text
+    assert text.endswith("error: live emission was not started, nothing was sent\n")
+    assert same()
+    assert not (tmp_path / "live.sqlite").exists()
