@@ -15,6 +15,7 @@ from backtest.cli import emit_check, options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from threading import Event
 
     from backtest.live.emission import Plan, Rehearsed
     from backtest.live.schema import Run
@@ -287,17 +288,20 @@ def _warn(sentence: str) -> None:
 
 def _rehearse(plan: Plan, settings: EmitSettings, journal: Path, speed: str) -> None:
     from backtest.live.emission import rehearse
+    from backtest.live.stopping import stopped_by_signal
 
-    pace = _pace(speed)
-    with _venue(journal) as (credentials, token):
+    with stopped_by_signal() as stop, _venue(journal) as (credentials, token):
         hear = {"warn": _warn, "tell": lambda text: typer.echo(text, err=True)}
-        done = rehearse(plan, credentials, journal, settings, token=token, pace=pace, **hear)
+        pace = _pace(speed, stop)
+        done = rehearse(plan, credentials, journal, settings, token=token, pace=pace, stop=stop, **hear)
     _leave(done)
 
 
 def _leave(done: Rehearsed) -> None:
     """Say how it went, and end with the status that the outcome has."""
-    if done.halted:
+    if done.stopped:
+        typer.echo("stopped; what was on its way was waited for, and the same command goes on")
+    elif done.halted:
         check = "check ANNY_API_KEY and ANNY_API_SECRET"
         typer.echo(f"error: the venue refused the credentials, nothing was sent since; {check}", err=True)
     else:
@@ -307,11 +311,11 @@ def _leave(done: Rehearsed) -> None:
         raise typer.Exit(4)
     if done.halted:
         raise typer.Exit(2)
-    if done.left or not done.report.equal:
+    if not done.stopped and (done.left or not done.report.equal):
         raise typer.Exit(3)
 
 
-def _pace(text: str) -> Callable[[int], object] | None:
+def _pace(text: str, stop: Event) -> Callable[[int], object] | None:
     import time
 
     from backtest.cli.venue import speed_of
@@ -320,7 +324,7 @@ def _pace(text: str) -> Callable[[int], object] | None:
     if speed is None:
         return None
     start = time.monotonic()
-    return lambda done: time.sleep(max(0.0, start + done / speed - time.monotonic()))
+    return lambda done: stop.wait(max(0.0, start + done / speed - time.monotonic()))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from backtest.live.emitter import Emitter
 from backtest.live.intent import Intent, State
 from backtest.live.journal import Journal
 from backtest.live.parity import ParityReport, parity
+from backtest.live.person import stop_file_of
 from backtest.live.rehearsal import Rehearsal
 from backtest.live.schema import Run, Stream
 from backtest.live.screening import refusals
@@ -90,15 +92,18 @@ class Rehearsed:
         What awaits a person, and what is still planned.
     halted
         Whether the venue refused the credentials.
+    stopped
+        Whether it was stopped before its end; the same again goes on.
     """
 
     report: ParityReport
     unknown: list[Intent]
     left: list[Intent]
     halted: bool
+    stopped: bool = False
 
 
-def rehearse(
+def rehearse(  # noqa: PLR0913 - each is of the caller
     plan: Plan,
     credentials: Credentials,
     journal_path: Path,
@@ -108,11 +113,12 @@ def rehearse(
     pace: Callable[[int], object] | None = None,
     warn: Callable[[str], object] = warnings.warn,
     tell: Callable[[str], object] | None = None,
+    stop: threading.Event | None = None,
 ) -> Rehearsed:
     """Emit over recorded candles to the paper venue at ``credentials.base_url``, and compare with the backtest.
 
     The backtest runs first, so that a signal that lint refuses (``warn`` hears of the others) is met before anything is
-    sent or kept. At a restart ``tell`` hears where the journal stands.
+    sent or kept. At a restart ``tell`` hears where the journal stands. Once ``stop`` is set it ends after the call on its way.
 
     Raises
     ------
@@ -133,7 +139,8 @@ def rehearse(
     ):
         name = subscriber_name(plan)
         control.subscribe(name, plan.profile.to_dict(), plan.assumptions.to_dict())
-        emitter = Emitter(journal, client, clock, settings, wall.now)
+        stop_file = stop_file_of(journal_path)
+        emitter = Emitter(journal, client, clock, settings, wall.now, stop_file, stop or threading.Event())
         drive = Rehearsal(
             plan.session(),
             plan.candles,
@@ -149,7 +156,7 @@ def rehearse(
             tell(status_text(journal))
         left = drive.run()
         report = parity(expected.calls, expected.events, journal, control.received(), control.events(name))
-        return Rehearsed(report, journal.intents(State.UNKNOWN), left, emitter.halted)
+        return Rehearsed(report, journal.intents(State.UNKNOWN), left, emitter.halted, emitter.stop.is_set())
 
 
 def stream_of(plan: Plan, credentials: Credentials) -> Stream:

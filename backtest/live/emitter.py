@@ -80,6 +80,8 @@ class Emitter:
         Returns UTC ms for the records that a person reads; it may differ from ``clock`` on recorded candles.
     stop_file
         While it is there, no entry is sent.
+    stop
+        Once it is set nothing more is sent; what is on its way is waited for.
     """
 
     journal: Journal
@@ -88,6 +90,7 @@ class Emitter:
     settings: EmitSettings
     wall: Callable[[], int]
     stop_file: Path | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
     halted: bool = False
     _again: dict[str, tuple[int, int]] = field(default_factory=dict)
     _flying: dict[str, _Flight] = field(default_factory=dict)
@@ -128,7 +131,7 @@ class Emitter:
                 moment = self.step()
                 if self.busy:
                     self.hear(moment)
-                elif moment is None or moment >= until:
+                elif moment is None or moment >= until or self.stop.is_set():
                     self.journal.tidy()
                     return self.journal.intents(State.PLANNED)
                 else:
@@ -145,6 +148,8 @@ class Emitter:
             When there is something to do again though nothing ends, UTC ms on the clock; None: nothing then.
         """
         self._settle()
+        if self.stop.is_set():
+            return None
         planned = self.journal.intents(State.PLANNED)
         while planned and self._give_up(planned):
             planned = self.journal.intents(State.PLANNED)

@@ -95,6 +95,8 @@ class Journal(Questions):
             )
         if known and version != VERSION:
             raise InvalidSettingError(f"{self.path} is no journal of version {VERSION}; name another file")
+        if known and (verdict := self._one("PRAGMA quick_check(1)")) != "ok":
+            raise StorageError(f"the journal {self.path} is damaged ({verdict}); put it aside and keep it for a person")
 
     def _start(self, run: Run) -> None:
         db = self._db

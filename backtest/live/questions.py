@@ -192,3 +192,5 @@ class Questions:
             if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
                 raise InvalidSettingError(f"{self.path} is no journal, or a damaged one; name another file") from None
             raise StorageError(f"the journal {self.path} cannot be used: {error}") from None
+        except (UnicodeDecodeError, json.JSONDecodeError, OverflowError) as error:
+            raise StorageError(f"the journal {self.path} is damaged ({type(error).__name__})") from None

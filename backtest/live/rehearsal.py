@@ -95,7 +95,7 @@ class Rehearsal:
         start = self._replay(rows, cursor) if cursor else 0
         left = self._drain() if cursor else []
         for number, row in enumerate(rows[start:], start + 1):
-            if self._emitter.halted:
+            if self._emitter.halted or self._emitter.stop.is_set():
                 break
             left = self._close(row, rows[0], last=number == len(rows), busy=bool(left))
             if self._pace is not None:

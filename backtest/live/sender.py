@@ -30,7 +30,6 @@ class Sender:
         self.emitter = emitter
         self.error: BaseException | None = None
         """What ended the thread: nothing is sent any more; None while all is well."""
-        self._stopping = False
         self._quiet = threading.Condition()
         self._asked, self._answered = 0, 0
         self._thread = threading.Thread(target=self._work, name="sender", daemon=True)
@@ -74,14 +73,14 @@ class Sender:
 
     def stop(self) -> None:
         """Start no more calls, wait for those on their way (to the end of their deadline), and keep what became of them."""
-        self._stopping = True
+        self.emitter.stop.set()
         self.emitter.wake()
         if self._thread.is_alive():
             self._thread.join()
 
     def _work(self) -> None:
         try:
-            while not self._stopping:
+            while not self.emitter.stop.is_set():
                 with self._quiet:
                     asked = self._asked
                 moment = self.emitter.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +152,45 @@ def test_cancel_all_asks_first_and_tells_of_each(url: str) -> None:
     with PaperClient(url) as control:
         assert control.effects()[-1]["kind"] == "cancel"
     assert run("emit", "cancel-all", "--yes") == (0, "no signal lives\n")
+
+
+def test_cancel_all_tries_again_what_the_venue_refused(url: str) -> None:
+    journal_with(url)
+    with PaperClient(url) as control:
+        control.plan_faults("redirect")
+        assert run("emit", "cancel-all", "--yes")[0] == 3
+    status, text = run("emit", "cancel-all", "--yes")
+    assert (status, ": acked" in text) == (0, True)
+
+
+def test_entries_are_stopped_until_they_are_let_go(url: str, tmp_path: Path) -> None:
+    journal_with(url)
+    status, text = run("emit", "stop-entries")
+    assert (status, "entries are stopped while" in text) == (0, True)
+    assert "entries are stopped" in run("emit", "status")[1]
+    assert (tmp_path / "emit.sqlite.stop").exists()
+    assert "entries go again" in run("emit", "stop-entries", "--off")[1]
+    assert not (tmp_path / "emit.sqlite.stop").exists()
+
+
+def test_a_backup_and_the_journal_hold_the_same(url: str) -> None:
+    journal_with(url)
+    assert run("emit", "backup", "copy.sqlite")[0] == 0
+    assert run("emit", "backup", "copy.sqlite") == (2, "copy.sqlite is there already; name a file that is not")
+    status, text = run("emit", "status", "--verify", "--journal", "copy.sqlite")
+    assert status == 0
+    assert text.startswith("every row is as it was written")
+    assert "2 acked" in text
+
+
+def test_damage_ends_with_3(url: str, tmp_path: Path) -> None:
+    journal_with(url)
+    db = sqlite3.connect(tmp_path / "emit.sqlite", isolation_level=None)
+    db.executescript("DROP TRIGGER attempt_is_final; UPDATE attempt SET at = 1 WHERE id = 2;")
+    db.close()
+    status, text = run("emit", "status", "--verify")
+    assert (status, "row 2 of attempt is not as it was written" in text) == (3, True)
+    assert run("emit", "cancel-all", "--yes")[0] == 3
 
 
 def test_cancel_all_of_a_paper_journal_never_leaves_this_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,10 +14,10 @@ from backtest.live.emitter import Emitter
 from backtest.live.intent import Intent, State
 from backtest.live.journal import Journal
 from backtest.live.person import Canceled, canceled, plan_cancels, resolve
-from backtest.live.schema import Decided, Run, Stream
+from backtest.live.schema import Decided, Run, Seen, Stream
 from backtest.live.settings import EmitSettings
 from backtest.live.status import status_text
-from backtest.model.calls import Call, Cancel, CreateSignal, Dca, TakeProfit, UpdatePrices
+from backtest.model.calls import Call, Cancel, CreateSignal, Dca, Rebuy, TakeProfit, UpdatePrices
 from backtest.model.events import SignalRef
 from backtest.venue.rate import RateLimit
 from backtest.venue.verdict import Meaning, Verdict
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from backtest.wire import Request
 
 HOUR = 3_600_000
+STREAM = Stream("account", "strategy", "BTC/USDT", "1h")
 LOST, AWAY = Verdict(Meaning.LOST, "lost"), Verdict(Meaning.NOT_SENT, "away")
 LATER, WRONG = Verdict(Meaning.LATER, "later", 429, wait=30.0), Verdict(Meaning.REJECTED, "wrong", 400)
 NOBODY = Verdict(Meaning.REJECTED, "nobody", 403, halts=True)
@@ -57,17 +59,17 @@ class Venue:
 class Room:
     """An emitter with everything around it, on a clock that waiting moves on."""
 
-    def __init__(self, path: Path, per_minute: int = 1000) -> None:
+    def __init__(self, path: Path, per_minute: int = 1000, limits: dict[str, Any] | None = None) -> None:
         self.clock = CandleClock(HOUR)
         self.venue = Venue(self.clock, per_minute)
         self.journal = Journal(path, Run("paper", "account", 0))
-        settings = EmitSettings(tries=3, backoff_first=1.0, backoff_most=300.0)
+        settings = EmitSettings(**{"tries": 3, "backoff_first": 1.0, "backoff_most": 300.0, **(limits or {})})
         self.emitter = Emitter(self.journal, self.venue, self.clock, settings, self.clock.now)
 
     def close(self, at: int, *calls: Call, symbol: str = "BTC/USDT") -> list[Intent]:
         """Go through one close; return what is left planned."""
         self.clock.reach(at)
-        self.emitter.plan([Decided(Stream("account", "strategy", symbol, "1h"), at, calls)])
+        self.emitter.plan([Decided(replace(STREAM, symbol=symbol), at, calls)])
         return self.emitter.drain(at + HOUR)
 
     def states(self) -> list[str]:
@@ -293,3 +295,118 @@ def test_waits_grow(room: Room) -> None:
     assert gaps[0] == 30.0
     assert 1.0 <= gaps[1] <= 2.001  # the second try
     assert 2.0 <= gaps[2] <= 4.001
+
+
+def test_a_call_is_sent_up_to_the_last_millisecond_and_not_at_valid_until(room: Room) -> None:
+    room.clock.reach(2 * HOUR - 1)
+    room.emitter.plan([Decided(STREAM, HOUR, [create()])])
+    room.emitter.drain(2 * HOUR)
+    room.clock.reach(3 * HOUR)
+    room.emitter.plan([Decided(STREAM, 2 * HOUR, [create(2 * HOUR)])])
+    room.emitter.drain(4 * HOUR)
+    assert room.states() == ["acked", "expired"]
+
+
+def test_a_drain_ends_before_its_end(room: Room) -> None:
+    room.venue.plan.extend([LATER] * 1000)
+    room.clock.reach(HOUR)
+    room.emitter.plan([Decided(STREAM, HOUR, [create()])])
+    room.emitter.drain(HOUR + 60_000)
+    assert room.venue.at == [HOUR, HOUR + 30_000], "the third would be at the very end"
+
+
+def test_a_429_holds_up_no_other_signal(room: Room) -> None:
+    other = create(number=1)
+    room.close(HOUR, create(), other)
+    room.venue.plan.append(LATER)
+    room.close(2 * HOUR, UpdatePrices(REF, stop_loss=91.0), UpdatePrices(other.ref, stop_loss=91.0))
+    assert [at - 2 * HOUR for at in room.venue.at[2:]] == [0, 0, 30_000]
+
+
+def test_creates_keep_the_engines_order_through_a_429(room: Room) -> None:
+    room.venue.plan.append(LATER)
+    room.close(HOUR, create(), create(number=1))
+    assert [at - HOUR for at in room.venue.at] == [0, 30_000, 30_000]
+
+
+@pytest.mark.parametrize("entry", [Rebuy(REF, 95.0, 96.0), Dca(REF, 95.0, 1.0)])
+def test_an_unknown_blocks_whatever_may_buy(room: Room, entry: Call) -> None:
+    room.close(HOUR, create(), create(number=1))
+    room.venue.plan.append(LOST)
+    room.close(2 * HOUR, TakeProfit(create(number=1).ref, "market", 100.0), entry)
+    assert room.states() == ["acked", "acked", "unknown", "blocked"]
+
+
+def test_two_strategies_may_use_one_name(room: Room) -> None:
+    both = [replace(STREAM, strategy=name) for name in ("one", "two")]
+    room.clock.reach(HOUR)
+    room.emitter.plan([Decided(stream, HOUR, [create()]) for stream in both])
+    room.venue.plan.append(LATER)
+    room.emitter.drain(2 * HOUR)
+    room.clock.reach(2 * HOUR)
+    room.emitter.plan([Decided(stream, 2 * HOUR, [Cancel(REF)]) for stream in both])
+    room.venue.plan.append(LATER)
+    room.emitter.drain(3 * HOUR)
+    assert room.states() == ["acked"] * 4
+    assert [at - 2 * HOUR for at in room.venue.at[-3:]] == [0, 0, 30_000]
+
+
+@pytest.mark.parametrize(
+    ("limits", "states"),
+    [
+        ({"creates_a_minute": 2}, ["acked", "acked", "blocked", "acked", "acked"]),
+        ({"creates_a_day": 4}, ["acked", "acked", "acked", "acked", "blocked"]),
+        ({"open_signals": 4}, ["acked", "acked", "acked", "acked", "blocked"]),
+        ({"open_a_symbol": 1}, ["acked", "blocked", "blocked", "blocked", "acked"]),
+        ({"most_away": 0.01}, ["acked", "acked", "acked", "acked", "blocked"]),
+    ],
+)
+def test_limits_hold_back_entries_and_nothing_else(tmp_path: Path, limits: dict[str, Any], states: list[str]) -> None:
+    room = Room(tmp_path / "journal.sqlite", limits=limits)
+    room.close(HOUR, create(), create(number=1), create(number=2))
+    seen = [Seen(HOUR, 100.0, 100.0, 100.0, 100.0, 1.0)]
+    room.clock.reach(2 * HOUR)
+    eth = create(2 * HOUR, coin="ETH", entry_price_max=101.5)
+    room.emitter.plan([Decided(STREAM, 2 * HOUR, [create(2 * HOUR)], seen)])
+    room.emitter.plan([Decided(replace(STREAM, symbol="ETH/USDT"), 2 * HOUR, [eth], seen)])
+    room.emitter.drain(3 * HOUR)
+    assert room.states() == states
+    room.close(3 * HOUR, Cancel(REF), UpdatePrices(REF, stop_loss=10.0))
+    assert room.states()[5] == "acked"
+    reasons = {room.journal.note(intent) for intent in room.journal.intents(State.BLOCKED)}
+    assert all("limit of" in reason or "away from the last close 100" in reason for reason in reasons - {""})
+    room.journal.close()
+
+
+def test_entries_wait_for_no_stop_file_that_came_later(room: Room, tmp_path: Path) -> None:
+    room.emitter.limits.stop_file = tmp_path / "stop"
+    room.close(HOUR, create())
+    (tmp_path / "stop").touch()
+    room.close(2 * HOUR, UpdatePrices(REF, stop_loss=91.0), create(2 * HOUR), Dca(REF, 95.0, 1.0))
+    assert room.states() == ["acked", "acked", "blocked", "blocked"]
+    (tmp_path / "stop").unlink()
+    room.close(3 * HOUR, create(3 * HOUR))
+    assert room.states()[-1] == "acked"
+
+
+def test_an_interrupt_waits_for_the_call_on_its_way(room: Room) -> None:
+    room.clock.reach(HOUR)
+    room.emitter.plan([Decided(STREAM, HOUR, [create(), create(number=1)])])
+    room.emitter.clock.sleep = interrupt  # type: ignore[method-assign]
+    room.venue.rate.per_minute = 1
+    room.venue.plan.append(AWAY)
+    with pytest.raises(KeyboardInterrupt):
+        room.emitter.drain(2 * HOUR)
+    assert (room.emitter.busy, room.states()) == (False, ["planned", "planned"])
+
+
+def interrupt(_: float) -> None:
+    raise KeyboardInterrupt
+
+
+def test_waits_are_spread(room: Room) -> None:
+    waits = [room.emitter._backoff(tries) for tries in (0, 1, 20) for _ in range(50)]
+    assert all(
+        0.5 * most <= wait <= most for most, wait in zip([1.0] * 50 + [2.0] * 50 + [300.0] * 50, waits, strict=True)
+    )
+    assert len(set(waits)) > 100

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from backtest.errors import InvalidSettingError, StorageError
+from backtest.errors import InvalidSettingError, InvalidSignalError, StorageError
 from backtest.live.clock import CandleClock, WallClock, refuse_offset
 from backtest.live.intent import Intent, State, intents_of
 from backtest.live.journal import Journal
 from backtest.live.person import resolve
-from backtest.live.schema import Decided, Run, Stream
+from backtest.live.schema import Decided, Run, Seen, Stream, Told
 from backtest.live.status import status_text
 from backtest.model.calls import Call, Cancel, CreateSignal, Dca, UpdatePrices
 from backtest.model.events import SignalRef
@@ -22,7 +26,6 @@ from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 HOUR = 3_600_000
 STREAM = Stream("account", "strategy", "BTC/USDT", "1h", "binance")
@@ -323,3 +326,260 @@ def test_a_wrong_clock_is_refused(offset: int) -> None:
     with pytest.raises(Exception, match="NTP") as caught:
         refuse_offset(1_000_000 + offset, 1_000_000)
     assert getattr(caught.value, "exit_status", None) == 3
+
+
+def full(journal: Journal) -> None:
+    """Fill every table."""
+    seen = [Seen(at * HOUR, 100.0, 101.5, 99.0, 100.5, 12.25, "websocket", 7) for at in range(30)]
+    (made,) = journal.keep([Decided(STREAM, HOUR, [create()], seen[:1])], 5)
+    ack(journal, made, "abc123")
+    told = [Told(made.id, "entered", 2 * HOUR, HOUR)]
+    journal.keep([Decided(STREAM, 30 * HOUR, [Dca(REF, 95.0, 1.0)], seen[1:], told, anchor=HOUR)], 6)
+    (lost,) = journal.intents(State.PLANNED)
+    lose(journal, lost)
+    resolve(journal, lost.id, State.NOT_LANDED, 8)
+
+
+def content(path: Path) -> list[object]:
+    db = sqlite3.connect(path)
+    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    found = [(table, db.execute(f"SELECT * FROM {table}").fetchall()) for table in tables]
+    db.close()
+    return list(found)
+
+
+CHANGES = [
+    "UPDATE run SET config_hash = 'b'",
+    "UPDATE series SET exchange = 'kraken'",
+    "UPDATE seen SET high = 101.25 WHERE id = 3",
+    "DELETE FROM seen WHERE id = 30",
+    "UPDATE intent SET body = replace(body, '90', '91') WHERE seq = 1",
+    "UPDATE intent SET state = 'landed' WHERE seq = 2",
+    "UPDATE event SET at = 9 WHERE id = 2",
+    "DELETE FROM event WHERE id = (SELECT max(id) FROM event)",
+    "UPDATE attempt SET outcome = 'rejected' WHERE id = 2",
+    "UPDATE decision SET state = 'landed'",
+    "UPDATE told SET entered = 0",
+    "UPDATE cursor SET anchor = 0",
+    "UPDATE signal SET parent_signal_id = 'other'",
+    "DELETE FROM series",
+]
+
+
+@pytest.mark.parametrize("sql", CHANGES)
+def test_a_changed_row_is_noticed(path: Path, sql: str) -> None:
+    with Journal(path, RUN) as journal:
+        full(journal)
+        journal.verify()
+    db = sqlite3.connect(path, isolation_level=None)
+    for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        db.execute(f"DROP TRIGGER {name}")
+    db.execute(sql)
+    db.close()
+    with Journal(path) as reader, pytest.raises(StorageError, match="is damaged"):
+        reader.verify()
+    with pytest.raises(StorageError, match="is damaged"):
+        Journal(path, RUN)
+
+
+def test_no_damage_runs_on_unnoticed(path: Path, tmp_path: Path) -> None:
+    with Journal(path, RUN) as journal:
+        full(journal)
+    whole, before, draw = path.read_bytes(), content(path), random.Random(5)
+    copy, unnoticed = tmp_path / "copy.sqlite", 0
+    for _ in range(120):
+        raw, at = bytearray(whole), draw.randrange(100, len(whole))
+        raw[at : at + 4] = draw.randbytes(4)
+        copy.write_bytes(raw)
+        try:
+            with Journal(copy) as reader:
+                reader.verify()
+                reader.intents()
+        except (StorageError, InvalidSettingError):
+            continue
+        unnoticed += content(copy) != before
+    assert unnoticed == 0
+
+
+def test_the_lock_is_on_the_file_and_not_on_its_name(path: Path, tmp_path: Path) -> None:
+    with Journal(path, RUN):
+        (tmp_path / "soft.sqlite").symlink_to(path)
+        (tmp_path / "hard.sqlite").hardlink_to(path)
+        for name in ("soft.sqlite", "hard.sqlite", "journal.sqlite"):
+            with pytest.raises(InvalidSettingError, match="writes the journal"):
+                Journal(tmp_path / name, RUN)
+        for beside in tmp_path.glob("journal.sqlite.*"):
+            beside.unlink()
+        with pytest.raises(InvalidSettingError, match="another process writes the journal"):
+            Journal(path, RUN)
+    Journal(tmp_path / "soft.sqlite", RUN).close()
+
+
+HOLDS = """
+import fcntl, os, sys
+file = os.open(sys.argv[1], os.O_RDWR)
+try:
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+except OSError:
+    sys.exit(1)
+"""
+
+
+def test_a_second_opening_drops_no_lock_of_the_first(path: Path) -> None:
+    def locked() -> bool:
+        return subprocess.run([sys.executable, "-c", HOLDS, str(path)], check=False).returncode == 1
+
+    with Journal(path, RUN):
+        assert locked()
+        with pytest.raises(InvalidSettingError, match="writes the journal"):
+            Journal(path, RUN)
+        with Journal(path):
+            pass
+        assert locked()
+    assert not locked()
+
+
+def test_the_file_alone_is_the_whole_journal_once_it_is_tidy(journal: Journal, path: Path, tmp_path: Path) -> None:
+    full(journal)
+    journal.tidy(now=True)
+    copy = tmp_path / "copy.sqlite"
+    subprocess.run(["cp", str(path), str(copy)], check=True)  # to read it here would drop SQLite's own locks
+    with Journal(copy) as reader:
+        assert len(reader.intents()) == 2
+
+
+def test_a_backup_is_whole_while_the_journal_is_written(journal: Journal, path: Path, tmp_path: Path) -> None:
+    full(journal)
+    with Journal(path) as reader:
+        reader.backup(tmp_path / "copy.sqlite")
+        with pytest.raises(InvalidSettingError, match="there already"):
+            reader.backup(tmp_path / "copy.sqlite")
+        with pytest.raises(StorageError, match="could not be copied"):
+            reader.backup(tmp_path / "no" / "folder")
+    with Journal(tmp_path / "copy.sqlite") as copy:
+        copy.verify()
+        assert [intent.id for intent in copy.intents()] == [intent.id for intent in journal.intents()]
+
+
+def test_a_live_journal_that_lost_what_it_held_does_not_start(path: Path) -> None:
+    live = replace(RUN, mode="live")
+    Journal(path, live).close()
+    old = path.read_bytes()
+    with Journal(path, live) as journal:
+        plan(journal, HOUR, create())
+    path.write_bytes(old)
+    with pytest.raises(InvalidSettingError, match="an older copy"):
+        Journal(path, live)
+    path.unlink()
+    with pytest.raises(InvalidSettingError, match="is empty or an older copy"):
+        Journal(path, live)
+    path.unlink()
+    path.with_name("journal.sqlite.mark").unlink()
+    Journal(path, live).close()
+
+
+def test_a_journal_is_read_where_nothing_can_be_written_beside_it(path: Path, tmp_path: Path) -> None:
+    with Journal(path, RUN) as journal:
+        plan(journal, HOUR, create())
+        log = tmp_path / "log"
+        subprocess.run(["cp", f"{path}-wal", str(log)], check=True)
+    log.replace(f"{path}-wal")
+    Path(f"{path}-shm").mkdir()  # SQLite cannot make its own
+    with Journal(path) as reader:
+        assert states(reader) == ["planned"]
+
+
+def test_an_older_journal_gets_one_sentence(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.executescript("CREATE TABLE run (id INTEGER); PRAGMA user_version=2;")
+    db.close()
+    for run in (None, RUN):
+        with pytest.raises(InvalidSettingError, match=r"of version 2, which only the program that wrote it"):
+            Journal(path, run)
+
+
+def test_what_one_pass_brings_is_kept_together_or_not_at_all(journal: Journal) -> None:
+    other = replace(STREAM, symbol="ETH/USDT")
+    candle = Seen(0, 100.0, 101.0, 99.0, 100.5, 3.0)
+    wrong = Decided(other, HOUR, [UpdatePrices(SignalRef("unheard-of"), stop_loss=91.0)])
+    with pytest.raises(InvalidSettingError, match="never planned"):
+        journal.keep([Decided(STREAM, HOUR, [create()], [candle]), wrong], 0)
+    assert (states(journal), journal.cursors(), journal.seen(STREAM)) == ([], [], [])
+    journal.keep([Decided(STREAM, HOUR, [create()], [candle]), Decided(other, HOUR, (), [candle])], 0)
+    assert [(each.symbol, each.exchange, each.close) for each in journal.cursors()] == [
+        ("BTC/USDT", "binance", 100.5),
+        ("ETH/USDT", "binance", 100.5),
+    ]
+    journal.verify()
+
+
+def test_a_candle_that_was_acted_on_is_never_revised(journal: Journal) -> None:
+    candles = [Seen(0, 100, 101, 99, 100, 3, "rest", 9), Seen(HOUR, None, None, None, None, None, "missing", 9)]
+    journal.keep([Decided(STREAM, 2 * HOUR, (), candles)], 0)
+    journal.keep([Decided(replace(STREAM, strategy="another"), 2 * HOUR, (), candles)], 0)
+    with pytest.raises(InvalidSettingError, match="never revised"):
+        journal.keep([Decided(STREAM, 2 * HOUR, (), [replace(candles[0], close=100.5)])], 0)
+    journal.revise(STREAM, replace(candles[0], close=100.5))
+    assert journal.seen(STREAM) == candles
+    assert journal.seen(STREAM, HOUR) == candles[1:]
+    journal.verify()
+
+
+def test_what_was_told_is_kept_with_the_close(journal: Journal) -> None:
+    (made,) = plan(journal, HOUR, create())
+    told = Told(made.id, "refused", 2 * HOUR, reason="its time had passed")
+    journal.keep([Decided(STREAM, 2 * HOUR, told=[told])], 0)
+    assert journal.told("strategy") == [told]
+    assert journal.told("another") == []
+
+
+def test_every_step_of_an_intent_is_an_event(journal: Journal) -> None:
+    full(journal)
+    rows = journal._all("SELECT state, parent_signal_id FROM event ORDER BY id")
+    steps = ["planned", "sending", "acked", "planned", "sending", "unknown", "not_landed"]
+    assert rows == [(step, "abc123" if step == "acked" else None) for step in steps]
+
+
+def test_the_database_is_as_safe_as_it_can_be(journal: Journal) -> None:
+    pragmas = {name: journal._one(f"PRAGMA {name}") for name in ("synchronous", "foreign_keys", "wal_autocheckpoint")}
+    assert pragmas == {"synchronous": 2, "foreign_keys": 1, "wal_autocheckpoint": 0}
+    assert journal._one("PRAGMA journal_mode") == "wal"
+
+
+def test_an_id_is_the_same_in_every_version() -> None:
+    (found, other) = intents_of(STREAM, HOUR, [Dca(REF, 95.0, 1.0)] * 2)
+    assert found.id == "2028b10d120c2aefba753ac8360d1b8aa1e030f4a07700f01f39e14cfb980751"
+    assert (found.number, other.number) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", " p", "p\n", "\ud800", None, "x" * 201])
+def test_a_name_that_cannot_stand_in_a_path_is_refused(name: str | None) -> None:
+    (cancel,) = intents_of(STREAM, HOUR, [Cancel(REF)])
+    with pytest.raises(InvalidSignalError, match="parent_signal_id"):
+        cancel.request(name)
+
+
+def test_a_name_with_a_path_in_it_stays_one_step() -> None:
+    (cancel,) = intents_of(STREAM, HOUR, [Cancel(REF)])
+    assert cancel.request("a/../b").path == "/v1/signal/a%2F..%2Fb/cancel"
+
+
+def test_what_ended_in_the_shadow_book_keeps_what_the_venue_says(journal: Journal) -> None:
+    made = unknown(journal)
+    journal.keep([Decided(STREAM, 2 * HOUR, ended=[REF])], 0)
+    assert [row.state for row in journal.signals()] == ["unknown"]
+    resolve(journal, made.id, State.LANDED, 0, "abc123")
+    (cancel,) = plan(journal, 3 * HOUR, Cancel(REF))
+    ack(journal, cancel)
+    journal.keep([Decided(STREAM, 4 * HOUR, ended=[REF])], 0)
+    assert [row.state for row in journal.signals()] == ["canceled"]
+
+
+def test_a_price_update_that_nobody_can_prove_gives_way_to_a_newer_one(journal: Journal) -> None:
+    ack(journal, plan(journal, HOUR, create())[0], "abc123")
+    (update,) = plan(journal, 2 * HOUR, UpdatePrices(REF, stop_loss=91.0))
+    lose(journal, update)
+    plan(journal, 3 * HOUR, UpdatePrices(REF, stop_loss=92.0))
+    assert states(journal) == ["acked", "superseded", "planned"]
+    with pytest.raises(InvalidSettingError, match="only an unknown"):
+        resolve(journal, update.id, State.LANDED, 0, "abc123")

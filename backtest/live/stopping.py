@@ -1,0 +1,42 @@
+"""Stopping: a first Ctrl-C or SIGTERM ends emission after the call that is on its way, a second one at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+__all__ = ["stopped_by_signal"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def stopped_by_signal() -> Iterator[threading.Event]:
+    """Give an event that the first signal sets; nothing is interrupted by it, so that no outcome is lost.
+
+    What is on its way at the second one is found ``sending`` at the next start. Outside the main thread, which alone hears
+    signals, the event is nobody's.
+    """
+    stop = threading.Event()
+
+    def hear(number: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, hear) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
