@@ -392,7 +392,7 @@ def test_entries_wait_for_no_stop_file_that_came_later(room: Room, tmp_path: Pat
 def test_an_interrupt_waits_for_the_call_on_its_way(room: Room) -> None:
     room.clock.reach(HOUR)
     room.emitter.plan([Decided(STREAM, HOUR, [create(), create(number=1)])])
-    room.emitter.clock.sleep = interrupt  # type: ignore[method-assign]
+    room.clock.sleep = interrupt  # type: ignore[method-assign,assignment]
     room.venue.rate.per_minute = 1
     room.venue.plan.append(AWAY)
     with pytest.raises(KeyboardInterrupt):
