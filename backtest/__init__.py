@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     from backtest.model.profile import FrequencyLimit, SubscriberProfile, TrailingTakeProfit
     from backtest.model.signal import LiveSignal
     from backtest.runner.call_log import read_call_log
+    from backtest.runner.decision import Decision, Refusal
     from backtest.runner.loading import load_strategy
     from backtest.runner.log_replay import replay_calls
     from backtest.runner.result import Result
     from backtest.runner.run import run
-    from backtest.runner.session import Decision, Session
+    from backtest.runner.session import Session
     from backtest.strategy import (
         BreakEvenAt,
         DcaLadder,
@@ -89,11 +90,12 @@ _HOMES = {
     "backtest.model.profile": ("FrequencyLimit", "SubscriberProfile", "TrailingTakeProfit"),
     "backtest.model.signal": ("LiveSignal",),
     "backtest.runner.call_log": ("read_call_log",),
+    "backtest.runner.decision": ("Decision", "Refusal"),
     "backtest.runner.log_replay": ("replay_calls",),
     "backtest.runner.loading": ("load_strategy",),
     "backtest.runner.result": ("Result",),
     "backtest.runner.run": ("run",),
-    "backtest.runner.session": ("Decision", "Session"),
+    "backtest.runner.session": ("Session",),
     "backtest.strategy": (
         "BreakEvenAt",
         "DcaLadder",
@@ -143,6 +145,7 @@ __all__ = [
     "Plan",
     "RateLimitedError",
     "Rebuy",
+    "Refusal",
     "RequestRejectedError",
     "Result",
     "ResultMany",

@@ -11,7 +11,7 @@ from backtest.cli import options
 from backtest.errors import InvalidSettingError
 
 if TYPE_CHECKING:
-    from backtest.runner.session import Decision
+    from backtest.runner.decision import Decision
 
 __all__ = ["print_request", "register"]
 

@@ -1,4 +1,4 @@
-"""Book: calls become records, records become events and living signals."""
+"""Book: calls become records, records become events and living signals. Prices are on the tick before they come here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from backtest.engine.codes import (
     LEGS,
     MARGIN,
     NO_STOP,
-    REASONS,
     RULES,
     SPOT,
     STATUSES,
@@ -35,101 +34,100 @@ from backtest.model.calls import (
     TakeProfit,
     TrailingStop,
     UpdatePrices,
-    create_directions,
-    rounded_pair,
 )
 from backtest.model.events import Event, SignalRef
 from backtest.model.signal import LiveSignal
 
 if TYPE_CHECKING:
-    from backtest.model.market import Market
+    from collections.abc import Mapping
 
-__all__ = ["call_order", "create_row", "event_of", "live_signal", "write_call"]
+__all__ = ["PRICE_FIELDS", "SIZE_FIELDS", "create_row", "event_of", "live_signal", "write_call"]
 
 _ACCOUNTS = {None: SPOT, "SPOT": SPOT, "MARGIN": MARGIN, "FUTURES": FUTURES}
 _ABSENT = (math.nan,) * TARGETS
-_NO_LATER_CALL = (0.0, 0, 0.0, 0.0, 0.0, 0.0, 0)  # price, limit, amount, multiplier, trail, trail_limit, marketable
-_ORDER = {Cancel: 0, UpdatePrices: 1, TakeProfit: 2, TrailingStop: 2, CreateSignal: 3, Rebuy: 3, Dca: 3}
+_NO_LATER_CALL = (0.0, 0, 0.0, 0.0, 0.0, 0.0, 0, 0)  # from price on: those of later calls, and no reason
+PRICE_FIELDS: Mapping[str, str] = {
+    "entry_price_min": "low",
+    "entry_price_mid": "mid",
+    "entry_price_max": "high",
+    "stop_loss": "stop",
+}
+"""Prices of a create by the API's names, and their fields in a call record; targets are an array there."""
 
-
-def call_order(kind: type[Call]) -> int:
-    """Return the place of a kind of call among those of one close: cancel, update, exits, entries."""
-    return _ORDER[kind]
+SIZE_FIELDS: Mapping[str, str] = {
+    "invest": "invest",
+    "leverage": "leverage",
+    "ttl_buy_order": "ttl",
+    "invest_entry_min": "share_low",
+    "invest_entry_mid": "share_mid",
+    "invest_entry_max": "share_high",
+}
+"""The numbers of a create that are no prices, likewise."""
 
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def create_row(call: CreateSignal, market: Market) -> tuple[Any, ...]:
-    """Return a create as the fields of a call record from ``kind`` on, its prices on the market's tick (L3.6)."""
-    grid, side, split = market.price_grid, call.side, call.is_split
-    ways = create_directions(side, split=split, lone=call.entry_price_min is None)
-    gain = grid.up if side > 0 else grid.down
-
-    def on_tick(name: str, price: float | None) -> float:
-        return math.nan if price is None else grid.up(price) if ways[name] > 0 else grid.down(price)
-
+def create_row(call: CreateSignal) -> tuple[Any, ...]:
+    """Return a create, its prices on the tick, as the fields of a call record from ``kind`` on."""
     account = _ACCOUNTS[call.account]
-    targets = [math.nan if price is None else gain(price) for price in call.targets]
+    targets = [_number(price) for price in call.targets]
     return (
         C_CREATE,
-        side,
+        call.side,
         account,
         call.margin_type == "CROSS" and account != SPOT,
         1.0 if call.leverage is None else call.leverage,
         call.invest,
         call.ttl_buy_order or 0,
-        split,
-        on_tick("entry_price_min", call.entry_price_min),
-        on_tick("entry_price_mid", call.entry_price_mid),
-        on_tick("entry_price_max", call.entry_price_max),
+        call.is_split,
+        _number(call.entry_price_min),
+        _number(call.entry_price_mid),
+        _number(call.entry_price_max),
         call.invest_entry_min or 0.0,
         call.invest_entry_mid or 0.0,
         call.invest_entry_max or 0.0,
         [*targets, *_ABSENT[len(targets) :]],
-        on_tick("stop_loss", call.stop_loss),
+        _number(call.stop_loss),
         *_NO_LATER_CALL,
     )
 
 
-def write_call(r: Any, call: Call, market: Market, create: CreateSignal) -> None:
-    """Write a later call into a call record; ``create`` is the create of its signal, which tells side and entry."""
+def write_call(r: Any, call: Call) -> None:
+    """Write a later call, its prices on the tick, into a call record."""
     r.price = r.trail = r.trail_limit = r.low = r.mid = r.high = r.stop = r.invest = math.nan
     r.targets[:] = math.nan
-    side = create.side
     if isinstance(call, Cancel):
         r.kind = C_CANCEL
-        return
-    if isinstance(call, UpdatePrices):
-        call = call.rounded(market, side, split=create.is_split, lone=create.entry_price_min is None)
+    elif isinstance(call, UpdatePrices):
         r.kind, r.marketable = C_UPDATE, call.allow_marketable
         r.low, r.high, r.stop = _number(call.entry_price_min), _number(call.entry_price_max), _number(call.stop_loss)
         r.targets[:] = [_number(price) for price in call.targets]
-        return
-    if isinstance(call, CreateSignal):
-        raise TypeError("a create is a row of its own")
-    if isinstance(call, Rebuy):  # a zone without a tick inside stays one, and is refused when it acts (L3.6)
-        grid, pair = market.price_grid, (call.trailing_stop_price, call.trailing_stop_limit_price)
-        r.kind, r.invest = C_REBUY, _number(call.invest)
-        r.low, r.high = grid.up(call.buy_price_min), grid.down(call.buy_price_max)
-        r.trail, r.trail_limit = (_number(price) for price in rounded_pair(grid, side, *pair))
-        return
-    call = call.rounded(market, side)
-    if isinstance(call, Dca):
+    elif isinstance(call, Dca):
         r.kind, r.price, r.multiplier = C_DCA, call.buy_price, call.multiplier
-        return
-    r.trail, r.trail_limit = _number(call.trailing_stop_price), _number(call.trailing_stop_limit_price)
+    elif isinstance(call, CreateSignal):
+        raise TypeError("a create is a row of its own")
+    else:
+        r.trail, r.trail_limit = _number(call.trailing_stop_price), _number(call.trailing_stop_limit_price)
+        _write_order(r, call)
+
+
+def _write_order(r: Any, call: TakeProfit | TrailingStop | Rebuy) -> None:
+    """Write what a call with a trailing pair has besides."""
     if isinstance(call, TakeProfit):
         r.kind, r.limit, r.amount = C_TAKE_PROFIT, call.order_type == "limit", call.sell_amount_relative
         r.price = _number(call.sell_price)
+    elif isinstance(call, Rebuy):  # a zone without a tick inside is crossed, and refused when it acts (L3.6)
+        r.kind, r.invest = C_REBUY, _number(call.invest)
+        r.low, r.high = call.buy_price_min, call.buy_price_max
     else:
         r.kind = C_TRAILING
 
 
-def event_of(e: Any, ref: SignalRef, symbol: str) -> Event:
-    """Return the event of an event record."""
-    time, _, kind, price, quantity, fee, target, average, held, leg, rule, reason, _, _ = e.item()  # fields as in EVENT
+def event_of(e: Any, ref: SignalRef, symbol: str, reason: str) -> Event:
+    """Return the event of an event record; ``ref``, ``symbol`` and ``reason`` are what its numbers stand for."""
+    time, _, kind, price, quantity, fee, target, average, held, leg, rule, _, _, _ = e.item()  # fields as in EVENT
     return Event(
         time=time,
         signal=ref,
@@ -143,7 +141,7 @@ def event_of(e: Any, ref: SignalRef, symbol: str) -> Event:
         open_quantity=held,
         leg=LEGS[leg],
         rule=RULES[rule],
-        reason=REASONS[reason],
+        reason=reason,
     )
 
 

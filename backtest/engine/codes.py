@@ -83,6 +83,7 @@ L3_2 = np.int64(Rule.L3_2.code)
 L3_4 = np.int64(Rule.L3_4.code)
 L3_5 = np.int64(Rule.L3_5.code)
 L3_6 = np.int64(Rule.L3_6.code)
+L3_8 = np.int64(Rule.L3_8.code)
 L4_1 = np.int64(Rule.L4_1.code)
 L4_4 = np.int64(Rule.L4_4.code)
 L4_5 = np.int64(Rule.L4_5.code)
@@ -109,6 +110,9 @@ L13_2 = np.int64(Rule.L13_2.code)
 L14_2 = np.int64(Rule.L14_2.code)
 
 C_CREATE, C_TAKE_PROFIT, C_TRAILING, C_REBUY, C_DCA, C_UPDATE, C_CANCEL = map(np.int64, range(7))
+C_REFUSED_CREATE, C_REFUSED, C_VOID = map(np.int64, range(7, 10))
+"""What the desk refused and was never sent (L3.8): a create, a later call, and one that vanishes with its create."""
+
 SPOT, MARGIN, FUTURES = map(np.int64, range(3))
 PESSIMISTIC, CANDLE, OPTIMISTIC = map(np.int64, range(3))
 NO_STOP, FIXED, TRAILING, RESTING = map(np.int64, range(4))

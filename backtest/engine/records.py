@@ -91,9 +91,9 @@ CALL = _record(
     side=_I, account=_I, cross=_I, leverage=_F, invest=_F, ttl=_I, split=_I,
     low=_F, mid=_F, high=_F, share_low=_F, share_mid=_F, share_high=_F,
     targets=(_F, TARGETS), stop=_F,
-    price=_F, limit=_I, amount=_F, multiplier=_F, trail=_F, trail_limit=_F, marketable=_I,
+    price=_F, limit=_I, amount=_F, multiplier=_F, trail=_F, trail_limit=_F, marketable=_I, reason=_I,
 )  # fmt: skip
-"""One call, its prices on the tick."""
+"""One call, its prices on the tick; ``reason`` is that of one that the desk refused, as in an event."""
 
 SIGNAL = _record(
     id=_I, side=_I, status=_I, account=_I, cross=_I, leverage=_F, invest=_F, allocation=_F,
@@ -156,7 +156,7 @@ EVENT = _record(
     maker=_I,
     buy=_I,
 )
-"""One event; ``rule`` is chapter x 10 + number."""
+"""One event; ``rule`` is chapter x 10 + number, ``reason`` a position in ``REASONS`` or, beyond them, a sentence of the desk."""
 
 TRADE = _record(
     signal=_I, side=_I, entry_time=_I, exit_time=_I, quantity=_F, average_entry=_F, average_exit=_F, realised=_F, fees=_F, funding=_F,

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backtest.engine.book import create_row, event_of, live_signal, write_call
-from backtest.engine.codes import C_CREATE, FUTURES, GROW, STATUSES
+from backtest.engine.codes import (
+    C_CANCEL,
+    C_CREATE,
+    C_REFUSED,
+    C_REFUSED_CREATE,
+    FUTURES,
+    GROW,
+    REASONS,
+    REFUSED,
+    STATUSES,
+)
 from backtest.engine.feed import COARSE, Feed, Rows
 from backtest.engine.kernel.ledger import equity_of
 from backtest.engine.kernel.walk import advance_many, advance_one, examine, number_table, push
@@ -19,7 +30,7 @@ from backtest.model.calls import Call, CreateSignal, later_side_check
 from backtest.model.events import Event, SignalRef, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -66,6 +77,7 @@ class SimulatedVenue:
         self._refs: list[SignalRef] = []
         self._ids: dict[SignalRef, int] = {}
         self._creates: list[CreateSignal | None] = []
+        self._sentences = Sentences()
         self._n_calls = 0
         self._told = 0
         self._one = len(self.feeds) == 1 and self.feeds[0].detail is None
@@ -131,7 +143,7 @@ class SimulatedVenue:
     # ------------------------------------------------------------ calls
 
     def send(self, call: Call, at: int) -> None:
-        """Send a call at an instant (UTC ms); it acts as L1.2 says.
+        """Send a call, its prices on the tick, at an instant (UTC ms); it acts as L1.2 says.
 
         Raises
         ------
@@ -143,36 +155,87 @@ class SimulatedVenue:
         k, arrival = self._n_calls, at + self.profile.latency_ms
         if isinstance(call, CreateSignal):
             q = self._market_of(call)
-            row = create_row(call, self.feeds[q].market)
+            row = create_row(call)
             self._calls[k] = (at, arrival, q, self._register(call, q), *row)
         else:
             signal, create = self._created(call.signal)
             later_side_check(call, create.side)
             q = int(self._outcomes[signal].market)
             r = self._calls[k]
-            write_call(r, call, self.feeds[q].market, create)
+            write_call(r, call)
             r.at, r.arrival, r.market, r.signal = at, arrival, q, signal
         self._n_calls += 1
         push(self._calls, self._queue, self._books, k)
 
-    def send_table(self, q: int, records: NDArray[Any], *, width: int, conditional: bool) -> None:
-        """Send the rows of a signal table at once; ``conditional`` ones only where nothing of the market lives.
+    def refuse(self, call: Call, at: int, reason: str | None = None) -> None:
+        """Take note of a call that the desk refused: it is not sent, and leaves its event where it would have acted (L3.8).
 
-        ``records`` are call records in order of time, ``width`` a row: a create and what follows it at the same close.
-        The signals are numbered here, and get their refs with :meth:`name_signals`. To be called once, before anything
-        else is sent for the market.
+        A refused create keeps its ref, is no living signal, and blocks nothing.
+
+        Parameters
+        ----------
+        call
+            A create, or a call about a signal that was created, if only to be refused.
+        at
+            When it would have been sent, UTC ms.
+        reason
+            One sentence; None for a call about a signal that has ended (L11.3).
+        """
+        self._reserve_calls(self._n_calls + 1)
+        k, arrival = self._n_calls, at + self.profile.latency_ms
+        r = self._calls[k]
+        if isinstance(call, CreateSignal):
+            q = self._market_of(call)
+            signal = self._register(call, q)
+            self._outcomes[signal].status = REFUSED
+            r.kind = C_REFUSED_CREATE
+        else:
+            signal, _ = self._created(call.signal)
+            q = int(self._outcomes[signal].market)
+            r.kind = C_REFUSED if reason is not None else C_CANCEL
+        r.at, r.arrival, r.market, r.signal = at, arrival, q, signal
+        r.reason = self._sentences.add(reason or "")
+        self._n_calls += 1
+        push(self._calls, self._queue, self._books, k)
+
+    def send_table(
+        self,
+        q: int,
+        records: NDArray[Any],
+        *,
+        width: int,
+        conditional: bool,
+        reasons: Callable[[int], str] | None = None,
+    ) -> None:
+        """Send the rows of a signal table at once. To be called once, before anything else is sent for the market.
+
+        Parameters
+        ----------
+        q
+            Position of the market.
+        records
+            Call records in order of time, ``width`` a row: a create and what follows it at the same close. The signals
+            are numbered here, and get their refs with :meth:`name_signals`.
+        width
+            Records a row.
+        conditional
+            Whether a row is sent only where nothing of the market lives.
+        reasons
+            Why the record at a position was refused by the desk, for those that were.
         """
         n, start, base = len(records), self._n_calls, len(self._refs)
         signals = n // width
         if start:
             self._reserve_calls(start + n)
             self._calls[start : start + n] = records
+            self._calls["reason"][start : start + n] += self._sentences.count
         else:  # shared with the other modes: the kernel never writes to calls
             self._calls = records
             self._queue = np.full((n, 3), -1, np.int64)
         number_table(
             self._calls[start : start + n], self._queue[start : start + n], width, base, q, self.profile.latency_ms
         )
+        self._sentences.add_many(reasons, n)
         self._refs.extend([SignalRef("")] * signals)
         self._creates.extend([None] * signals)
         self._reserve_outcomes(base + signals)
@@ -186,12 +249,13 @@ class SimulatedVenue:
             self._queue[start : start + n, 1] = 1
             self._queue[start : start + n - 1, 0] = np.arange(start + 1, start + n)
             book.call, book.last_call = start, start + n - 1
-            book.pending += signals
+            book.pending += int(np.count_nonzero(records["kind"][::width] == C_CREATE))
 
     def table_creates(self, q: int) -> NDArray[np.int64]:
         """Return the positions, among the creates sent by a table for a market, of those that were made."""
         records = self._calls[: self._n_calls]
-        mine = np.flatnonzero((records["market"] == q) & (records["kind"] == C_CREATE))
+        creates = (records["kind"] == C_CREATE) | (records["kind"] == C_REFUSED_CREATE)
+        mine = np.flatnonzero((records["market"] == q) & creates)
         return np.flatnonzero(self._queue[mine, 1] == 1)
 
     def name_signals(self, first: int, rows: Sequence[int], named: Sequence[SignalRef]) -> None:
@@ -361,6 +425,8 @@ class SimulatedVenue:
         """Decide on the conditional creates of tables that were due at an instant (the last close, in a run)."""
         for q in range(len(self.feeds)):
             examine(self._calls, self._queue, self._books, q, self._ends, now)
+        made = (self._calls["kind"] == C_REFUSED_CREATE) & (self._queue[:, 1] == 1)
+        self._outcomes["status"][self._calls["signal"][made]] = REFUSED
 
     # ------------------------------------------------------------ what happened
 
@@ -375,7 +441,12 @@ class SimulatedVenue:
     def _event(self, k: int) -> Event:
         record = self._events[k]
         signal = int(record["signal"])
-        return event_of(record, self._refs[signal], self.symbols[self._outcomes["market"][signal]])
+        symbol = self.symbols[self._outcomes["market"][signal]]
+        return event_of(record, self._refs[signal], symbol, self.reason_of(int(record["reason"])))
+
+    def reason_of(self, code: int) -> str:
+        """Return the sentence of a reason in an event record: the engine's own, or one of the desk (L3.8)."""
+        return REASONS[code].value if code < len(REASONS) else self._sentences.at(code)
 
     def living(self, symbol: str) -> list[LiveSignal]:
         """Return the living signals of a market whose create has acted, in order of creation."""
@@ -473,6 +544,35 @@ class SimulatedVenue:
             if s.id == signal:
                 return STATUSES[int(s.status)]
         return STATUSES[int(self._outcomes[signal].status)]
+
+
+class Sentences:
+    """Why the desk refused calls, by numbers that begin behind those of the engine's own reasons.
+
+    Those of a table are worded when one asks: it may have a hundred thousand rows.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._parts: list[tuple[int, Callable[[int], str]]] = []
+
+    def add(self, sentence: str) -> int:
+        """Keep a sentence; return its number."""
+        number = self.count
+        self.add_many(lambda _: sentence, 1)
+        return len(REASONS) + number
+
+    def add_many(self, sentences: Callable[[int], str] | None, count: int) -> None:
+        """Keep ``count`` sentences by their positions."""
+        if sentences is not None:
+            self._parts.append((self.count, sentences))
+            self.count += count
+
+    def at(self, number: int) -> str:
+        """Return a sentence by its number."""
+        place = number - len(REASONS)
+        first, sentences = self._parts[bisect_right(self._parts, place, key=lambda part: part[0]) - 1]
+        return sentences(place - first)
 
 
 def _sized(old: NDArray[Any], size: int) -> NDArray[Any]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from backtest.live.journal import Journal
     from backtest.model.events import Event
-    from backtest.runner.session import Decision
+    from backtest.runner.decision import Decision
 
 __all__ = ["Comparison", "ParityReport", "parity"]
 

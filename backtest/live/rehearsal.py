@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from backtest.model.candles import Candles
     from backtest.model.events import Event
     from backtest.model.market import Market
-    from backtest.runner.session import Decision
+    from backtest.runner.decision import Decision
     from backtest.venue.paper_client import PaperClient
 
     Row = tuple[int, float, float, float, float, float]

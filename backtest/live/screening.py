@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from backtest.model.calls import Call
     from backtest.model.finding import Finding
     from backtest.model.market import Market
-    from backtest.runner.session import Decision
+    from backtest.runner.decision import Decision
 
 __all__ = ["Refused", "refusal", "refusals"]
 

@@ -1,7 +1,9 @@
-"""Calls: the seven things one can say to a venue, each valid or not there.
+"""Calls: the seven things one can say to a venue.
 
 Prices are floats in quote currency per unit of base; string prices exist only in :mod:`backtest.wire`. Names are the
-API's. What the API would refuse for its own content raises :class:`InvalidSignalError` with the field's API name.
+API's. A missing field, a number that is none, shares that do not sum and the like raise :class:`InvalidSignalError` with
+the field's API name: such a call is not there. Whether its prices stand in the right order (``relations``) is judged where
+it is taken in, since the tick and the market decide that too (L3.8): the desk refuses the call, the wire never sends it.
 """
 
 from __future__ import annotations
@@ -12,10 +14,28 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from backtest.errors import InvalidSignalError
 from backtest.model.events import SignalRef
+from backtest.model.intake import (
+    Check,
+    bounds_of,
+    buy_relations,
+    create_on_tick,
+    create_relations,
+    create_ways,
+    first_broken,
+    named,
+    on_tick,
+    pair_on_tick,
+    pair_relations,
+    price_checks,
+    price_relations,
+    size_checks,
+    update_relations,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from backtest.model.finding import Finding
-    from backtest.model.grid import Grid
     from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
 
@@ -28,9 +48,10 @@ __all__ = [
     "TakeProfit",
     "TrailingStop",
     "UpdatePrices",
-    "create_directions",
+    "call_order",
     "later_side_check",
-    "rounded_pair",
+    "placed_call",
+    "require_order",
 ]
 
 _NONE = SignalRef("")
@@ -105,10 +126,7 @@ class CreateSignal:
             raise InvalidSignalError(f"version is 2 or 1, was {self.version!r}", "version")
         self._check_numbers()
         self._check_attachments()
-        self._check_entry()
-        self._check_split()
         self._check_targets()
-        self._check_stop()
 
     @property
     def symbol(self) -> str:
@@ -128,25 +146,32 @@ class CreateSignal:
     @property
     def near_bound(self) -> float:
         """The entry bound that the market reaches first: the upper one of a long, the lower one of a short."""
-        return self.entry_price_max if self.side > 0 or self.entry_price_min is None else self.entry_price_min
+        return float(bounds_of(self.entry_price_min, self.entry_price_max, self.side)[0])
 
     @property
     def far_bound(self) -> float:
         """The entry bound nearest to the stop."""
-        return self.entry_price_max if self.side < 0 or self.entry_price_min is None else self.entry_price_min
+        return float(bounds_of(self.entry_price_min, self.entry_price_max, self.side)[1])
+
+    @property
+    def prices(self) -> dict[str, float]:
+        """The prices that were set, by the API's names in version 2."""
+        found: dict[str, float | None] = {name: getattr(self, name) for name in _CREATE_PRICES}
+        found |= {f"exit_price_{number}": price for number, price in enumerate(self.targets, 1)}
+        return {name: price for name, price in found.items() if price is not None}
+
+    def relations(self) -> Iterator[Check]:
+        """Yield the order in which the prices stand, and where it is broken (L3.8)."""
+        return create_relations(self.prices, self.side, version=self.version)
 
     def rounded(self, market: Market) -> CreateSignal:
         """Return the call with every price on the market's tick, never in the provider's own favour (L3.6).
 
-        Raises
-        ------
-        InvalidSignalError
-            Where the prices contradict each other once they are on the tick.
+        Rounding may bring the prices out of order: :meth:`relations` tells.
         """
-        ways = create_directions(self.side, split=self.is_split, lone=self.entry_price_min is None)
-        grid, away = market.price_grid, _toward(market.price_grid, self.side)
-        moved: dict[str, Any] = {name: _toward(grid, way)(getattr(self, name)) for name, way in ways.items()}
-        return replace(self, targets=tuple(away(price) for price in self.targets), **moved)
+        placed = create_on_tick(market.price_grid, self.prices, self.side, split=self.is_split)
+        targets = tuple(placed.pop(f"exit_price_{number}", None) for number in range(1, len(self.targets) + 1))
+        return replace(self, targets=targets, **placed)
 
     def lint(self, market: Market, profile: SubscriberProfile, **context: Any) -> list[Finding]:
         """Return what is wrong with this signal before it is sent; see :func:`backtest.model.lint.lint`.
@@ -158,22 +183,19 @@ class CreateSignal:
 
         return lint(self, market, profile, **context)
 
-    def _name(self, field: str) -> str:
-        """Return the API's name of a V2 field in this version."""
-        if self.version == 1:
-            return field.replace("entry_price", "buy_price").replace("exit_price", "sell_price")
-        return field
-
     def _check_numbers(self) -> None:
         if self.invest is None:
             raise InvalidSignalError("invest is missing; give the percent of the portfolio", "invest")
-        _positive("invest", self.invest)
-        if self.leverage is not None and not (_is_number(self.leverage) and 1.0 <= self.leverage < math.inf):
-            raise InvalidSignalError(f"leverage is at least 1, was {self.leverage!r}", "leverage")
-        if self.ttl_buy_order is not None and not (_is_whole(self.ttl_buy_order) and self.ttl_buy_order > 0):
+        prices = {named(name, self.version): price for name, price in self.prices.items()}
+        sizes = {name: getattr(self, name) for name in _SIZES}
+        for name, value in (*prices.items(), *sizes.items()):
+            if value is not None:
+                _require_number(name, value)
+        if self.ttl_buy_order is not None and not _is_whole(self.ttl_buy_order):
             raise InvalidSignalError(
                 f"ttl_buy_order is a whole number of ms above 0, was {self.ttl_buy_order!r}", "ttl_buy_order"
             )
+        _require(first_broken((*price_checks(prices), *size_checks(sizes, self.prices))))
 
     def _check_attachments(self) -> None:
         for name in ("attachment_image1_url", "attachment_image2_url", "attachment_description"):
@@ -205,80 +227,18 @@ class CreateSignal:
         if self.entry_price_min is None:
             raise InvalidSignalError("buy_price_min is missing; version 1 needs both bounds", "buy_price_min")
 
-    def _check_entry(self) -> None:
-        high, low, mid = self.entry_price_max, self.entry_price_min, self.entry_price_mid
-        _positive(self._name("entry_price_max"), high)
-        if low is not None:
-            _positive(self._name("entry_price_min"), low)
-            if low > high:
-                name = self._name("entry_price_min")
-                raise InvalidSignalError(
-                    f"{name} may not exceed {self._name('entry_price_max')} {high}, was {low}", name
-                )
-        if mid is not None:
-            _positive("entry_price_mid", mid)
-            if not (low is None or low <= mid) or not mid <= high:
-                raise InvalidSignalError(
-                    f"entry_price_mid lies between the bounds {low} and {high}, was {mid}", "entry_price_mid"
-                )
-
-    def _check_split(self) -> None:
-        if not self.is_split:
-            return
-        total = 0.0
-        for part in ("min", "mid", "max"):
-            share = getattr(self, f"invest_entry_{part}")
-            if share is None:
-                continue
-            if not (_is_number(share) and 0.0 <= share <= 100.0):
-                raise InvalidSignalError(
-                    f"invest_entry_{part} is a percent from 0 to 100, was {share!r}", f"invest_entry_{part}"
-                )
-            if share > 0.0 and getattr(self, f"entry_price_{part}") is None:
-                raise InvalidSignalError(
-                    f"invest_entry_{part} {share} needs entry_price_{part}", f"invest_entry_{part}"
-                )
-            total += share
-        if not math.isclose(total, 100.0, abs_tol=1e-9):
-            raise InvalidSignalError(
-                f"invest_entry_min, invest_entry_mid and invest_entry_max sum to 100, was {total:g}", "invest_entry_max"
-            )
-
     def _check_targets(self) -> None:
         most = 5 if self.version == 2 else 6
         if len(self.targets) > most:
-            name = self._name(f"exit_price_{most + 1}")
+            name = named(f"exit_price_{most + 1}", self.version)
             raise InvalidSignalError(
                 f"{name} does not exist in version {self.version}, which has {most} targets"
                 + ("; version=1 has six" if most < 6 else ""),
                 name,
             )
         if not self.targets or self.targets[0] is None:
-            name = self._name("exit_price_1")
+            name = named("exit_price_1", self.version)
             raise InvalidSignalError(f"{name} is missing; a signal needs a target", name)
-        before, what = self.near_bound, "the near entry bound"
-        for number, price in enumerate(self.targets, 1):
-            if price is None:
-                continue
-            name = self._name(f"exit_price_{number}")
-            _positive(name, price)
-            if not self.side * price > self.side * before:
-                raise InvalidSignalError(
-                    f"{name} of a {self.type or 'long'} lies {'above' if self.side > 0 else 'below'} {what} {before}, was {price}",
-                    name,
-                )
-            before, what = price, name
-
-    def _check_stop(self) -> None:
-        if self.stop_loss is None:
-            return
-        _positive("stop_loss", self.stop_loss)
-        if not self.side * self.stop_loss < self.side * self.far_bound:
-            word = "below" if self.side > 0 else "above"
-            raise InvalidSignalError(
-                f"stop_loss of a {self.type or 'long'} lies {word} its far entry bound {self.far_bound}, was {self.stop_loss}",
-                "stop_loss",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,9 +266,8 @@ class TakeProfit:
             )
         if self.order_type == "limit" and self.sell_price is None:
             raise InvalidSignalError("sell_price is missing; a limit take profit needs it", "sell_price")
-        if self.sell_price is not None:
-            _positive("sell_price", self.sell_price)
-        _check_pair(self.trailing_stop_price, self.trailing_stop_limit_price)
+        _require_finite(self, "sell_price")
+        _require_pair(self)
         if self.sell_amount_relative < 100.0 and self.trailing_stop_price is None:
             raise InvalidSignalError(
                 f"trailing_stop_price and trailing_stop_limit_price are required when sell_amount_relative is below 100, was {self.sell_amount_relative}",
@@ -317,13 +276,18 @@ class TakeProfit:
 
     def rounded(self, market: Market, side: int) -> TakeProfit:
         """Return the call with its prices on the tick (L3.6)."""
-        stop, limit = rounded_pair(market.price_grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
+        stop, limit = pair_on_tick(market.price_grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
         return replace(
             self,
-            sell_price=_toward(market.price_grid, side)(self.sell_price),
+            sell_price=on_tick(market.price_grid, self.sell_price, side),
             trailing_stop_price=stop,
             trailing_stop_limit_price=limit,
         )
+
+    def relations(self, side: int) -> Iterator[Check]:
+        """Yield the order in which the prices stand, and where it is broken (L3.8)."""
+        yield from price_relations({"sell_price": self.sell_price})
+        yield from pair_relations(self.trailing_stop_price, self.trailing_stop_limit_price, side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,14 +299,16 @@ class TrailingStop:
     trailing_stop_limit_price: float
 
     def __post_init__(self) -> None:
-        _positive("trailing_stop_price", self.trailing_stop_price)
-        _positive("trailing_stop_limit_price", self.trailing_stop_limit_price)
+        _require_finite(self, "trailing_stop_price", "trailing_stop_limit_price", missing=False)
 
     def rounded(self, market: Market, side: int) -> TrailingStop:
         """Return the call with its prices on the tick (L3.6)."""
-        stop, limit = rounded_pair(market.price_grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
-        assert stop is not None and limit is not None  # noqa: S101, PT018
+        stop, limit = pair_on_tick(market.price_grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
         return replace(self, trailing_stop_price=stop, trailing_stop_limit_price=limit)
+
+    def relations(self, side: int) -> Iterator[Check]:
+        """Yield the order in which the prices stand, and where it is broken (L3.8)."""
+        return pair_relations(self.trailing_stop_price, self.trailing_stop_limit_price, side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,30 +323,35 @@ class Rebuy:
     trailing_stop_limit_price: float | None = None
 
     def __post_init__(self) -> None:
-        _positive("buy_price_min", self.buy_price_min)
-        _positive("buy_price_max", self.buy_price_max)
-        if self.buy_price_min > self.buy_price_max:
-            raise InvalidSignalError(
-                f"buy_price_min may not exceed buy_price_max {self.buy_price_max}, was {self.buy_price_min}",
-                "buy_price_min",
-            )
+        _require_finite(self, "buy_price_min", "buy_price_max", missing=False)
         if self.invest is not None:
-            _positive("invest", self.invest)
-        _check_pair(self.trailing_stop_price, self.trailing_stop_limit_price)
+            _require_positive("invest", self.invest)
+        _require_pair(self)
 
     def rounded(self, market: Market, side: int) -> Rebuy:
-        """Return the call with its prices on the tick, the zone inwards (L3.6)."""
+        """Return the call with its prices on the tick, the zone inwards (L3.6); a zone without a tick gets crossed."""
         grid = market.price_grid
-        low, high = grid.up(self.buy_price_min), grid.down(self.buy_price_max)
-        if low > high:
-            raise InvalidSignalError(
-                f"buy_price_min {self.buy_price_min} and buy_price_max {self.buy_price_max} hold no multiple of the tick {market.tick}",
-                "buy_price_min",
-            )
-        stop, limit = rounded_pair(grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
+        stop, limit = pair_on_tick(grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
         return replace(
-            self, buy_price_min=low, buy_price_max=high, trailing_stop_price=stop, trailing_stop_limit_price=limit
+            self,
+            buy_price_min=grid.up(self.buy_price_min),
+            buy_price_max=grid.down(self.buy_price_max),
+            trailing_stop_price=stop,
+            trailing_stop_limit_price=limit,
         )
+
+    def relations(self, side: int, stop: float | None = None) -> Iterator[Check]:
+        """Yield the order in which the prices stand, the zone before ``stop`` among them (L3.8)."""
+        yield from self.zone_relations()
+        near = "buy_price_max" if side > 0 else "buy_price_min"
+        yield from buy_relations(near, getattr(self, near), stop, side)
+        yield from pair_relations(self.trailing_stop_price, self.trailing_stop_limit_price, side)
+
+    def zone_relations(self) -> Iterator[Check]:
+        """Yield the order of the two bounds, which needs no side."""
+        low, high = self.buy_price_min, self.buy_price_max
+        yield from price_relations({"buy_price_min": low, "buy_price_max": high})
+        yield Check("buy_price_min", low > high, "may not exceed buy_price_max {0}", low, (high,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,13 +363,16 @@ class Dca:
     multiplier: float
 
     def __post_init__(self) -> None:
-        _positive("buy_price", self.buy_price)
-        _positive("multiplier", self.multiplier)
+        _require_finite(self, "buy_price", missing=False)
+        _require_positive("multiplier", self.multiplier)
 
     def rounded(self, market: Market, side: int) -> Dca:
         """Return the call with its price on the tick (L3.6)."""
-        grid = market.price_grid
-        return replace(self, buy_price=grid.down(self.buy_price) if side > 0 else grid.up(self.buy_price))
+        return replace(self, buy_price=on_tick(market.price_grid, self.buy_price, -side))
+
+    def relations(self, side: int, stop: float | None = None) -> Iterator[Check]:
+        """Yield that the price can be reached before ``stop`` (L3.8)."""
+        return buy_relations("buy_price", self.buy_price, stop, side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,10 +396,13 @@ class UpdatePrices:
     allow_marketable: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("entry_price_min", "entry_price_max", *(f"exit_price_{k}" for k in range(1, 7)), "stop_loss"):
-            price = getattr(self, name)
-            if price is not None:
-                _positive(name, price)
+        _require_finite(self, *_UPDATE_PRICES)
+
+    @property
+    def prices(self) -> dict[str, float]:
+        """The prices that were set, by the API's names."""
+        found = {name: getattr(self, name) for name in _UPDATE_PRICES}
+        return {name: price for name, price in found.items() if price is not None}
 
     @property
     def targets(self) -> tuple[float | None, ...]:
@@ -441,17 +418,15 @@ class UpdatePrices:
 
     def rounded(self, market: Market, side: int, *, split: bool = False, lone: bool = False) -> UpdatePrices:
         """Return the call with its prices on the tick (L3.6); how bounds round depends on the signal's entry."""
-        grid = market.price_grid
-        ways = create_directions(side, split=split, lone=lone)
-        away = _toward(grid, side)
-        moved: dict[str, Any] = {f"exit_price_{k}": away(price) for k, price in enumerate(self.targets, 1)}
+        ways = create_ways(side, split=split, lone=lone)
+        prices = self.prices.items()
         return replace(
-            self,
-            entry_price_min=_toward(grid, ways["entry_price_min"])(self.entry_price_min),
-            entry_price_max=_toward(grid, ways["entry_price_max"])(self.entry_price_max),
-            stop_loss=_toward(grid, ways["stop_loss"])(self.stop_loss),
-            **moved,
+            self, **{name: on_tick(market.price_grid, price, ways.get(name, side)) for name, price in prices}
         )
+
+    def relations(self, side: int) -> Iterator[Check]:
+        """Yield the order in which the prices of this update stand, and where it is broken (L3.8)."""
+        return update_relations(self.prices, side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -464,17 +439,64 @@ class Cancel:
 Call = CreateSignal | TakeProfit | TrailingStop | Rebuy | Dca | UpdatePrices | Cancel
 
 
-def create_directions(side: int, *, split: bool, lone: bool) -> dict[str, int]:
-    """Return which way each price of a create rounds, +1 up and -1 down (L3.6); targets round towards ``side``.
+_CREATE_PRICES = ("entry_price_min", "entry_price_mid", "entry_price_max", "stop_loss")
+_UPDATE_PRICES = (
+    "entry_price_min",
+    "entry_price_max",
+    *(f"exit_price_{number}" for number in range(1, 7)),
+    "stop_loss",
+)
+_LATER_PRICES = (
+    "sell_price",
+    "buy_price",
+    "buy_price_min",
+    "buy_price_max",
+    "trailing_stop_price",
+    "trailing_stop_limit_price",
+)
+_SIZES = ("invest", "leverage", "ttl_buy_order", "invest_entry_min", "invest_entry_mid", "invest_entry_max")
+_ORDER = {Cancel: 0, UpdatePrices: 1, TakeProfit: 2, TrailingStop: 2, CreateSignal: 3, Rebuy: 3, Dca: 3}
 
-    ``lone``: an entry without a minimum, whose maximum is the near bound on both sides (L4.1).
+
+def call_order(kind: type[Call]) -> int:
+    """Return the place of a kind of call among those of one close: cancel, update, exits, entries."""
+    return _ORDER[kind]
+
+
+def placed_call(call: Call, create: CreateSignal, market: Market) -> Call:
+    """Return a call with its prices on the market's tick (L3.6).
+
+    Parameters
+    ----------
+    call
+        Any of the seven.
+    create
+        Of its signal, which tells side and entry; of a create, itself.
     """
-    return {
-        "entry_price_min": -side if split else 1,
-        "entry_price_mid": -side,
-        "entry_price_max": -side if split or lone else -1,
-        "stop_loss": -side,
-    }
+    if isinstance(call, Cancel):
+        return call
+    if isinstance(call, CreateSignal):
+        return call.rounded(market)
+    if isinstance(call, UpdatePrices):
+        return call.rounded(market, create.side, split=create.is_split, lone=create.entry_price_min is None)
+    return call.rounded(market, create.side)
+
+
+def require_order(call: Call) -> None:
+    """Refuse a call whose own prices are out of order, as far as that can be told without the side of its signal.
+
+    Raises
+    ------
+    InvalidSignalError
+        Naming the field.
+    """
+    if isinstance(call, CreateSignal):
+        _require(first_broken(call.relations()))
+        return
+    names = (*_LATER_PRICES, *_UPDATE_PRICES)
+    _require(first_broken(price_relations({name: getattr(call, name, None) for name in names})))
+    if isinstance(call, Rebuy):
+        _require(first_broken(call.zone_relations()))
 
 
 def later_side_check(call: Call, side: int) -> None:
@@ -485,18 +507,13 @@ def later_side_check(call: Call, side: int) -> None:
     InvalidSignalError
         Naming ``trailing_stop_limit_price``.
     """
-    if (
-        not isinstance(call, TakeProfit | TrailingStop | Rebuy)
-        or call.trailing_stop_price is None
-        or call.trailing_stop_limit_price is None
-    ):
-        return
-    if side * call.trailing_stop_limit_price > side * call.trailing_stop_price:
-        word = "exceed" if side > 0 else "be below"
-        raise InvalidSignalError(
-            f"trailing_stop_limit_price of a {'long' if side > 0 else 'short'} may not {word} its trigger {call.trailing_stop_price}, was {call.trailing_stop_limit_price}",
-            "trailing_stop_limit_price",
-        )
+    if isinstance(call, TakeProfit | TrailingStop | Rebuy):
+        _require(first_broken(pair_relations(call.trailing_stop_price, call.trailing_stop_limit_price, side)))
+
+
+def _require(broken: Check | None) -> None:
+    if broken is not None:
+        raise InvalidSignalError(broken.sentence, broken.field)
 
 
 def _is_number(value: object) -> bool:
@@ -507,43 +524,33 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _positive(name: str, value: float) -> None:
+def _require_number(name: str, value: object) -> None:
+    if not _is_number(value):
+        raise InvalidSignalError(f"{name} is a finite number above 0, was {value!r}", name)
+
+
+def _require_positive(name: str, value: float) -> None:
     if not (_is_number(value) and 0.0 < value < math.inf):
         raise InvalidSignalError(f"{name} is a finite number above 0, was {value!r}", name)
+
+
+def _require_finite(call: object, *names: str, missing: bool = True) -> None:
+    """Refuse prices of a call that are no finite numbers; None where ``missing`` says that they may be absent."""
+    for name in names:
+        price = getattr(call, name)
+        if price is None and missing:
+            continue
+        if not (_is_number(price) and -math.inf < price < math.inf):
+            raise InvalidSignalError(f"{name} is a finite number above 0, was {price!r}", name)
+
+
+def _require_pair(call: TakeProfit | Rebuy) -> None:
+    _require_finite(call, "trailing_stop_price", "trailing_stop_limit_price")
+    if (call.trailing_stop_price is None) != (call.trailing_stop_limit_price is None):
+        missing = "trailing_stop_price" if call.trailing_stop_price is None else "trailing_stop_limit_price"
+        raise InvalidSignalError(f"{missing} is missing; the two trailing prices come together", missing)
 
 
 def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:
     if value not in known:
         raise InvalidSignalError(f"{name} is one of {', '.join(str(k) for k in known if k)}, was {value!r}", name)
-
-
-def _check_pair(stop: float | None, limit: float | None) -> None:
-    for name, price in (("trailing_stop_price", stop), ("trailing_stop_limit_price", limit)):
-        if price is not None:
-            _positive(name, price)
-    if (stop is None) != (limit is None):
-        missing = "trailing_stop_price" if stop is None else "trailing_stop_limit_price"
-        raise InvalidSignalError(f"{missing} is missing; the two trailing prices come together", missing)
-
-
-class _toward:  # noqa: N801 - a function with a direction
-    """Round a price up (+1) or down (-1); None stays None."""
-
-    __slots__ = ("direction", "grid")
-
-    def __init__(self, grid: Grid, direction: int) -> None:
-        self.grid, self.direction = grid, direction
-
-    def __call__(self, price: float | None) -> float | None:
-        if price is None:
-            return None
-        return self.grid.up(price) if self.direction > 0 else self.grid.down(price)
-
-
-def rounded_pair(grid: Grid, side: int, stop: float | None, limit: float | None) -> tuple[float | None, float | None]:
-    """Round a trigger away from the market and its limit towards the trigger (L3.6)."""
-    trigger = _toward(grid, -side)(stop)
-    leg = _toward(grid, side)(limit)
-    if trigger is not None and leg is not None and side * leg > side * trigger:
-        leg = trigger
-    return trigger, leg

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from backtest.errors import InvalidSignalError
+    from backtest.model.intake import Check
 
 __all__ = ["Finding", "Severity", "finding_of"]
 
@@ -29,7 +29,8 @@ class Finding:
     field
         The API's name of the field at fault.
     severity
-        ``"refuse"``: it cannot do what it says. ``"warn"``: it may not be meant.
+        ``"refuse"``: no subscriber could execute it, and the desk never sends it (L3.8). ``"warn"``: it may not be meant, or
+        this subscriber cannot execute it.
     sentence
         What is wrong and why, with the numbers.
     """
@@ -40,6 +41,6 @@ class Finding:
     sentence: str
 
 
-def finding_of(error: InvalidSignalError) -> Finding:
-    """Return the finding for a call that cannot even be made: a stop on the wrong side, a part without its stop."""
-    return Finding(_CODES.get(error.field, "invalid"), error.field, "refuse", str(error))
+def finding_of(broken: Check) -> Finding:
+    """Return the finding for a call whose prices are out of order: a stop on the wrong side, a crossed range."""
+    return Finding(_CODES.get(broken.field, "invalid"), broken.field, "refuse", broken.sentence)

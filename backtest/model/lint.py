@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backtest.errors import InvalidSignalError
 from backtest.model.finding import Finding, finding_of
-from backtest.model.lint_later import buys, capital, moved_stops, trails
+from backtest.model.intake import first_broken
+from backtest.model.lint_later import buys, capital, moved_stops, out_of_order, repeats, trails
 from backtest.model.sizing import Sizing, shown
 from backtest.model.timeframe import milliseconds
 
@@ -34,7 +34,8 @@ def lint(
     """Return what is wrong with a signal and the calls that follow it, before anything is sent.
 
     Prices are judged as they will be sent, on the tick (L3.6); sizes by the balance, costs by the fees and slippage,
-    parts by the target shares of the profile. No candle is needed.
+    parts by the target shares of the profile. No candle is needed. Only what no subscriber could execute has severity
+    ``"refuse"``, and the desk refuses exactly that (L3.8); what depends on a balance, a minimum or a limit warns.
 
     Parameters
     ----------
@@ -54,10 +55,10 @@ def lint(
     list of Finding
         In a fixed order; empty where nothing is wrong.
     """
-    try:
-        create = create if _is_on_tick(create, market) else create.rounded(market)
-    except InvalidSignalError as error:
-        return [finding_of(error)]
+    create = create if _is_on_tick(create, market) else create.rounded(market)
+    broken = first_broken(create.relations())
+    if broken is not None:
+        return [finding_of(broken)]
     sizing = Sizing(create, market, profile)
     found = [
         *_stop(sizing),
@@ -67,7 +68,8 @@ def lint(
         *capital(sizing, later),
     ]
     if later:
-        found += [*buys(sizing, later), *moved_stops(create, later, prices)]
+        found += [*out_of_order(create, later), *buys(sizing, later), *moved_stops(create, later, prices)]
+        found += repeats(create, later)
         if median_range is not None and not has_detail:
             found += trails(create, later, prices, median_range)
     return found
@@ -98,7 +100,7 @@ def _stop(sizing: Sizing) -> Iterator[Finding]:
         more = "" if create.allow_no_stop else "; sent live it needs allow_no_stop=True"
         more = "; under a risk limit it is not opened" if is_limited else more
         sentence = f"stop_loss is missing, so nothing ends a loss{more}"
-        yield Finding("no_stop", "stop_loss", "refuse" if is_limited else "warn", sentence)
+        yield Finding("no_stop", "stop_loss", "warn", sentence)
         return
     level = sizing.liquidation(create.near_bound)
     if level is not None and sizing.side * create.stop_loss <= sizing.side * level:
@@ -106,7 +108,7 @@ def _stop(sizing: Sizing) -> Iterator[Finding]:
             f"stop_loss {shown(create.stop_loss)} lies beyond the liquidation at {shown(level)} "
             f"(entry {shown(create.near_bound)}, leverage {sizing.leverage:g}), which comes first and costs the margin"
         )
-        yield Finding("stop_beyond_liquidation", "stop_loss", "refuse", sentence)
+        yield Finding("stop_beyond_liquidation", "stop_loss", "warn", sentence)
 
 
 def _targets(sizing: Sizing) -> Iterator[Finding]:
@@ -132,7 +134,7 @@ def _minimums(sizing: Sizing) -> Iterator[Finding]:
         quantity = sizing.quantity(invest * share, price)
         if sizing.is_too_small(quantity, price):
             sentence = f"{name} {shown(price)} buys {sizing.in_words(quantity, price)}, below {least}: it is refused"
-            yield Finding("entry_below_minimum", name, "refuse", sentence)
+            yield Finding("entry_below_minimum", name, "warn", sentence)
             return
     for number, price, part, is_skipped in sizing.target_parts():
         if is_skipped:
@@ -143,7 +145,12 @@ def _minimums(sizing: Sizing) -> Iterator[Finding]:
 
 def _time_to_live(create: CreateSignal, timeframe: str | None) -> Iterator[Finding]:
     ttl = create.ttl_buy_order
-    if timeframe is not None and ttl is not None and ttl < milliseconds(timeframe):
+    if timeframe is None:
+        return
+    if ttl is None:
+        sentence = "ttl_buy_order is missing: where nobody can buy it waits for ever, and whoever makes one signal at a time makes no other"
+        yield Finding("ttl_missing", "ttl_buy_order", "warn", sentence)
+    elif ttl < milliseconds(timeframe):
         sentence = f"ttl_buy_order {ttl} ms is shorter than a candle of {timeframe}, so it ends inside one"
         yield Finding("ttl_short", "ttl_buy_order", "warn", sentence)
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backtest.model.calls import Dca, Rebuy, TakeProfit, TrailingStop, UpdatePrices
-from backtest.model.finding import Finding, Severity
+from backtest.model.calls import Cancel, CreateSignal, Dca, Rebuy, TakeProfit, TrailingStop, UpdatePrices
+from backtest.model.finding import Finding, Severity, finding_of
+from backtest.model.intake import first_broken
 from backtest.model.sizing import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from backtest.model.calls import Call, CreateSignal
+    from backtest.model.calls import Call
     from backtest.model.sizing import Sizing
 
-__all__ = ["buys", "capital", "moved_stops", "trails"]
+__all__ = ["buys", "capital", "moved_stops", "out_of_order", "repeats", "trails"]
 
 
 def capital(sizing: Sizing, later: Sequence[Call]) -> Iterator[Finding]:
@@ -23,22 +24,50 @@ def capital(sizing: Sizing, later: Sequence[Call]) -> Iterator[Finding]:
     total = invest + sum(_bought(sizing, call)[1] for call in later if isinstance(call, Dca | Rebuy))
     if total > 100.0 + 1e-9:
         beside = "" if total == invest else f" with its DCAs and rebuys, {invest:g} % without them"
-        yield Finding("capital_over_100", "invest", "refuse", f"invest comes to {total:g} % of the portfolio{beside}")
+        yield Finding("capital_over_100", "invest", "warn", f"invest comes to {total:g} % of the portfolio{beside}")
     elif total > limit + 1e-9:
         sentence = f"invest comes to {total:g} % of the portfolio at worst, over the allocation limit of {limit:g} %"
         yield Finding("capital_over_limit", "invest", "warn", sentence)
+
+
+def out_of_order(create: CreateSignal, later: Sequence[Call]) -> Iterator[Finding]:
+    """Judge the prices of each later call among themselves (L3.8)."""
+    for call in later:
+        if not isinstance(call, Cancel | CreateSignal):
+            broken = first_broken(call.relations(create.side))
+            if broken is not None:
+                yield finding_of(broken)
+
+
+def repeats(create: CreateSignal, later: Sequence[Call]) -> Iterator[Finding]:
+    """Judge price updates that say only what is wished already: each costs a request, and none does anything."""
+    wished, count, first = create.prices, 0, ""
+    for call in later:
+        if isinstance(call, UpdatePrices):
+            if call.prices.items() <= wished.items():
+                count += 1
+                first = first or next(iter(call.prices), "")
+            wished |= call.prices
+        elif isinstance(call, TrailingStop | TakeProfit | Rebuy) and call.trailing_stop_price is not None:
+            wished.pop("stop_loss", None)
+    if count:
+        times = "once" if count == 1 else f"{count} times"
+        level = f"{first} is sent again as {shown(wished[first])}" if first else "an update names no price"
+        yield Finding("repeats", first or "updateprice", "warn", f"{level}: an update that changes nothing, {times}")
 
 
 def buys(sizing: Sizing, later: Sequence[Call]) -> Iterator[Finding]:
     """Judge whether DCAs and rebuys can be reached before stop and liquidation, and are large enough."""
     create = sizing.create
     stop, cost = create.stop_loss, sizing.notional(create.invest or 0.0)
+    certain = stop  # the farthest that may be in force; none once a trailing stop may stand anywhere (L8.2)
     held = cost / create.near_bound
     for call in later:
         if isinstance(call, UpdatePrices | TrailingStop):
             stop = (call.stop_loss if isinstance(call, UpdatePrices) else call.trailing_stop_price) or stop
+            certain = _farther(create.side, certain, stop) if isinstance(call, UpdatePrices) else None
         elif isinstance(call, Dca | Rebuy):
-            finding = _buy(sizing, call, stop, cost / held)
+            finding = _buy(sizing, call, (stop, certain), cost / held)
             if finding is not None:
                 yield finding
                 continue
@@ -46,22 +75,32 @@ def buys(sizing: Sizing, later: Sequence[Call]) -> Iterator[Finding]:
             cost, held = cost + sizing.notional(percent), held + sizing.notional(percent) / price
 
 
-def _buy(sizing: Sizing, call: Dca | Rebuy, stop: float | None, average: float) -> Finding | None:
-    """Return what is wrong with one buy beside a stop and a position of this average entry."""
+def _farther(side: int, one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return None
+    return min(one, other) if side > 0 else max(one, other)
+
+
+def _buy(sizing: Sizing, call: Dca | Rebuy, stops: tuple[float | None, float | None], average: float) -> Finding | None:
+    """Return what is wrong with one buy beside a stop and a position of this average entry.
+
+    ``stops``: the one last wished, and the farthest that may be in force.
+    """
+    stop, certain = stops
     price, percent, name = _bought(sizing, call)
     kind, side, what = "dca" if isinstance(call, Dca) else "rebuy", sizing.side, f"{name} {shown(price)}"
     if stop is not None and side * price <= side * stop:
-        severity: Severity = "refuse" if sizing.profile.stop_trigger == "order" else "warn"
+        severity: Severity = "refuse" if certain is not None and side * price <= side * certain else "warn"
         sentence = f"{what} cannot be reached before the stop at {shown(stop)}"
         return Finding(f"{kind}_beyond_stop", name, severity, sentence)
     level = sizing.liquidation(average)
     if level is not None and side * price <= side * level:
         sentence = f"{what} cannot be reached before the liquidation at {shown(level)}"
-        return Finding(f"{kind}_beyond_liquidation", name, "refuse", sentence)
+        return Finding(f"{kind}_beyond_liquidation", name, "warn", sentence)
     quantity = sizing.quantity(percent, price)
     if sizing.is_too_small(quantity, price):
         sentence = f"{what} buys {sizing.in_words(quantity, price)}, below the market's minimum order: it is refused"
-        return Finding(f"{kind}_below_minimum", name, "refuse", sentence)
+        return Finding(f"{kind}_below_minimum", name, "warn", sentence)
     return None
 
 
@@ -83,7 +122,7 @@ def moved_stops(create: CreateSignal, later: Sequence[Call], prices: Sequence[fl
             continue
         if create.side * call.stop_loss >= create.side * last:
             sentence = f"stop_loss is moved to {shown(call.stop_loss)}, beyond the last price {shown(last)}: refused"
-            yield Finding("stop_wrong_side", "stop_loss", "refuse", sentence)
+            yield Finding("stop_wrong_side", "stop_loss", "warn", sentence)
 
 
 def trails(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtest.engine.codes import REFUSED
+from backtest.model.calls import CreateSignal
 from backtest.report import text
 from backtest.runner.linting import lint_sentences
 from backtest.strategy import Strategy
@@ -32,7 +33,14 @@ def caveats(run: Finished) -> list[str]:
     ]
     if free:
         found.append(f"No funding rates were given for {_names(free)}: funding was taken as 0.")
+    unsent = run.execution.refusals
+    if unsent:
+        were = "call was" if len(unsent) == 1 else "calls were"
+        found.append(
+            f"{len(unsent):,} {were} refused at the desk and never sent; the first, about {unsent[0].signal}: {unsent[0].reason}."
+        )
     refused = int(np.sum(run.venue.outcomes()["status"] == REFUSED))
+    refused -= sum(isinstance(one.call, CreateSignal) for one in unsent)
     if refused:
         were = "create was" if refused == 1 else "creates were"
         found.append(f"{refused:,} {were} refused by the market or the account; see the events of kind refused.")

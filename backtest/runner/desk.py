@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from backtest.engine.book import call_order
 from backtest.errors import InvalidSettingError, InvalidSignalError
 from backtest.model.calls import (
     Call,
@@ -18,17 +17,19 @@ from backtest.model.calls import (
     TakeProfit,
     TrailingStop,
     UpdatePrices,
-    create_directions,
-    later_side_check,
+    call_order,
+    placed_call,
 )
 from backtest.model.events import Event, SignalRef, Status
+from backtest.model.intake import Check, create_on_tick, create_relations, first_broken, leverage_check
 from backtest.model.signal import LiveSignal
+from backtest.runner.decision import Decision, Refusal
 from backtest.strategy.moment import Moment
 from backtest.strategy.plan import plan_of
 from backtest.wire.tag import signal_tag, tagged, with_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,21 +38,42 @@ if TYPE_CHECKING:
     from backtest.model.market import Market
     from backtest.strategy import Indicators, SignalTable, Strategy
 
-__all__ = ["Desk", "created_fields", "final_call", "hears_events", "row_fields", "table_rows"]
+    Made = Decision | Refusal
+
+__all__ = ["Desk", "Taken", "hears_events", "refusal_reason", "row_fields", "table_rows", "taken"]
 
 
 class Desk:
     """Asks the strategy at a close and makes its calls final: rounded, named, tagged and in order.
 
-    Everything that could differ between backtest and live happens here, once, before the fork (parity rule 3).
+    Everything that could differ between backtest and live happens here, once, before the fork (parity rule 3): a call
+    whose prices are out of order is refused here too, alone, and the run goes on (L3.8).
+
+    Parameters
+    ----------
+    strategy
+        Whom to ask.
+    candles, market
+        Of which symbol; candles are shown again with :meth:`bind` as they come.
+    venue
+        The engine that knows what lives, and to which :meth:`send` gives what was made.
+    strict
+        Whether the first call that would be refused is an error instead.
     """
 
-    def __init__(self, strategy: Strategy, candles: Candles, market: Market, venue: SimulatedVenue) -> None:
-        self.strategy, self.market, self.venue = strategy, market, venue
+    def __init__(
+        self, strategy: Strategy, candles: Candles, market: Market, venue: SimulatedVenue, *, strict: bool = False
+    ) -> None:
+        self.strategy, self.market, self.venue, self.strict = strategy, market, venue, strict
         self.symbol, self.timeframe, self.span = candles.symbol, candles.timeframe, candles.milliseconds
         self.plan, self.answers_events = plan_of(strategy), strategy.has("on_event")
         self.hears_events = hears_events(strategy)
         self._returned: list[Call] = []
+        self._made: list[Made] = []
+        self._judged: list[tuple[CreateSignal, Check | None, bool]] = []
+        self._born: dict[SignalRef, CreateSignal] = {}
+        self._refused: set[SignalRef] = set()
+        self._stops: dict[SignalRef, float | None] = {}
         self._close_time = 0
         self._living: tuple[LiveSignal, ...] | None = None
         self.bind(candles, {})
@@ -99,15 +121,26 @@ class Desk:
         asked: bool,
         table: SignalTable | None = None,
         rows: Iterable[int] = (),
-    ) -> list[Call]:
+    ) -> list[Made]:
         """Return the final calls of one close: ``on_event`` in event order, then ``on_candle`` or rows of the table.
 
         A table with ``while_open="skip"`` makes nothing of a row while a signal of the market lives.
 
+        Parameters
+        ----------
+        position
+            Of the candle that has closed.
+        events
+            Of this market since the last close, in order (L1.4).
+        asked
+            Whether ``on_candle`` is asked.
+        table, rows
+            A signal table, and which of its rows decide at this close.
+
         Raises
         ------
         InvalidSignalError
-            Naming the candle, the field and the value.
+            For a fault of the strategy's code, naming the candle, the field and the value.
         """
         now = Moment(self, position)
         self._start(position)
@@ -122,13 +155,14 @@ class Desk:
             self._manage(position, events)
             return self._finish()
         except InvalidSignalError as error:
-            raise self._named(error) from None
+            raise self.named(error, self._close_time) from None
         finally:
-            self._returned = []
+            self._clear()
 
-    def collect(self, position: int, returned: Iterable[Call] | None) -> list[Call]:
+    def collect(self, position: int, returned: Iterable[Call] | None) -> list[Made]:
         """Make final what ``on_candle`` returned; for the hot loop, which has called it already."""
         if returned is None:
+            self._clear()
             return []
         self._start(position)
         try:
@@ -136,13 +170,33 @@ class Desk:
             self._manage(position, ())
             return self._finish()
         except InvalidSignalError as error:
-            raise self._named(error) from None
+            raise self.named(error, self._close_time) from None
         finally:
-            self._returned = []
+            self._clear()
+
+    def send(self, made: Iterable[Made]) -> None:
+        """Give what was made to the venue; what was refused is refused there, where it would have acted."""
+        for one in made:
+            if isinstance(one, Decision):
+                self.venue.send(one.call, one.at)
+            else:
+                self.venue.refuse(one.call, one.at, one.reason if one.rule == "L3.8" else None)
+        self.forget()
 
     def create(self, close_time: int, fields: dict[str, Any]) -> CreateSignal:
-        """Return a create of this market with its prices on the tick, its ref and its tag."""
-        return self.numbered_create(close_time, fields, sum(isinstance(call, CreateSignal) for call in self._returned))
+        """Return a create of this market with its prices on the tick, its ref and its tag.
+
+        Parameters
+        ----------
+        close_time
+            Of the candle that decides, UTC ms.
+        fields
+            As :meth:`Moment.create` gives them; absent ones None.
+        """
+        one = taken(fields, self.market)
+        create = self.numbered_create(close_time, one.fields, len(self._born))
+        self._judged.append((create, one.broken, one.after_rounding))
+        return create
 
     def refs(self, close_times: Iterable[int], numbers: Iterable[int]) -> list[SignalRef]:
         """Return our names of creates: each has a number, from 0, among those of its close."""
@@ -150,16 +204,15 @@ class Desk:
         return [SignalRef(f"{symbol}-{at}-{number}") for at, number in zip(close_times, numbers, strict=True)]
 
     def numbered_create(self, close_time: int, fields: dict[str, Any], number: int) -> CreateSignal:
-        """Return the create of a given number among those of a close."""
+        """Return the create of a given number among those of a close; ``fields`` as :func:`taken` made them."""
         market = self.market
-        final = created_fields(fields, market)
-        final["attachment_description"] = tagged(final.get("attachment_description"), self._tag(close_time, number))
+        text = tagged(fields.get("attachment_description"), self._tag(close_time, number))
         return CreateSignal(
             coin=market.coin,
             trade_market=market.trade_market,
             exchange=market.exchange,
             ref=self.refs((close_time,), (number,))[0],
-            **final,
+            **{**fields, "attachment_description": text},
         )
 
     def next_ask(self, close_time: int) -> int | None:
@@ -173,19 +226,24 @@ class Desk:
                 self._add(call)
 
     def _start(self, position: int) -> None:
-        self._returned = []
         self._close_time = self.time[position] + self.span
 
-    def _finish(self) -> list[Call]:
+    def _clear(self) -> None:
+        """Forget what belongs to one close only."""
+        if self._born or self._made or self._judged:
+            self._returned, self._made, self._judged, self._born = [], [], [], {}
+
+    def _finish(self) -> list[Made]:
         """Order the calls of this close; one about a signal created at this close follows its create."""
-        if len(self._returned) < 2:
-            return self._returned
-        born = {call.ref for call in self._returned if isinstance(call, CreateSignal)}
+        if len(self._made) < 2:
+            return self._made
         last = call_order(CreateSignal)
         return sorted(
-            self._returned,
-            key=lambda call: (
-                last if not isinstance(call, CreateSignal) and call.signal in born else call_order(type(call))
+            self._made,
+            key=lambda made: (
+                last
+                if not isinstance(made.call, CreateSignal) and made.call.signal in self._born
+                else call_order(type(made.call))
             ),
         )
 
@@ -194,9 +252,9 @@ class Desk:
             if table.while_open == "skip" and self.living():
                 continue
             create = self.create(self._close_time, row_fields(table, k))
-            self._add(create)
+            self._take_create(create)
             for call in table.calls_after(k, create.ref):
-                self._add(call)
+                self._take_later(call)
 
     def _take(self, returned: Iterable[Call] | None) -> None:
         if returned is None:
@@ -207,42 +265,106 @@ class Desk:
 
     def _add(self, call: object) -> None:
         if isinstance(call, CreateSignal):
-            self._returned.append(self._numbered(call))
-            return
-        if not isinstance(call, TakeProfit | TrailingStop | Rebuy | Dca | UpdatePrices | Cancel):
+            self._take_create(call)
+        elif isinstance(call, TakeProfit | TrailingStop | Rebuy | Dca | UpdatePrices | Cancel):
+            self._take_later(call)
+        else:
             raise InvalidSettingError(
                 f"{type(self.strategy).__name__} returned {call!r}; a strategy returns calls such as now.create(...) "
                 "or UpdatePrices(...)"
             )
-        self._returned.append(final_call(call, self.create_of(call.signal), self.market))
 
     def create_of(self, ref: SignalRef) -> CreateSignal:
-        """Return the create of a signal, one returned at this close included."""
-        for call in self._returned:
-            if isinstance(call, CreateSignal) and call.ref == ref:
-                return call
-        return self.venue.create_of(ref)
+        """Return the create of a signal, one returned at this close included.
 
-    def _numbered(self, call: CreateSignal) -> CreateSignal:
+        Raises
+        ------
+        InvalidSignalError
+            If it was never created.
+        """
+        return self._born[ref] if ref in self._born else self.venue.create_of(ref)
+
+    def _take_create(self, call: CreateSignal) -> None:
         """Give a create its place among those of this close; one made by hand is rounded and addressed here."""
-        number = sum(isinstance(other, CreateSignal) for other in self._returned)
+        number = len(self._born)
         (ref,) = self.refs((self._close_time,), (number,))
-        if call.ref == ref:
-            return call
+        found = [(broken, after) for create, broken, after in self._judged if create is call]
+        if found:
+            broken, after = found[0]
+        else:
+            call, broken, after = self._by_hand(call)
+        if call.ref != ref:
+            call = self._renamed(call, ref, number)
+        self._born[ref] = call
+        if broken is not None:
+            self._refused.add(ref)
+            self._refuse(call, broken, after_rounding=after)
+            return
+        self._returned.append(call)
+        self._made.append(Decision(self._close_time, call))
+
+    def _by_hand(self, call: CreateSignal) -> tuple[CreateSignal, Check | None, bool]:
+        """Judge a create that :meth:`create` did not make, or that was changed since."""
         if (call.coin, call.trade_market) != (self.market.coin, self.market.trade_market):
             raise InvalidSignalError(
                 f"coin and trade_market were {call.symbol}; this strategy runs on {self.market.coin}/{self.market.trade_market}",
                 "coin",
             )
-        text = (
-            (call.attachment_description or "").rpartition("ref:")[0].rstrip()
-            if call.ref
-            else call.attachment_description
-        )
+        _require(leverage_check(call.leverage, call.account))
+        placed = call.rounded(self.market)
+        broken = first_broken(placed.relations())
+        return placed, broken, broken is not None and first_broken(call.relations()) is None
+
+    def _renamed(self, call: CreateSignal, ref: SignalRef, number: int) -> CreateSignal:
+        text = call.attachment_description
+        if call.ref:
+            text = (text or "").rpartition("ref:")[0].rstrip()
         return with_tag(
-            replace(call.rounded(self.market), ref=ref, attachment_description=text or None),
-            self._tag(self._close_time, number),
+            replace(call, ref=ref, attachment_description=text or None), self._tag(self._close_time, number)
         )
+
+    def _take_later(self, call: TakeProfit | TrailingStop | Rebuy | Dca | UpdatePrices | Cancel) -> None:
+        """Make a call about a signal final; one about a create that was refused at this close vanishes with it."""
+        ref, create = call.signal, self.create_of(call.signal)
+        if ref in self._refused:
+            if ref not in self._born:
+                reason = f"INVALID_INPUT_CONTENT: signal {ref} was refused when it was created"
+                self._made.append(Refusal(self._close_time, call, "ref", None, reason, "L11.3"))
+            return
+        placed = placed_call(call, create, self.market)
+        broken = first_broken(self._relations(placed, create))
+        if broken is not None:
+            is_rounded = first_broken(self._relations(call, create)) is None
+            self._refuse(placed, broken, after_rounding=is_rounded)
+            return
+        self._note_stop(placed, create)
+        self._returned.append(placed)
+        self._made.append(Decision(self._close_time, placed))
+
+    def _relations(self, call: Call, create: CreateSignal) -> Iterator[Check]:
+        """Return the order in which the prices of a later call must stand."""
+        if isinstance(call, Dca | Rebuy):
+            return call.relations(create.side, self._stops.get(create.ref, create.stop_loss))
+        return iter(()) if isinstance(call, Cancel | CreateSignal) else call.relations(create.side)
+
+    def _note_stop(self, call: Call, create: CreateSignal) -> None:
+        """Keep the farthest stop that may be in force, before which a later buy is certainly not reached.
+
+        None where a trailing stop may stand anywhere, even farther away (L8.2), or where the create had no stop: an update
+        that brings one may be refused by the venue.
+        """
+        if isinstance(call, UpdatePrices) and call.stop_loss is not None:
+            stop = self._stops.get(create.ref, create.stop_loss)
+            if stop is not None and create.side * call.stop_loss < create.side * stop:
+                self._stops[create.ref] = call.stop_loss
+        elif isinstance(call, TrailingStop | TakeProfit | Rebuy) and call.trailing_stop_price is not None:
+            self._stops[create.ref] = None
+
+    def _refuse(self, call: Call, broken: Check, *, after_rounding: bool) -> None:
+        reason = refusal_reason(broken, self.market, after_rounding=after_rounding)
+        if self.strict:
+            raise InvalidSignalError(reason, broken.field)
+        self._made.append(Refusal(self._close_time, call, broken.field, broken.value, reason))
 
     def _tag(self, close_time: int, number: int) -> str:
         return signal_tag(self.strategy.identity, self.symbol, self.timeframe, close_time, number)
@@ -262,8 +384,9 @@ class Desk:
             created=created,
         )
 
-    def _named(self, error: InvalidSignalError) -> InvalidSignalError:
-        when = np.datetime64(int(self._close_time), "ms")
+    def named(self, error: InvalidSignalError, close_time: int) -> InvalidSignalError:
+        """Return an error with the strategy, the symbol and the close (UTC ms) at which it happened."""
+        when = np.datetime64(int(close_time), "ms")
         return InvalidSignalError(
             f"{type(self.strategy).__name__} on {self.symbol} at the close of {when}Z: {error}", error.field
         )
@@ -274,39 +397,71 @@ def hears_events(strategy: Strategy) -> bool:
     return strategy.has("on_event") or plan_of(strategy) is not None
 
 
-def final_call(
-    call: TakeProfit | TrailingStop | Rebuy | Dca | UpdatePrices | Cancel, create: CreateSignal, market: Market
-) -> Call:
-    """Return a call about a signal with its prices on the tick, its trailing limit held against the signal's side."""
-    later_side_check(call, create.side)
-    if isinstance(call, Cancel):
-        return call
-    if isinstance(call, UpdatePrices):
-        return call.rounded(market, create.side, split=create.is_split, lone=create.entry_price_min is None)
-    return call.rounded(market, create.side)
+class Taken(NamedTuple):
+    """The fields of a create as the desk takes them in.
+
+    Attributes
+    ----------
+    fields
+        Of :class:`CreateSignal`, prices on the tick.
+    broken
+        The first relation between prices that does not hold.
+    after_rounding
+        Whether it held before the prices came onto the tick.
+    """
+
+    fields: dict[str, Any]
+    broken: Check | None
+    after_rounding: bool
 
 
-def created_fields(fields: dict[str, Any], market: Market) -> dict[str, Any]:
-    """Return the fields of a create with prices on the tick (L3.6); ``side`` +1 or -1 becomes ``type``."""
-    fields = {name: value for name, value in fields.items() if value is not None}
-    side = fields.pop("side", 1)
+def taken(fields: Mapping[str, Any], market: Market) -> Taken:
+    """Bring the fields of a create onto the tick (L3.6) and judge the order of its prices (L3.8).
+
+    Parameters
+    ----------
+    fields
+        As :meth:`Moment.create` and :func:`row_fields` give them: ``side`` is +1 or -1, absent fields are None.
+    market
+        Whose tick.
+
+    Raises
+    ------
+    InvalidSignalError
+        For a price that is not finite, an unknown side, or leverage on SPOT.
+    """
+    found = {name: value for name, value in fields.items() if value is not None}
+    side = found.pop("side", 1)
     if side not in (1, -1):
         raise InvalidSignalError(f'side is "long" or "short", was {side!r}', "type")
-    grid = market.price_grid
-    split = any(name.startswith("invest_entry_") for name in fields)
-    gain = grid.up if side > 0 else grid.down
-    for name, way in create_directions(side, split=split, lone="entry_price_min" not in fields).items():
-        if name in fields:
-            price = _price(name, fields[name])
-            fields[name] = grid.up(price) if way > 0 else grid.down(price)
-    fields["targets"] = tuple(
-        None if price is None else gain(_price(f"exit_price_{k}", price))
-        for k, price in enumerate(fields.get("targets", ()), 1)
-    )
-    fields["invest"] = float(fields["invest"]) if "invest" in fields else None
-    if "ttl_buy_order" in fields:
-        fields["ttl_buy_order"] = int(fields["ttl_buy_order"])
-    return {**fields, "type": "long" if side > 0 else "short"}
+    targets = found.pop("targets", ())
+    prices = {name: _price(name, found.pop(name)) for name in _PRICES if name in found}
+    prices |= {f"exit_price_{k}": _price(f"exit_price_{k}", p) for k, p in enumerate(targets, 1) if p is not None}
+    split = any(name.startswith("invest_entry_") for name in found)
+    placed = create_on_tick(market.price_grid, prices, side, split=split)
+    broken, version = None, found.get("version", 2)
+    if "entry_price_max" in placed:
+        broken = first_broken(create_relations(placed, side, version=version))
+    after = broken is not None and first_broken(create_relations(prices, side, version=version)) is None
+    _require(leverage_check(found.get("leverage"), found.get("account")))
+    found["targets"] = tuple(placed.pop(f"exit_price_{k}", None) for k in range(1, len(targets) + 1))
+    found["invest"] = float(found["invest"]) if "invest" in found else None
+    if "ttl_buy_order" in found:
+        found["ttl_buy_order"] = int(found["ttl_buy_order"])
+    return Taken({**found, **placed, "type": "long" if side > 0 else "short"}, broken, after)
+
+
+def refusal_reason(broken: Check, market: Market, *, after_rounding: bool) -> str:
+    """Return the sentence of a refusal; ``after_rounding`` says that the market's tick did it."""
+    return f"{broken.sentence}, after rounding to the tick {market.tick}" if after_rounding else broken.sentence
+
+
+_PRICES = ("entry_price_min", "entry_price_mid", "entry_price_max", "stop_loss")
+
+
+def _require(broken: Check) -> None:
+    if broken.broken:
+        raise InvalidSignalError(broken.sentence, broken.field)
 
 
 def _price(name: str, value: Any) -> float:
@@ -315,7 +470,7 @@ def _price(name: str, value: Any) -> float:
         price = float(value)
     except (TypeError, ValueError):
         price = float("nan")
-    if not 0.0 < price < float("inf"):
+    if not abs(price) < float("inf"):
         raise InvalidSignalError(f"{name} is a finite number above 0, was {value!r}", name)
     return price
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backtest.engine.codes import C_REFUSED, C_REFUSED_CREATE, C_VOID
 from backtest.engine.simulator import SimulatedVenue
-from backtest.errors import InvalidSettingError
-from backtest.runner.desk import Desk, final_call, hears_events, row_fields, table_rows
+from backtest.errors import InvalidSettingError, InvalidSignalError
+from backtest.model.calls import placed_call
+from backtest.runner.decision import Decision, Refusal
+from backtest.runner.desk import Desk, hears_events, row_fields, table_rows, taken
 from backtest.runner.memory import keep_freed_columns
-from backtest.runner.session import Decision
-from backtest.runner.table_lane import table_records
+from backtest.runner.table_lane import refused_at, table_records
 from backtest.strategy.moment import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from backtest.engine.feed import Feed
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.calls import Call
+    from backtest.model.intake import Check
     from backtest.model.profile import SubscriberProfile
     from backtest.strategy import Indicators, SignalTable, Strategy
 
@@ -52,25 +55,42 @@ class Execution:
     venue: SimulatedVenue
     prepared: Sequence[Prepared]
     desks: Sequence[Desk]
-    decided: list[Decision] = field(default_factory=list)
+    made: list[Decision | Refusal] = field(default_factory=list)
     from_tables: bool = False
     ahead: int = 1
     """At how many closes a peek may ask."""
 
     @cached_property
     def decisions(self) -> list[Decision]:
-        """The calls in order of time; those of a pure table are made into objects when first asked for."""
+        """The calls that were sent, in order of time; those of a pure table become objects when first asked for."""
+        return [one for one in self._all if isinstance(one, Decision)]
+
+    @cached_property
+    def refusals(self) -> list[Refusal]:
+        """The calls that the desk refused, in order of time (L3.8): never sent, in a backtest, on paper or live."""
+        if self.from_tables and not any((part.records["kind"] >= C_REFUSED_CREATE).any() for part in self.prepared):
+            return []
+        return [one for one in self._all if isinstance(one, Refusal)]
+
+    @cached_property
+    def _all(self) -> list[Decision | Refusal]:
         if not self.from_tables:
-            return self.decided
+            return self.made
         self.name_signals()
-        made = [
-            Decision(at, call)
+        found = [
+            one
             for q in range(len(self.prepared))
             for k, at, number in zip(*self._made(q), strict=True)
-            for call in self._calls(q, k, at, number)
+            for one in self._row(q, k, at, number)
         ]
-        made.sort(key=lambda decision: decision.at)
-        return made
+        found.sort(key=lambda one: one.at)
+        return found
+
+    def strict_error(self) -> InvalidSignalError:
+        """Return the first refusal of a table as the error that it is to a strict run."""
+        first = self.refusals[0]
+        desk = next(desk for desk in self.desks if first.signal.startswith(f"{desk.symbol}-"))
+        return desk.named(InvalidSignalError(first.reason, first.field), first.at)
 
     def close_index(self) -> pd.DatetimeIndex:
         """Return the times of the equity points as a pandas index, UTC; that of the candles where there is one market."""
@@ -95,19 +115,25 @@ class Execution:
         assert part.table is not None  # noqa: S101
         rows, made = part.table.rows, self.venue.table_creates(q)
         at = part.feed.candles.time[rows[made]] + part.feed.candles.milliseconds
-        number = (
-            np.zeros(len(made), np.int64)
-            if part.table.while_open == "skip"
-            else made - np.searchsorted(rows, rows[made])
-        )
+        number = np.arange(len(made)) - np.searchsorted(rows[made], rows[made])
         return made.tolist(), at.tolist(), number.tolist()
 
-    def _calls(self, q: int, k: int, at: int, number: int) -> list[Call]:
-        """Return the final calls of one row of a table: its create and what follows it."""
-        table, desk = self.prepared[q].table, self.desks[q]
-        assert table is not None  # noqa: S101
-        create = desk.numbered_create(at, row_fields(table, k), number)
-        return [create, *(final_call(call, create, desk.market) for call in table.calls_after(k, create.ref))]
+    def _row(self, q: int, k: int, at: int, number: int) -> Iterator[Decision | Refusal]:
+        """Yield what the desk made of one row of a table: its create and what follows it."""
+        part, desk = self.prepared[q], self.desks[q]
+        assert part.table is not None  # noqa: S101
+        create = desk.numbered_create(at, taken(row_fields(part.table, k), desk.market).fields, number)
+        calls = [create, *part.table.calls_after(k, create.ref)]
+        first = k * part.table.width
+        for place, kind in enumerate(part.records["kind"][first : first + part.table.width].tolist()):
+            call = create if place == 0 else placed_call(calls[place], create, desk.market)
+            if kind == C_VOID:
+                return
+            if kind in {C_REFUSED_CREATE, C_REFUSED}:
+                _, broken, reason = refused_at(part.table, desk.market)(first + place)
+                yield Refusal(at, call, broken.field, broken.value, reason)
+            else:
+                yield Decision(at, call)
 
 
 def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
@@ -116,7 +142,7 @@ def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
     Raises
     ------
     InvalidSignalError
-        For the first row of a table that breaks a rule of the API, naming its candle.
+        For the first row of a table that is a fault of the code, naming its candle.
     """
     keep_freed_columns()
     candles = feed.candles
@@ -127,9 +153,10 @@ def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
             raise InvalidSettingError(
                 f"SignalTable.at lies within the {len(candles)} candles, was {int(table.rows[0])} to {int(table.rows[-1])}"
             )
-        records, bad = table_records(table, candles, feed.market)
-        if bad is not None:
-            _refuse(strategy, feed, ind, table, bad)
+        try:
+            records = table_records(table, candles, feed.market)
+        except InvalidSignalError as error:
+            raise InvalidSignalError(f"{type(strategy).__name__} on {candles.symbol} {error}", error.field) from None
         return Prepared(feed, ind, table, records, _NO_POSITIONS)
     if not strategy.has("on_candle"):
         return Prepared(feed, ind, None, None, _NO_POSITIONS)
@@ -143,33 +170,46 @@ def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
     return Prepared(feed, ind, None, None, np.flatnonzero(triggers))
 
 
-def _refuse(strategy: Strategy, feed: Feed, ind: Indicators, table: SignalTable, k: int) -> None:
-    """Let the call itself word why a row is refused."""
-    from backtest.model.profile import SubscriberProfile
-
-    desk = Desk(strategy, feed.candles, feed.market, SimulatedVenue([feed], SubscriberProfile.anny()))
-    desk.bind(feed.candles, ind)
-    desk.hears_events = False
-    desk.decide(int(table.rows[k]), (), asked=False, table=table, rows=[k])
-    raise InvalidSettingError(
-        f"row {k} of the signal table was refused as a column but not as a call; please report this"
-    )
-
-
 def execute(
-    strategy: Strategy, prepared: Sequence[Prepared], profile: SubscriberProfile, assumptions: VenueAssumptions
+    strategy: Strategy,
+    prepared: Sequence[Prepared],
+    profile: SubscriberProfile,
+    assumptions: VenueAssumptions,
+    *,
+    strict: bool = False,
 ) -> Execution:
-    """Run one strategy over one account to the end of the candles."""
+    """Run one strategy over one account to the end of the candles.
+
+    Parameters
+    ----------
+    strategy
+        Asked at the closes that it names.
+    prepared
+        What it computed over the candles of each market (:func:`prepare`).
+    profile, assumptions
+        On which the signals are executed.
+    strict
+        Whether the first call that the desk refuses is an error (L3.8).
+
+    Raises
+    ------
+    InvalidSignalError
+        For a fault of the strategy's code, naming candle, field and value.
+    """
     hears = hears_events(strategy)
     venue = SimulatedVenue([part.feed for part in prepared], profile, assumptions, want_events=hears)
-    desks = [Desk(strategy, part.feed.candles, part.feed.market, venue) for part in prepared]
+    desks = [Desk(strategy, part.feed.candles, part.feed.market, venue, strict=strict) for part in prepared]
     pure = not hears and all(part.table is not None for part in prepared)
     run = Execution(venue, prepared, desks, from_tables=pure)
     if pure:
         for q, part in enumerate(prepared):
             assert part.table is not None  # noqa: S101
-            venue.send_table(q, part.records, width=part.table.width, conditional=part.table.while_open == "skip")
+            conditional, worded = part.table.while_open == "skip", refused_at(part.table, part.feed.market)
+            reasons = partial(_sentence, worded)
+            venue.send_table(q, part.records, width=part.table.width, conditional=conditional, reasons=reasons)
         venue.settle_tables(venue.advance())
+        if strict and run.refusals:
+            raise run.strict_error()
         return run
     for desk, part in zip(desks, prepared, strict=True):
         desk.bind(part.feed.candles, part.ind)
@@ -189,13 +229,13 @@ def _decide(run: Execution, desk: Desk, part: Prepared, position: int, events: S
     """Ask at one close and send what comes back; return whether anything did."""
     table = part.table
     if table is None:
-        calls = desk.decide(position, events, asked=asked)
+        made = desk.decide(position, events, asked=asked)
     else:
         rows = table_rows(table, position) if asked else range(0)
-        calls = desk.decide(position, events, asked=False, table=table, rows=rows)
-    if calls:
-        _send(run, desk, position, calls)
-    return bool(calls)
+        made = desk.decide(position, events, asked=False, table=table, rows=rows)
+    if made:
+        _send(run, desk, made)
+    return bool(made)
 
 
 def _walk_one(run: Execution, desk: Desk, part: Prepared) -> None:
@@ -271,19 +311,20 @@ def _ask(run: Execution, desk: Desk, part: Prepared, asked: list[int], k: int, u
         if position > until:
             break
         k += 1
-        calls = collect(position, on_candle(Moment(desk, position)))
-        if calls:
-            _send(run, desk, position, calls)
+        made = collect(position, on_candle(Moment(desk, position)))
+        if made:
+            _send(run, desk, made)
             return k, True
     return k, False
 
 
-def _send(run: Execution, desk: Desk, position: int, calls: Sequence[Call]) -> None:
-    at = desk.time[position] + desk.span
-    for call in calls:
-        run.venue.send(call, at)
-        run.decided.append(Decision(at, call))
-    desk.forget()
+def _send(run: Execution, desk: Desk, made: Sequence[Decision | Refusal]) -> None:
+    desk.send(made)
+    run.made.extend(made)
+
+
+def _sentence(worded: Callable[[int], tuple[Call, Check, str]], position: int) -> str:
+    return worded(position)[2]
 
 
 def _walk_many(run: Execution) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.engine.codes import KINDS, LEGS, REASONS, RULES
+from backtest.engine.codes import KINDS, LEGS, RULES
 from backtest.model.events import Event, EventKind, Leg, SignalRef, Trade
 from backtest.model.rule import Rule
 from backtest.report.equity import Traded
@@ -23,7 +23,6 @@ __all__ = ["equity_frame", "events_frame", "events_of", "fills_frame", "traded_o
 
 _KIND_NAMES = np.array([kind.value for kind in KINDS], object)
 _LEG_NAMES = np.array([leg.value for leg in LEGS], object)
-_REASON_NAMES = np.array([reason.value for reason in REASONS], object)
 _FILLS = [code for code, kind in enumerate(KINDS) if kind.is_fill]
 _ENTERS = [code for code, kind in enumerate(KINDS) if kind.trade is Trade.ENTERS]
 
@@ -89,7 +88,7 @@ def events_frame(venue: SimulatedVenue) -> pd.DataFrame:
             "open_quantity": e["open"].copy(),
             "leg": _LEG_NAMES[e["leg"]],
             "rule": _rules(e["rule"]),
-            "reason": _REASON_NAMES[e["reason"]],
+            "reason": _reasons(venue, e["reason"]),
         }
     )
 
@@ -199,6 +198,11 @@ def _refs(venue: SimulatedVenue) -> NDArray[np.object_]:
 
 def _symbols(venue: SimulatedVenue) -> NDArray[np.object_]:
     return np.array([*venue.symbols, ""], object)[:-1][venue.markets_of]
+
+
+def _reasons(venue: SimulatedVenue, codes: NDArray[np.int64]) -> NDArray[np.object_]:
+    unique, where = np.unique(codes, return_inverse=True)
+    return np.array([*(venue.reason_of(int(code)) for code in unique), ""], object)[:-1][where]
 
 
 def _rules(codes: NDArray[np.int64]) -> NDArray[np.object_]:

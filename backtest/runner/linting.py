@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from backtest.model.events import SignalRef
     from backtest.model.finding import Finding
     from backtest.model.profile import SubscriberProfile
-    from backtest.runner.session import Decision
+    from backtest.runner.decision import Decision
 
 __all__ = ["Linted", "lint_decisions", "lint_sentences"]
 

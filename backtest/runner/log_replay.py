@@ -11,12 +11,12 @@ import numpy as np
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.profile import SubscriberProfile
 from backtest.runner.call_log import CallLog, read_call_log
+from backtest.runner.decision import Decision
 from backtest.runner.execute import Execution, Prepared
 from backtest.runner.finished import Finished
 from backtest.runner.result import Result
 from backtest.runner.run import feeds_of
 from backtest.runner.scenario import check_markets, check_refs, walk_log
-from backtest.runner.session import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,4 +74,4 @@ def execute_log(
     """Walk a log once in the profile's mode, as :func:`backtest.runner.execute.execute` walks a strategy."""
     venue = walk_log([part.feed for part in prepared], log.calls, profile, assumptions)
     decided = sorted((Decision(logged.at, logged.call) for logged in log.calls), key=lambda decision: decision.at)
-    return Execution(venue, prepared, [], decided)
+    return Execution(venue, prepared, [], [*decided])

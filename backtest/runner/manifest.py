@@ -11,9 +11,9 @@ from backtest.model.calls import CreateSignal
 from backtest.model.events import SignalRef
 from backtest.report.tables import ResultTables
 from backtest.runner.caveats import caveats
+from backtest.runner.decision import Decision
 from backtest.runner.frames import equity_frame, events_frame, fills_frame, trades_frame
 from backtest.runner.record import record_of
-from backtest.runner.session import Decision
 from backtest.strategy import Strategy
 from backtest.wire import call_from_body, endpoint_of
 

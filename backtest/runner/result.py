@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from backtest.report.statistic import Statistics
     from backtest.report.tables import ResultTables
     from backtest.runner.call_log import CallLog
+    from backtest.runner.decision import Decision, Refusal
     from backtest.runner.finished import Finished
-    from backtest.runner.session import Decision
     from backtest.strategy import Strategy
 
 __all__ = ["Result"]
@@ -125,6 +125,11 @@ class Result:
     def calls(self) -> list[Decision]:
         """The calls in order: ``at`` (close time, UTC ms) and ``call``, the very objects that live would send."""
         return self._run.execution.decisions if self._run else calls_of(self.tables.calls)
+
+    @property
+    def refused(self) -> list[Refusal]:
+        """The calls that the desk refused and that are never sent, since their prices were out of order (L3.8)."""
+        return self._run.execution.refusals if self._run else []
 
     # ------------------------------------------------------------ how sure
 

@@ -34,6 +34,7 @@ def run(
     detail: Candles | Mapping[str, Candles] | None = None,
     funding: ArrayLike | Mapping[str, ArrayLike] | None = None,
     lane: str | None = None,
+    strict: bool = False,
 ) -> Result:
     """Run a strategy over candles and return what a subscriber would have got.
 
@@ -54,6 +55,9 @@ def run(
         (k, 2): time in UTC ms and rate as a fraction (L13.3).
     lane
         ``"table"`` or ``"candle"`` where the strategy has both; None takes the table.
+    strict
+        Whether the first call that the desk refuses ends the run as an error. Else it is refused alone, never sent, counted
+        and listed, and the run goes on: prices out of order, because the tick is coarse or the market stood still (L3.8).
 
     Returns
     -------
@@ -63,7 +67,8 @@ def run(
     Raises
     ------
     InvalidSignalError
-        A call that the API would refuse for its own content, naming candle, field and value.
+        A fault of the strategy's code, naming candle, field and value: a field that is missing, a price that is NaN, shares
+        that do not sum, leverage on SPOT.
     InvalidSettingError
         Arguments that do not fit each other.
     """
@@ -75,7 +80,7 @@ def run(
     feeds = feeds_of(candles, market, detail, funding)
     chosen = lane_of(strategy, lane)
     prepared: list[Prepared] = [prepare(strategy, feed, lane=chosen) for feed in feeds]
-    execution = execute(strategy, prepared, profile, assumptions)
+    execution = execute(strategy, prepared, profile, assumptions, strict=strict)
     return Result(Finished(strategy, prepared, profile, assumptions, execution, execute))
 
 

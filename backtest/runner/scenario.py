@@ -18,7 +18,7 @@ from backtest.engine.settings import MODES
 from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import BacktestError, InvalidSettingError, InvalidSignalError, did_you_mean
 from backtest.model.assumptions import VenueAssumptions
-from backtest.model.calls import Call, CreateSignal, UpdatePrices, later_side_check
+from backtest.model.calls import Call, CreateSignal, UpdatePrices, later_side_check, placed_call
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
 from backtest.model.rows import LAST_TIME, candles_of_rows
@@ -107,11 +107,17 @@ def walk_log(
 ) -> SimulatedVenue:
     """Send a call log in order of time and walk the candles to their end."""
     venue = SimulatedVenue(feeds, profile, assumptions)
-    for logged in calls:
-        if isinstance(logged.call, CreateSignal):
-            venue.announce(logged.call)
+    markets = {(feed.market.coin, feed.market.trade_market): feed.market for feed in feeds}
+    creates: dict[str, CreateSignal] = {}
+    for create in (logged.call for logged in calls):
+        if isinstance(create, CreateSignal):
+            creates[create.ref] = create.rounded(markets[create.coin, create.trade_market])
+            venue.announce(creates[create.ref])
     for logged in sorted(calls, key=lambda logged: logged.at):
-        venue.send(logged.call, logged.at)
+        call = logged.call
+        create = creates[call.ref if isinstance(call, CreateSignal) else call.signal]
+        market = markets[create.coin, create.trade_market]
+        venue.send(create if isinstance(call, CreateSignal) else placed_call(call, create, market), logged.at)
     venue.advance()
     return venue
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from backtest.engine.feed import Feed
 from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import InvalidCandlesError
 from backtest.model.candles import Candles
+from backtest.runner.decision import Decision, Refusal
 from backtest.runner.desk import Desk, table_rows
 
 if TYPE_CHECKING:
@@ -19,23 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from backtest.model.assumptions import VenueAssumptions
-    from backtest.model.calls import Call
     from backtest.model.events import Event
     from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
     from backtest.strategy import Strategy
 
-__all__ = ["Decision", "Session"]
+__all__ = ["Session"]
 
 _COLUMNS = ("time", "open", "high", "low", "close", "volume")
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A call and the close at which it was decided, UTC ms."""
-
-    at: int
-    call: Call
 
 
 class Session:
@@ -73,6 +64,7 @@ class Session:
             name: np.zeros(1024, np.int64 if name == "time" else np.float64) for name in _COLUMNS
         }
         self.events: Sequence[Event] = ()
+        self.refused: Sequence[Refusal] = ()
         for row in zip(*(getattr(candles, name).tolist() for name in _COLUMNS), strict=True):
             self.close(*row)
 
@@ -99,16 +91,15 @@ class Session:
         """
         self._remember(time, open_, high, low, close, volume)
         self.venue.append(self._symbol, time, open_, high, low, close)
-        at = self.venue.advance()
+        self.venue.advance()
         self._desk.forget()
         self.events = self.venue.new_events()
-        calls = self._decide()
-        for call in calls:
-            self.venue.send(call, at)
-        self._desk.forget()
-        return [Decision(at, call) for call in calls]
+        made = self._decide()
+        self._desk.send(made)
+        self.refused = [one for one in made if isinstance(one, Refusal)]
+        return [one for one in made if isinstance(one, Decision)]
 
-    def _decide(self) -> list[Call]:
+    def _decide(self) -> list[Decision | Refusal]:
         candles, strategy, position = self.candles, self.strategy, self._n - 1
         ind = strategy.indicators(candles)
         self._desk.bind(candles, ind)

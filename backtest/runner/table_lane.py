@@ -2,178 +2,210 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from backtest.engine.book import create_row, write_call
+from backtest.engine.book import PRICE_FIELDS, SIZE_FIELDS, create_row, write_call
+from backtest.engine.codes import C_REFUSED, C_REFUSED_CREATE, C_VOID, REASONS
 from backtest.engine.records import CALL
 from backtest.errors import InvalidSignalError
-from backtest.model.calls import CreateSignal
-from backtest.runner.desk import created_fields, final_call, row_fields
+from backtest.model.calls import CreateSignal, TrailingStop, placed_call
+from backtest.model.events import SignalRef
+from backtest.model.intake import (
+    Check,
+    broken_rows,
+    buy_relations,
+    create_on_tick,
+    create_relations,
+    first_broken,
+    leverage_check,
+    on_tick,
+    pair_on_tick,
+    pair_relations,
+    price_checks,
+    size_checks,
+)
+from backtest.runner.desk import refusal_reason, row_fields, taken
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from numpy.typing import NDArray
 
+    from backtest.model.calls import Call, Dca
     from backtest.model.candles import Candles
-    from backtest.model.grid import Grid
+    from backtest.model.intake import Column
     from backtest.model.market import Market
     from backtest.strategy import SignalTable
 
-__all__ = ["table_records"]
+__all__ = ["refused_at", "table_records"]
 
-_Column: TypeAlias = Any
-"""(k,) float64, or one number for all rows."""
-
-_Columns: TypeAlias = dict[str, _Column]
-
-_NUMBERS = {
-    "invest": "invest",
-    "leverage": "leverage",
-    "ttl": "ttl_buy_order",
-    "share_low": "invest_entry_min",
-    "share_mid": "invest_entry_mid",
-    "share_high": "invest_entry_max",
-}
-"""Fields of a create that are not prices, by their names in the call record."""
+_PAIR = ("trailing_stop_price", "trailing_stop_limit_price")
 
 
-def table_records(table: SignalTable, candles: Candles, market: Market) -> tuple[NDArray[Any], int | None]:
-    """Return the call records of a table and the first row that breaks a rule of the API, if any.
+def table_records(table: SignalTable, candles: Candles, market: Market) -> NDArray[Any]:
+    """Return the call records of a table: each row is a create and what follows it at the same close.
 
-    Each row is a create and what follows it at the same close (:attr:`SignalTable.width`). The first row is written as any
-    other calls; the columns then replace what differs, rounded by the same grid (L3.6). Rows are checked as columns with
-    the rules of the call classes; the caller lets those word the refusal.
+    The first row is written as any other calls; the columns then replace what differs. A row whose prices are out of order
+    becomes a call that the desk refused, which the engine refuses where it would have made it (L3.8); what follows a
+    refused create vanishes with it.
+
+    Parameters
+    ----------
+    table
+        Of one market, over ``candles``.
+    candles
+        (n,), whose closes decide.
+    market
+        Whose tick.
+
+    Returns
+    -------
+    NDArray
+        (rows x :attr:`SignalTable.width`,) of ``CALL``.
+
+    Raises
+    ------
+    InvalidSignalError
+        For the first row that is a fault of the strategy's code: a price that is not finite, shares that do not sum. It
+        names the candle.
     """
     n, width = len(table), table.width
-    first = np.zeros(width, CALL)
     if n == 0:
-        return first[:0], None
-    try:
-        _write_row(first, table, market)
-    except InvalidSignalError:
-        return first, 0
-    columns = _columns(table, market)
-    good = np.broadcast_to(_good(columns, table), n)
-    if not good.all():
-        return first, int(np.argmin(good))
+        return np.zeros(0, CALL)
+    at = candles.time[table.rows] + candles.milliseconds
+    raw, sizes = _prices(table), {name: table.column(name) for name in SIZE_FIELDS}
+    side, split = table.sides(), _is_split(table)
+    first = _first_row(table, market, int(at[0]))
+    placed = create_on_tick(market.price_grid, raw, side, split=split)
+    checks = [*price_checks(raw), *size_checks(sizes, raw), leverage_check(sizes["leverage"], table.account)]
+    checks += create_relations(placed, side, version=table.version)
+    refused, error = broken_rows(checks, n)
+    _raise(error, at)
     records = np.tile(first, n)
-    for name, values in columns.items():
+    _write_creates(records[::width], placed, {**sizes, "side": side})
+    records["at"] = np.repeat(at, width)
+    if refused.any():
+        records["kind"][::width][refused] = C_REFUSED_CREATE
+    for place, (columns, checks) in enumerate(_followers(table, market), 1):
+        part, (broken, error) = records[place::width], broken_rows(checks, n)
+        _raise(error, at)
+        for name, values in columns.items():
+            part[name] = values
+        if broken.any():
+            part["kind"][broken] = C_REFUSED
+        if refused.any():
+            part["kind"][refused] = C_VOID
+    if (records["kind"] >= C_REFUSED_CREATE).any():
+        records["reason"] = len(REASONS) + np.arange(len(records))
+    return records
+
+
+def refused_at(table: SignalTable, market: Market) -> Callable[[int], tuple[Call, Check, str]]:
+    """Return a function that words the refusal of the record at a position: the call, what is broken, and the sentence."""
+
+    def worded(position: int) -> tuple[Call, Check, str]:
+        row, place = divmod(position, table.width)
+        one = taken(row_fields(table, row), market)
+        create = _create(one.fields, market)
+        call: Call = create
+        broken, after = one.broken, one.after_rounding
+        if place:
+            call, broken, after = _follower(table.calls_after(row, SignalRef("")), place, create, market)
+        assert broken is not None  # noqa: S101 - the same functions found it as columns
+        return call, broken, refusal_reason(broken, market, after_rounding=after)
+
+    return worded
+
+
+def _first_row(table: SignalTable, market: Market, at: int) -> NDArray[Any]:
+    """Return the records of the first row."""
+    first = np.zeros(table.width, CALL)
+    try:
+        create = _create(taken(row_fields(table, 0), market).fields, market)
+        first[0] = (0, 0, 0, 0, *create_row(create))
+        for record, call in zip(first[1:], table.calls_after(0, create.ref), strict=True):
+            write_call(record, placed_call(call, create, market))
+    except InvalidSignalError as error:
+        raise _dated(error, at) from None
+    return first
+
+
+def _create(fields: dict[str, Any], market: Market) -> CreateSignal:
+    return CreateSignal(coin=market.coin, trade_market=market.trade_market, exchange=market.exchange, **fields)
+
+
+def _prices(table: SignalTable) -> dict[str, Column]:
+    """Return the prices of the creates as they were given, by the API's names."""
+    found = {name: table.column(name) for name in PRICE_FIELDS}
+    found |= {f"exit_price_{number}": table.target(number - 1) for number in range(1, len(table.targets) + 1)}
+    return {name: price for name, price in found.items() if price is not None}
+
+
+def _is_split(table: SignalTable) -> bool:
+    return any(table.column(f"invest_entry_{part}") is not None for part in ("min", "mid", "max"))
+
+
+def _write_creates(creates: NDArray[Any], prices: dict[str, Column], numbers: dict[str, Column]) -> None:
+    """Write what differs from row to row."""
+    for name, values in (*prices.items(), *numbers.items()):
         if not isinstance(values, np.ndarray):
             continue
-        if name.startswith("target"):
-            records["targets"][::width, int(name[6:])] = values
+        if name.startswith("exit_price_"):
+            creates["targets"][:, int(name[11:]) - 1] = values
         else:
-            records[name][::width] = values
-    records["at"] = np.repeat(candles.time[table.rows] + candles.milliseconds, width)
-    good = np.broadcast_to(_follow(records, table, market), n)
-    return records, None if good.all() else int(np.argmin(good))
+            creates[{**PRICE_FIELDS, **SIZE_FIELDS}.get(name, name)] = values
 
 
-def _write_row(first: NDArray[Any], table: SignalTable, market: Market) -> None:
-    """Write the calls of the first row."""
-    fields = created_fields(row_fields(table, 0), market)
-    create = CreateSignal(coin=market.coin, trade_market=market.trade_market, exchange=market.exchange, **fields)
-    first[0] = (0, 0, 0, 0, *create_row(create, market))
-    for record, call in zip(first[1:], table.calls_after(0, create.ref), strict=True):
-        write_call(record, final_call(call, create, market), market, create)
-
-
-def _columns(table: SignalTable, market: Market) -> _Columns:
-    """Return what the creates of a table are made of, by the names of the call record: columns, or a number for all."""
-    columns = _prices(table, market)
-    for name, field in _NUMBERS.items():
-        value = table.column(field)
-        if value is not None:
-            columns[name] = value
-    return columns
-
-
-def _prices(table: SignalTable, market: Market) -> _Columns:
-    """Return the prices of the creates on the tick, and their sides."""
-    side = table.sides()
-    split = any(table.column(f"invest_entry_{place}") is not None for place in ("min", "mid", "max"))
-    low = table.column("entry_price_min")
-    found: _Columns = {"side": side}
-    ways = {
-        "high": (table.column("entry_price_max"), -side if split or low is None else -1),
-        "low": (low, -side if split else 1),
-        "mid": (table.column("entry_price_mid"), -side),
-        "stop": (table.column("stop_loss"), -side),
-        **{f"target{number}": (table.target(number), side) for number in range(len(table.targets))},
-    }
-    for name, (value, way) in ways.items():
-        if value is not None:
-            found[name] = _on_tick(market.price_grid, value, way)
-    return found
-
-
-def _on_tick(grid: Grid, value: _Column, way: _Column) -> _Column:
-    """Round prices up (+1) or down (-1), each its own way where ``way`` is a column."""
-    if isinstance(way, np.ndarray):
-        return np.where(way > 0, grid.up(np.asarray(value)), grid.down(np.asarray(value)))
-    return grid.up(value) if way > 0 else grid.down(value)
-
-
-def _positive(value: _Column) -> Any:
-    return (value > 0.0) & (value < math.inf)
-
-
-def _good(columns: _Columns, table: SignalTable) -> Any:
-    """Return which creates keep the rules of the API (:class:`CreateSignal`). NaN breaks every rule."""
-    side, high, low, mid = columns["side"], columns["high"], columns.get("low"), columns.get("mid")
-    good = _positive(high) & _positive(columns["invest"])
-    far = near = high
-    if low is not None:
-        good = good & _positive(low) & (low <= high)
-        far, near = np.where(side > 0, low, high), np.where(side > 0, high, low)
-    if mid is not None:
-        good = good & _positive(mid) & (mid <= high) & (True if low is None else low <= mid)
-    if "stop" in columns:
-        good = good & _positive(columns["stop"]) & (side * columns["stop"] < side * far)
-    before = near
-    for number in range(len(table.targets)):
-        target = columns.get(f"target{number}")
-        if target is not None:
-            good = good & _positive(target) & (side * target > side * before)
-            before = target
-    if "leverage" in columns:
-        good = good & (columns["leverage"] >= 1.0) & (columns["leverage"] < math.inf)
-    if "ttl" in columns:
-        good = good & (columns["ttl"] >= 1.0) & (columns["ttl"] < math.inf)
-    return good & _good_shares(columns)
-
-
-def _good_shares(columns: _Columns) -> Any:
-    """Return which split entries have shares from 0 to 100 that sum to 100, each with its price (L4.2)."""
-    shares = {place: columns[f"share_{place}"] for place in ("low", "mid", "high") if f"share_{place}" in columns}
-    if not shares:
-        return True
-    good: Any = np.abs(sum(shares.values()) - 100.0) <= 1e-9
-    for place, share in shares.items():
-        good = good & (share >= 0.0) & (share <= 100.0)
-        if place not in columns:
-            good = good & (share == 0.0)
-    return good
-
-
-def _follow(records: NDArray[Any], table: SignalTable, market: Market) -> Any:
-    """Write the columns of what follows each create; return which rows keep the rules of those calls."""
-    side, grid, width = table.sides(), market.price_grid, table.width
-    good: Any = True
-    place = 1
-    trigger, limit = table.trail("trailing_stop_price"), table.trail("trailing_stop_limit_price")
+def _followers(table: SignalTable, market: Market) -> Iterator[tuple[dict[str, Column], list[Check]]]:
+    """Yield the fields of each call that follows a create, on the tick, and what it must keep."""
+    side, grid = table.sides(), market.price_grid
+    trigger, limit = (table.trail(name) for name in _PAIR)
+    stop = on_tick(grid, table.column("stop_loss"), -side)
     if trigger is not None and limit is not None:
-        good = _positive(trigger) & _positive(limit) & (side * limit <= side * trigger)
-        stop = _on_tick(grid, trigger, -side)
-        leg = side * np.minimum(side * _on_tick(grid, limit, side), side * stop)
-        records["trail"][place::width], records["trail_limit"][place::width] = stop, leg
-        place += 1
+        placed, leg = pair_on_tick(grid, side, trigger, limit)
+        finite = price_checks(dict(zip(_PAIR, (trigger, limit), strict=True)))
+        pair = list(pair_relations(placed, leg, side))
+        yield {"trail": placed, "trail_limit": leg}, [*finite, *pair]
+        if stop is not None:  # a trailing stop stands anywhere, one that was refused nowhere (NaN breaks no relation)
+            stop = np.where(np.any([np.broadcast_to(one.broken, len(table)) for one in pair], axis=0), stop, np.nan)
     for number in range(len(table.dca)):
         price, multiplier = table.level(number, 0), table.level(number, 1)
-        good = good & _positive(price) & _positive(multiplier)
-        records["price"][place::width] = _on_tick(grid, price, -side)
-        records["multiplier"][place::width] = multiplier
-        place += 1
-    return good
+        placed = on_tick(grid, price, -side)
+        finite = price_checks({"buy_price": price})
+        size = Check("multiplier", _is_no_size(multiplier), "is a finite number above 0", multiplier, is_error=True)
+        relations = buy_relations("buy_price", placed, stop, side)
+        yield {"price": placed, "multiplier": multiplier}, [*finite, size, *relations]
+
+
+def _follower(
+    calls: Sequence[TrailingStop | Dca], place: int, create: CreateSignal, market: Market
+) -> tuple[Call, Check | None, bool]:
+    """Return the call at a place behind a create, what it breaks, and whether rounding did it."""
+
+    def broken(one: TrailingStop | Dca) -> Check | None:
+        if isinstance(one, TrailingStop):
+            return first_broken(one.relations(create.side))
+        trails = [call for call in calls if isinstance(call, TrailingStop)]
+        is_trailed = bool(trails) and broken(trails[0]) is None
+        return first_broken(one.relations(create.side, None if is_trailed else create.stop_loss))
+
+    call = calls[place - 1]
+    placed = cast("TrailingStop | Dca", placed_call(call, create, market))
+    found = broken(placed)
+    return placed, found, found is not None and broken(call) is None
+
+
+def _is_no_size(value: Column) -> Any:
+    return np.logical_not((np.asarray(value) > 0.0) & (np.asarray(value) < np.inf))
+
+
+def _raise(error: tuple[Check, int] | None, at: NDArray[np.int64]) -> None:
+    if error is not None:
+        check, row = error
+        raise _dated(InvalidSignalError(check.sentence, check.field), int(at[row]))
+
+
+def _dated(error: InvalidSignalError, at: int) -> InvalidSignalError:
+    return InvalidSignalError(f"at the close of {np.datetime64(at, 'ms')}Z: {error}", error.field)

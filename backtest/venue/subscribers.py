@@ -10,6 +10,7 @@ import numpy as np
 from backtest.engine.feed import Feed
 from backtest.engine.simulator import SimulatedVenue
 from backtest.model.assumptions import VenueAssumptions
+from backtest.model.calls import CreateSignal, placed_call
 from backtest.model.candles import Candles
 from backtest.model.events import SignalRef, Status
 from backtest.model.profile import SubscriberProfile
@@ -38,13 +39,14 @@ class Book:
     def __init__(
         self, market: Market, timeframe: str, profile: SubscriberProfile, assumptions: VenueAssumptions
     ) -> None:
-        self.symbol = market.symbol
+        self.symbol, self._market = market.symbol, market
         self.venue = SimulatedVenue([Feed(market, empty_candles(market.symbol, timeframe))], profile, assumptions)
         self.events: list[Event] = []
 
     def send(self, call: Call, at: int) -> None:
         """Let a call act on the candles to come."""
-        self.venue.send(call, at)
+        create = call if isinstance(call, CreateSignal) else self.venue.create_of(call.signal)
+        self.venue.send(placed_call(call, create, self._market), at)
 
     def walk(self, rows: Iterable[tuple[float, ...]]) -> None:
         """Walk closed candles: time, open, high, low, close and volume."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import ValidationError
 
 from backtest.errors import InvalidSignalError
-from backtest.model.calls import Call, CreateSignal, UpdatePrices
+from backtest.model.calls import Call, CreateSignal, UpdatePrices, require_order
 from backtest.model.events import SignalRef
 from backtest.model.grid import decimal_text
 from backtest.wire.endpoint import ENDPOINTS, Endpoint, endpoint_named, kind_of
@@ -37,8 +37,10 @@ def body_of(call: Call, parent_signal_id: str | None = None) -> dict[str, str | 
     Raises
     ------
     InvalidSignalError
-        For what only the text can break, such as a name with spaces around it; the message names the field.
+        For prices out of order, and for what only the text can break, such as a name with spaces around it; the
+        message names the field.
     """
+    require_order(call)
     endpoint = ENDPOINTS[kind_of(call)]
     if endpoint.creates != (parent_signal_id is None):
         rule = "create has no parent_signal_id yet" if endpoint.creates else f"{endpoint.kind} needs a parent_signal_id"
@@ -90,12 +92,15 @@ def call_from_body(
     given = _validate(endpoint, named)
     try:
         if endpoint.creates:
-            return _create(given, ref, version=1 if kind == "create_v1" else 2)
-        given.pop(_IDENTITY)
-        own = {"allow_marketable": allow_marketable} if endpoint.call is UpdatePrices else {}
-        return endpoint.call(**{**given, **own, "signal": SignalRef(ref)})
+            call: Call = _create(given, ref, version=1 if kind == "create_v1" else 2)
+        else:
+            given.pop(_IDENTITY)
+            own = {"allow_marketable": allow_marketable} if endpoint.call is UpdatePrices else {}
+            call = endpoint.call(**{**given, **own, "signal": SignalRef(ref)})
+        require_order(call)
     except InvalidSignalError as error:
         raise _missing_or_wrong(error, body) from None
+    return call
 
 
 def _given(call: Call, name: str) -> Any:

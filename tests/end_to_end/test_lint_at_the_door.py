@@ -1,4 +1,4 @@
-"""Lint as a provider meets it: `run` shows each finding, `emit` refuses or warns, before anything is sent."""
+"""Lint as a provider meets it: `run` and `emit` show each finding, and what no venue could take is refused alone."""
 
 from __future__ import annotations
 
@@ -19,36 +19,29 @@ yield (signal := now.create({}))
 {}"""
 
 FINDINGS = {
-    "the DCA lies beyond the stop": (
-        "entry=c, targets=(1.2 * c,), stop_loss=0.95 * c, invest=10",
-        "yield Dca(signal.ref, 0.9 * c, 1.5)",
-        "refuse",
-        "dca_beyond_stop",
-        "buy_price 894.61 cannot be reached before the stop at 944.31",
-    ),
     "the stop lies beyond the liquidation": (
-        "entry=c, targets=(1.2 * c,), stop_loss=0.8 * c, invest=10, account='FUTURES', leverage=10",
+        "entry=c, targets=(1.2 * c,), stop_loss=0.8 * c, invest=10, account='FUTURES', leverage=10, ttl='2d'",
         "",
-        "refuse",
+        "warn",
         "stop_beyond_liquidation",
         "stop_loss 795.21 lies beyond the liquidation at 899.5881",
     ),
     "DCA and create invest more than there is": (
-        "entry=c, targets=(1.2 * c,), stop_loss=0.5 * c, invest=50",
+        "entry=c, targets=(1.2 * c,), stop_loss=0.5 * c, invest=50, ttl='2d'",
         "yield Dca(signal.ref, 0.9 * c, 1.5)",
-        "refuse",
+        "warn",
         "capital_over_100",
         "invest comes to 125 % of the portfolio",
     ),
     "rebuy and create invest more than there is": (
-        "entry=c, targets=(1.2 * c,), stop_loss=0.5 * c, invest=60",
+        "entry=c, targets=(1.2 * c,), stop_loss=0.5 * c, invest=60, ttl='2d'",
         "yield Rebuy(signal.ref, 0.88 * c, 0.9 * c, 50)",
-        "refuse",
+        "warn",
         "capital_over_100",
         "invest comes to 110 % of the portfolio",
     ),
     "the target lies inside fees and slippage": (
-        "entry=c, targets=(1.001 * c,), stop_loss=0.9 * c, invest=10",
+        "entry=c, targets=(1.001 * c,), stop_loss=0.9 * c, invest=10, ttl='2d'",
         "",
         "warn",
         "target_inside_costs",
@@ -62,28 +55,51 @@ FINDINGS = {
         "ttl_buy_order 3600000 ms is shorter than a candle of 1d",
     ),
     "the trail is tighter than twice the median range": (
-        "entry=c, targets=(1.1 * c,), stop_loss=0.9 * c, invest=10",
+        "entry=c, targets=(1.1 * c,), stop_loss=0.9 * c, invest=10, ttl='2d'",
         "yield TrailingStop(signal.ref, 0.99 * c, 0.985 * c)",
         "warn",
         "trail_tight",
         "less than twice the median candle range of 3.55%",
     ),
     "there is no stop": (
-        "entry=c, targets=(1.1 * c,), invest=10",
+        "entry=c, targets=(1.1 * c,), invest=10, ttl='2d'",
         "",
         "warn",
         "no_stop",
         "stop_loss is missing, so nothing ends a loss",
     ),
 }
-INVALID = {
+FINDINGS["it may wait for ever"] = (
+    "entry=c, targets=(1.1 * c,), stop_loss=0.9 * c, invest=10",
+    "",
+    "warn",
+    "ttl_missing",
+    "ttl_buy_order is missing: where nobody can buy it waits for ever",
+)
+FINDINGS["a stop is sent twice"] = (
+    "entry=c, targets=(1.1 * c,), stop_loss=0.9 * c, invest=10, ttl='2d'",
+    "from backtest import UpdatePrices; yield UpdatePrices(signal.ref, stop_loss=0.9 * c)",
+    "warn",
+    "repeats",
+    "an update that changes nothing, once",
+)
+IMPOSSIBLE = {
     "the stop lies on the wrong side": (
-        "entry=c, targets=(1.2 * c,), stop_loss=1.1 * c, invest=10",
-        "",
+        "entry=c, targets=(1.2 * c,), stop_loss=1.1 * c, invest=10, ttl='2d'",
+        "yield Dca(signal.ref, 0.9 * c, 1.5)",
         "stop_loss of a long lies below its far entry bound 994.02, was 1093.42",
+        0,
     ),
+    "the DCA meets the stop on the tick": (
+        "entry=c, targets=(1.2 * c,), stop_loss=0.95 * c, invest=10, ttl='2d'",
+        "yield Dca(signal.ref, 0.95 * c + 0.0005, 1.5)",
+        "buy_price lies above the stop 944.31 of its long, before which it could not be reached, was 944.31, after rounding to the tick 0.01",
+        1,
+    ),
+}
+INVALID = {
     "a partial take profit comes without its trailing pair": (
-        "entry=c, targets=(1.1 * c,), stop_loss=0.9 * c, invest=10",
+        "entry=c, targets=(1.1 * c,), stop_loss=0.9 * c, invest=10, ttl='2d'",
         "yield TakeProfit(signal.ref, 'limit', 50, 1.05 * c)",
         "trailing_stop_price and trailing_stop_limit_price are required when sell_amount_relative is below 100, was 50",
     ),
@@ -107,21 +123,32 @@ def test_run_shows_what_is_hardly_meant(case: str, csv: Path) -> None:
 
 
 @pytest.mark.parametrize("case", FINDINGS, ids=lambda name: name.replace(" ", "-"))
-def test_emit_refuses_or_warns_before_it_sends(case: str, csv: Path) -> None:
-    create, later, severity, code, sentence = FINDINGS[case]
+def test_emit_warns_before_it_sends(case: str, csv: Path) -> None:
+    create, later, _, code, sentence = FINDINGS[case]
     file, journal = strategy_file(csv.parent, DECISION.format(create, later)), csv.with_name("journal.sqlite")
     done = backtest("emit", file, "--paper", "--candles", csv, "--tick", "0.01", "--journal", journal)
     assert sentence in done.err
     assert done.err.count("\n") == 1
-    if severity == "refuse" and code != "dca_beyond_stop":  # a subscriber whose stop waits for the close may reach it
-        assert (done.status, done.out) == (2, "")
-        assert "nothing was sent" in done.err
-        assert not journal.exists()
-    else:
-        assert done.status == 0
-        assert done.err.startswith("warning: ")
-        assert code in done.err
-        assert done.out.startswith("PARITY")
+    assert done.status == 0
+    assert done.err.startswith("warning: ")
+    assert code in done.err
+    assert done.out.startswith("PARITY")
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE, ids=lambda name: name.replace(" ", "-"))
+def test_what_no_venue_could_take_is_refused_alone(case: str, csv: Path) -> None:
+    create, later, sentence, sent = IMPOSSIBLE[case]
+    file, journal = strategy_file(csv.parent, DECISION.format(create, later)), csv.with_name("journal.sqlite")
+    done = backtest("run", file, "--candles", csv, "--tick", "0.01")
+    assert (done.status, done.err) == (0, "")
+    said = f"1 call was refused at the desk and never sent; the first, about BTC/USDT-1483660800000-0: {sentence}."
+    assert said in " ".join(done.out.split())
+    done = backtest("calls", file, "--candles", csv, "--tick", "0.01", "--json")
+    assert (done.status, len(done.out.splitlines())) == (0, sent)
+    done = backtest("emit", file, "--paper", "--candles", csv, "--tick", "0.01", "--journal", journal)
+    assert done.status == 0
+    assert done.out.startswith("PARITY")
+    assert f"calls: {sent} of {sent}, equal byte for byte" in done.out
 
 
 @pytest.mark.parametrize("command", ["run", "emit"])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from backtest.model.events import Event
-    from backtest.runner.session import Decision
+    from backtest.runner.decision import Decision
     from backtest.strategy import Strategy
 
 FOLDER = Path(__file__).parent.parent.parent / "strategies"

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from backtest.errors import InvalidSignalError
-from backtest.model.calls import Cancel, CreateSignal, Dca, Rebuy, TakeProfit, TrailingStop, UpdatePrices
+from backtest.model.calls import Cancel, CreateSignal, Dca, Rebuy, TakeProfit, TrailingStop, UpdatePrices, require_order
 from backtest.model.calls import later_side_check as check_side
 from backtest.model.events import SignalRef
+from backtest.model.intake import first_broken
 from backtest.model.market import Market
 
 REF = SignalRef("s1")
@@ -111,9 +112,67 @@ REFUSED: dict[str, tuple[type[Any], dict[str, Any], str]] = {
 @pytest.mark.parametrize(("kind", "fields", "field"), REFUSED.values(), ids=REFUSED)
 def test_refused_call_names_the_field(kind: type[Any], fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidSignalError) as caught:
-        kind(**fields)
+        require_order(kind(**fields))
     assert caught.value.field == field
     assert field in str(caught.value)
+
+
+OUT_OF_ORDER = (
+    "entry negative",
+    "bounds crossed",
+    "V1 names its own bounds",
+    "middle above the bounds",
+    "target at the near bound",
+    "targets in the wrong order",
+    "stop at the far bound",
+    "rebuy crossed",
+    "DCA at zero",
+)
+
+
+@pytest.mark.parametrize("name", OUT_OF_ORDER)
+def test_a_call_whose_prices_are_out_of_order_is_there_and_says_so(name: str) -> None:
+    kind, fields, field = REFUSED[name]
+    call = kind(**fields)
+    broken = first_broken(call.relations() if kind is CreateSignal else call.relations(1))
+    assert broken is not None
+    assert not broken.is_error
+    assert (broken.field, getattr(call, field, None) in (None, broken.value)) == (field, True)
+
+
+LATER: dict[str, tuple[Any, int, str | None]] = {
+    "trailing limit above its trigger": (TrailingStop(REF, 95.0, 96.0), 1, "trailing_stop_limit_price"),
+    "the same is right for a short": (TrailingStop(REF, 95.0, 96.0), -1, None),
+    "update whose minimum exceeds its maximum": (UpdatePrices(REF, 101.0, 100.0), 1, "entry_price_min"),
+    "update with targets out of order": (
+        UpdatePrices(REF, exit_price_1=105.0, exit_price_3=104.0),
+        1,
+        "exit_price_3",
+    ),
+    "update with its stop at its target": (UpdatePrices(REF, exit_price_2=105.0, stop_loss=105.0), 1, "stop_loss"),
+    "update with a stop above the entry": (UpdatePrices(REF, entry_price_max=100.0, stop_loss=101.0), 1, None),
+    "take profit of a short": (
+        TakeProfit(REF, "market", 50.0, None, None, 95.0, 94.0),
+        -1,
+        "trailing_stop_limit_price",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "side", "field"), LATER.values(), ids=LATER)
+def test_the_order_of_a_later_call_depends_on_the_side(call: Any, side: int, field: str | None) -> None:
+    broken = first_broken(call.relations(side))
+    assert (None if broken is None else broken.field) == field
+
+
+@pytest.mark.parametrize(
+    ("price", "side", "broken"), [(95.0, 1, True), (95.1, 1, False), (95.0, -1, True), (94.9, -1, False)]
+)
+def test_a_later_buy_lies_before_the_stop(price: float, side: int, broken: bool) -> None:
+    assert (first_broken(Dca(REF, price, 1.0).relations(side, 95.0)) is not None) == broken
+    zone = (price - 1.0, price) if side > 0 else (price, price + 1.0)
+    assert (first_broken(Rebuy(REF, *zone).relations(side, 95.0)) is not None) == broken
+    assert first_broken(Dca(REF, price, 1.0).relations(side, None)) is None
 
 
 @pytest.mark.parametrize(
@@ -199,11 +258,11 @@ def test_lone_bound_of_a_short_rounds_up() -> None:
     assert lone.entry_price_max == 101.0
 
 
-def test_range_that_holds_no_tick_is_refused() -> None:
+def test_range_that_holds_no_tick_is_crossed_once_it_is_rounded() -> None:
     with pytest.raises(InvalidSignalError, match="entry_price_min"):
-        CreateSignal(**LONG | {"entry_price_min": 99.2, "entry_price_max": 99.8}).rounded(MARKET)
+        require_order(CreateSignal(**LONG | {"entry_price_min": 99.2, "entry_price_max": 99.8}).rounded(MARKET))
     with pytest.raises(InvalidSignalError, match="buy_price_min"):
-        Rebuy(REF, 99.2, 99.8).rounded(MARKET, 1)
+        require_order(Rebuy(REF, 99.2, 99.8).rounded(MARKET, 1))
 
 
 def test_later_calls_round_by_the_side_of_their_signal() -> None:

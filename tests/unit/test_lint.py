@@ -12,15 +12,14 @@ from backtest.errors import InvalidSignalError
 from backtest.model.calls import Call, Cancel, CreateSignal, Dca, Rebuy, TakeProfit, TrailingStop, UpdatePrices
 from backtest.model.candles import Candles
 from backtest.model.events import SignalRef
-from backtest.model.finding import finding_of
 from backtest.model.lint import lint, lint_refusals
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
+from backtest.runner.decision import Decision
 from backtest.runner.linting import lint_sentences
 from backtest.runner.log_replay import replay_calls
 from backtest.runner.run import feeds_of
 from backtest.runner.scenario import LoggedCall
-from backtest.runner.session import Decision
 
 REF = SignalRef("s1")
 LONG: dict[str, Any] = {
@@ -47,7 +46,7 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str, str]]
     "no stop under a risk limit": (
         LONG | {"stop_loss": None, "allow_no_stop": True},
         {"profile": SubscriberProfile.anny(risk_limit=5)},
-        [("no_stop", "stop_loss", "refuse")],
+        [("no_stop", "stop_loss", "warn")],
     ),
     "a range that holds no tick": (
         LONG | {"entry_price_min": 99.991, "entry_price_max": 99.999},
@@ -62,13 +61,13 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str, str]]
     "stop beyond liquidation": (
         LONG | TEN | {"stop_loss": 90.5},
         {},
-        [("stop_beyond_liquidation", "stop_loss", "refuse")],
+        [("stop_beyond_liquidation", "stop_loss", "warn")],
     ),
     "stop just before liquidation": (LONG | TEN | {"stop_loss": 90.51}, {}, []),
     "stop of a short beyond liquidation": (
         SHORT | TEN | {"stop_loss": 109.0, "entry_price_min": 99.5},
         {},
-        [("stop_beyond_liquidation", "stop_loss", "refuse")],
+        [("stop_beyond_liquidation", "stop_loss", "warn")],
     ),
     "cross margin has no level of its own": (LONG | TEN | {"stop_loss": 80.0, "margin_type": "CROSS"}, {}, []),
     "spot is never liquidated": (LONG | {"stop_loss": 1.0}, {}, []),
@@ -97,12 +96,12 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str, str]]
     "entry below the minimum": (
         LONG | {"invest": 3.0},
         {"market": DEAR},
-        [("entry_below_minimum", "entry_price_max", "refuse")],
+        [("entry_below_minimum", "entry_price_max", "warn")],
     ),
     "one part of a split below the minimum": (
         LONG | {"invest_entry_min": 20, "invest_entry_max": 80},
         {"market": DEAR},
-        [("entry_below_minimum", "entry_price_min", "refuse")],
+        [("entry_below_minimum", "entry_price_min", "warn")],
     ),
     "target part below the minimum": (
         LONG | {"targets": (105.0, 110.0, 115.0)},
@@ -126,11 +125,11 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str, str]]
         [("ttl_short", "ttl_buy_order", "warn")],
     ),
     "ttl of a candle": (LONG | {"ttl_buy_order": 3_600_000}, {"timeframe": "1h"}, []),
-    "invest over 100": (LONG | {"invest": 101.0}, {}, [("capital_over_100", "invest", "refuse")]),
+    "invest over 100": (LONG | {"invest": 101.0}, {}, [("capital_over_100", "invest", "warn")]),
     "DCAs and rebuys over 100": (
         LONG | {"invest": 20.0},
         {"later": [Dca(REF, 98.0, 1.5), Rebuy(REF, 96.0, 97.0), Rebuy(REF, 96.0, 97.0, 31.0)]},
-        [("capital_over_100", "invest", "refuse")],
+        [("capital_over_100", "invest", "warn")],
     ),
     "over the allocation limit": (
         LONG | {"invest": 20.0},
@@ -151,17 +150,43 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str, str]]
     "DCA under a stop that was raised": (
         LONG,
         {"later": [UpdatePrices(REF, stop_loss=99.0), Cancel(REF), Dca(REF, 98.0, 1.0)]},
-        [("dca_beyond_stop", "buy_price", "refuse")],
+        [("dca_beyond_stop", "buy_price", "warn")],
     ),
-    "DCA under a stop judged at the close": (
+    "DCA under a stop judged at the close, which one subscriber's profile does not decide": (
         LONG,
         {"later": [Dca(REF, 94.0, 1.0)], "profile": SubscriberProfile.anny(stop_trigger="close")},
-        [("dca_beyond_stop", "buy_price", "warn")],
+        [("dca_beyond_stop", "buy_price", "refuse")],
+    ),
+    "DCA under every stop that may be in force": (
+        LONG,
+        {"later": [UpdatePrices(REF, stop_loss=94.0), UpdatePrices(REF, stop_loss=97.0), Dca(REF, 93.9, 1.0)]},
+        [("dca_beyond_stop", "buy_price", "refuse")],
+    ),
+    "DCA under the create's stop, which a lower one replaced": (
+        LONG,
+        {"later": [UpdatePrices(REF, stop_loss=93.0), Dca(REF, 94.0, 1.0)]},
+        [],
+    ),
+    "a trailing pair the wrong way round": (
+        LONG,
+        {"later": [TrailingStop(REF, 96.0, 97.0)]},
+        [("trailing_pair", "trailing_stop_limit_price", "refuse")],
+    ),
+    "no time to live": (LONG, {"timeframe": "1h"}, [("ttl_missing", "ttl_buy_order", "warn")]),
+    "an update that changes nothing": (
+        LONG,
+        {"later": [UpdatePrices(REF, stop_loss=96.0)] * 3 + [UpdatePrices(REF, exit_price_1=105.0)]},
+        [("repeats", "stop_loss", "warn")],
+    ),
+    "a stop sent again after a trailing stop replaced it": (
+        LONG,
+        {"later": [TrailingStop(REF, 96.0, 95.0), UpdatePrices(REF, stop_loss=95.0)]},
+        [],
     ),
     "rebuy under a trailing stop": (
         LONG,
         {"later": [TrailingStop(REF, 97.0, 96.0), Rebuy(REF, 96.0, 96.5)]},
-        [("rebuy_beyond_stop", "buy_price_max", "refuse")],
+        [("rebuy_beyond_stop", "buy_price_max", "warn")],
     ),
     "rebuy of a short": (
         SHORT,
@@ -171,7 +196,7 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str, str]]
     "DCA beyond liquidation": (
         LONG | TEN | {"stop_loss": None},
         {"later": [Dca(REF, 90.0, 1.0)]},
-        [("no_stop", "stop_loss", "warn"), ("dca_beyond_liquidation", "buy_price", "refuse")],
+        [("no_stop", "stop_loss", "warn"), ("dca_beyond_liquidation", "buy_price", "warn")],
     ),
     "a nearer DCA lowers the liquidation": (
         LONG | TEN | {"stop_loss": None},
@@ -181,12 +206,12 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, str, str]]
     "DCA below the minimum": (
         LONG,
         {"later": [Dca(REF, 98.0, 0.3)], "market": DEAR},
-        [("dca_below_minimum", "buy_price", "refuse")],
+        [("dca_below_minimum", "buy_price", "warn")],
     ),
     "a stop moved beyond the market": (
         LONG,
         {"later": [UpdatePrices(REF, stop_loss=101.0)], "prices": [101.0]},
-        [("stop_wrong_side", "stop_loss", "refuse")],
+        [("stop_wrong_side", "stop_loss", "warn")],
     ),
     "a stop that may trade at once": (
         LONG,
@@ -230,15 +255,12 @@ def test_each_rule_finds_what_breaks_it(
     assert all(one.field in one.sentence and not one.sentence.endswith(".") for one in found)
 
 
-def test_a_call_that_cannot_be_made_is_explained() -> None:
-    with pytest.raises(InvalidSignalError) as caught:
+def test_a_call_that_nobody_could_take_is_explained() -> None:
+    with pytest.raises(InvalidSignalError, match="below 100, was 50"):
         TakeProfit(REF, "market", 50.0)
-    found = finding_of(caught.value)
-    assert (found.code, found.field, found.severity) == ("trailing_pair", "trailing_stop_price", "refuse")
-    assert "below 100, was 50" in found.sentence
-    with pytest.raises(InvalidSignalError) as caught:
-        CreateSignal(**LONG | {"stop_loss": 99.5})
-    assert finding_of(caught.value).code == "stop_wrong_side"
+    (found,) = CreateSignal(**LONG | {"stop_loss": 100.5}).lint(MARKET, ANNY)
+    assert (found.code, found.field, found.severity) == ("stop_wrong_side", "stop_loss", "refuse")
+    assert found.sentence == "stop_loss of a long lies below its far entry bound 99.0, was 100.5"
 
 
 def test_live_refuses_a_signal_without_a_stop_unless_it_says_so() -> None:
@@ -268,7 +290,8 @@ def test_a_run_tells_each_kind_once_with_its_count() -> None:
     assert told[0].startswith("Lint (warn, no_stop): 3 signals, the first s0: stop_loss is missing")
     assert told[1].startswith("Lint (warn, target_inside_costs): 3 signals, the first s0: exit_price_1 100.2 lies")
     assert told[2].startswith("Lint (warn, trail_tight): 1 signal s2: trailing_stop_price 97 trails 3.00% behind 100")
-    assert len(told) == 3
+    assert told[3].startswith("Lint (warn, ttl_missing): 3 signals, the first s0: ttl_buy_order is missing")
+    assert len(told) == 4
 
 
 def test_linting_5000_signals_takes_a_blink() -> None:

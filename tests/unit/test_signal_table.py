@@ -7,9 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backtest import Candles, InvalidSettingError, InvalidSignalError, Market, SignalTable, Strategy, run
+from backtest import (
+    Candles,
+    EventKind,
+    InvalidSettingError,
+    InvalidSignalError,
+    Market,
+    SignalTable,
+    Strategy,
+    SubscriberProfile,
+    run,
+)
 
 HOUR = 3_600_000
+TICK = Market("BTC/USDT", tick="0.01")
 N = 6
 GOOD: dict[str, Any] = {"at": [0, 2, 4], "entry_price_max": 100.0, "targets": (110.0,), "stop_loss": 90.0, "invest": 10}
 BAD_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
@@ -73,6 +84,13 @@ class Fixed(Strategy):
         return SignalTable(**self.fields)
 
 
+class Hearing(Fixed):
+    """The same, asked at events too."""
+
+    def on_event(self, now: Any, event: Any) -> None:
+        return None
+
+
 @pytest.mark.parametrize("more", BAD_COLUMNS)
 def test_columns_that_do_not_fit_are_refused_when_they_are_made(more: str) -> None:
     fields, words = BAD_COLUMNS[more]
@@ -80,20 +98,143 @@ def test_columns_that_do_not_fit_are_refused_when_they_are_made(more: str) -> No
         SignalTable(**{**GOOD, **fields})
 
 
+FAULTS = (
+    "no stop at all",
+    "nothing invested",
+    "leverage below one",
+    "no time to live",
+    "shares that do not sum",
+    "a share above 100",
+    "a share without its price",
+    "no trailing trigger",
+    "a DCA of nothing",
+)
+"""What is a fault of the code that made the table; the rest are prices out of order, refused alone (L3.8)."""
+
+
+def rows_of(more: str, *, first: bool) -> dict[str, Any]:
+    """Return a table whose second or first row breaks a rule."""
+    rows = {**GOOD, **BAD_ROWS[more][0], "at": [4, 4, 4] if first else [1, 3, 4]}
+    if first:
+        turn = {name: _turned(column) for name, column in rows.items() if name not in {"at", "targets", "dca"}}
+        rows |= turn | {name: tuple(_turned_level(x) for x in rows.get(name, ())) for name in ("targets", "dca")}
+    return rows
+
+
 @pytest.mark.parametrize("first", [False, True], ids=["a later row", "the first row"])
 @pytest.mark.parametrize("more", BAD_ROWS)
 def test_the_first_bad_row_is_named_with_its_candle_field_and_value(more: str, first: bool) -> None:
-    fields, field, value = BAD_ROWS[more]
-    at = [4, 4, 4] if first else [1, 3, 4]
-    rows = {**GOOD, **fields, "at": at}
-    if first:  # the bad row comes first
-        turn = {name: _turned(column) for name, column in rows.items() if name not in {"at", "targets", "dca"}}
-        rows |= turn | {name: tuple(_turned_level(x) for x in rows.get(name, ())) for name in ("targets", "dca")}
+    _, field, value = BAD_ROWS[more]
     with pytest.raises(InvalidSignalError) as caught:
-        run(Fixed(fields=rows), candles(), market=Market("BTC/USDT", tick="0.01"))
+        run(Fixed(fields={**rows_of(more, first=first), "while_open": "stack"}), candles(), market=TICK, strict=True)
     assert caught.value.field == field
     assert "Fixed on BTC/USDT at the close of 1970-01-01T0" + ("5" if first else "4") in str(caught.value)
     assert str(value) in str(caught.value)
+
+
+@pytest.mark.parametrize("more", FAULTS)
+def test_a_fault_of_the_code_ends_every_run(more: str) -> None:
+    with pytest.raises(InvalidSignalError):
+        run(Fixed(fields=rows_of(more, first=False)), candles(), market=TICK)
+
+
+@pytest.mark.parametrize("more", [name for name in BAD_ROWS if name not in FAULTS])
+def test_a_row_whose_prices_are_out_of_order_is_refused_alone(more: str) -> None:
+    _, field, _ = BAD_ROWS[more]
+    result = run(Fixed(fields={**rows_of(more, first=False), "while_open": "stack"}), candles(), market=TICK)
+    refusals = result.refused
+    assert [(one.at, one.field, one.rule) for one in refusals] == [(4 * HOUR, field, "L3.8")]
+    width = SignalTable(**rows_of(more, first=False)).width
+    follower = field in {"buy_price", "trailing_stop_limit_price"}
+    assert len(result.calls) == 3 * width - (1 if follower else width)
+    (event,) = [event for event in result.events if event.kind is EventKind.REFUSED]
+    assert (event.time, event.signal, event.rule) == (4 * HOUR, "BTC/USDT-14400000-0", "L3.8")
+    assert event.reason == refusals[0].reason
+
+
+# What no column of the tests above tells apart: each stands for a fault that was planted and that no test noticed.
+ON_TICK = {"entry_price_min": 95.004, "entry_price_mid": 97.006, "entry_price_max": 99.004, "stop_loss": 90.006}
+
+
+def test_a_split_long_rounds_each_entry_away_from_the_market() -> None:
+    shares = {"invest_entry_min": 30, "invest_entry_mid": 30, "invest_entry_max": 40}
+    assert entered({**ON_TICK, **shares}, low=94.0) == [99.0, 97.0, 95.0]
+
+
+def test_a_split_short_rounds_each_entry_away_from_the_market() -> None:
+    shares = {"invest_entry_min": 30, "invest_entry_mid": 30, "invest_entry_max": 40}
+    prices = {"entry_price_min": 101.001, "entry_price_mid": 103.001, "entry_price_max": 105.001, "stop_loss": 110.0}
+    assert entered({**prices, **shares, "targets": (80.0,), "side": "short"}, high=106.0) == [101.01, 103.01, 105.01]
+
+
+def test_a_range_rounds_inwards() -> None:
+    assert entered({"entry_price_min": 95.001, "entry_price_max": 95.019}, low=94.0) == [95.01]
+    refused = run(Fixed(fields={**GOOD, "entry_price_min": 95.001, "entry_price_max": 95.009}), candles(), market=TICK)
+    assert [one.field for one in refused.refused] == ["entry_price_min"] * 3
+    assert refused.refused[0].reason.endswith("was 95.01, after rounding to the tick 0.01")
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_refused"),
+    [
+        ({"entry_price_min": 95.0, "stop_loss": 97.0}, True),  # inside the range
+        ({"entry_price_min": 95.0, "stop_loss": 95.0}, True),
+        ({"entry_price_min": 95.0, "stop_loss": 94.99}, False),
+        ({"entry_price_min": 100.0}, False),  # a range of one price
+        ({"entry_price_min": 100.0, "entry_price_mid": 100.0}, False),
+        ({**TRAILED, "trailing_stop_price": 94.019, "trailing_stop_limit_price": 94.011}, False),  # one tick for both
+        ({"dca": ((90.009, 1.0),)}, True),  # meets the stop on the tick
+        ({"dca": ((90.01, 1.0),)}, False),
+        ({"dca": ((89.0, 1.0),), **TRAILED}, False),  # a trailing stop may stand anywhere
+        ({"dca": ((89.0, 1.0),), **TRAILED, "trailing_stop_limit_price": 96.0}, True),  # one that is refused does not
+    ],
+)
+def test_both_lanes_refuse_the_same(fields: dict[str, Any], is_refused: bool) -> None:
+    found = {}
+    for events in (False, True):  # a strategy that hears events is asked row by row
+        kind = Hearing if events else Fixed
+        result = run(kind(fields={**GOOD, **fields}), candles(), market=TICK)
+        found[events] = (
+            [(one.at, one.signal, one.field, one.value, one.reason) for one in result.refused],
+            [(one.at, type(one.call)) for one in result.calls],
+            result.events,
+        )
+    assert found[False] == found[True]
+    assert bool(found[False][0]) == is_refused
+
+
+@pytest.mark.parametrize("shares", [(-10.0, 110.0), (49.9995, 50.0), (50.0, 50.0005)])
+def test_shares_are_percents_that_sum_to_100(shares: tuple[float, float]) -> None:
+    split = {"entry_price_min": 95.0, "invest_entry_min": shares[0], "invest_entry_max": shares[1]}
+    with pytest.raises(InvalidSignalError):
+        run(Fixed(fields={**GOOD, **split}), candles(), market=TICK)
+
+
+def test_leverage_on_spot_is_refused_where_the_table_is_made() -> None:
+    for leverage in (5.0, [1.0, 5.0, 1.0]):
+        with pytest.raises(InvalidSignalError, match='account="FUTURES"') as caught:
+            run(Fixed(fields={**GOOD, "leverage": leverage}), candles(), market=TICK)
+        assert caught.value.field == "leverage"
+    assert run(Fixed(fields={**GOOD, "leverage": 1.0}), candles(), market=TICK).calls
+
+
+def test_a_refused_row_is_numbered_and_blocks_nothing() -> None:
+    fields = {**GOOD, "at": [1, 1, 1], "stop_loss": [101.0, 90.0, 91.0]}
+    result = run(Fixed(fields=fields), candles(), market=TICK)
+    assert [one.signal for one in result.refused] == ["BTC/USDT-7200000-0"]
+    assert [one.call.ref for one in result.calls] == ["BTC/USDT-7200000-1"]  # type: ignore[union-attr]
+    last = run(Fixed(fields={**fields, "at": [5, 5, 5]}), candles(), market=TICK)
+    assert [one.signal for one in last.refused] == ["BTC/USDT-21600000-0"]
+    assert last.events == []
+
+
+def entered(fields: dict[str, Any], *, low: float = 99.0, high: float = 101.0) -> list[float]:
+    """Return the prices at which the entries of one signal filled, in a candle that reaches far enough."""
+    flat = np.full(N, 100.0)
+    reach = Candles("BTC/USDT", "1h", HOUR * np.arange(N), flat, np.full(N, high), np.full(N, low), flat, np.ones(N))
+    profile = SubscriberProfile.exchange(maker_fee=0.0, taker_fee=0.0)
+    result = run(Fixed(fields={**GOOD, **fields, "at": [0]}), reach, market=TICK, profile=profile)
+    return [float(event.price or 0.0) for event in result.events if event.kind is EventKind.ENTERED]
 
 
 def _turned(column: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Calls: what arrives acts or is refused (L1.3, L4.1, L4.2, L5, L8, L9, L10, L11, L12.1)."""
+"""Calls: what arrives acts or is refused (L1.3, L3.8, L4.1, L4.2, L5, L8, L9, L10, L11, L12.1)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from backtest.engine.codes import (
     C_CANCEL,
     C_CREATE,
     C_DCA,
+    C_REFUSED_CREATE,
     C_TAKE_PROFIT,
     C_TRAILING,
     C_UPDATE,
+    C_VOID,
     CANCELED,
     E_CANCELED,
     E_CREATED,
@@ -22,6 +24,7 @@ from backtest.engine.codes import (
     E_STOP_MOVED,
     E_UPDATED,
     L3_6,
+    L3_8,
     L5_3,
     L5_4,
     L7_2,
@@ -326,6 +329,9 @@ def act_call(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, c: Row, E
     if call.kind == C_CREATE:
         act_create(acct, S2, O2, B, M, q, c, E, call, accepted, out)
         return
+    if call.kind >= C_REFUSED_CREATE:
+        note_refusal(a, b, S, E, call, out)
+        return
     i = -1
     for k in range(b.n_signals):
         if S[k].id == call.signal:
@@ -350,6 +356,21 @@ def act_call(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, c: Row, E
         o.amount, o.trail, o.trail_limit = call.amount, call.trail, call.trail_limit
     else:
         act_buy_call(acct, B, q, S, O, m, c, E, call, i)
+
+
+@rule
+def note_refusal(a: Row, b: Row, S: Rows, E: Rows, call: Row, out: Rows) -> None:
+    """A call that the desk refused was never sent: where it would have acted it leaves its event, and nothing else (L3.8)."""
+    if call.kind == C_VOID:
+        return
+    i = b.n_signals  # the free row behind the living ones lends its shape
+    S[i].id, S[i].quantity, S[i].average = call.signal, 0.0, np.nan
+    for k in range(b.n_signals):
+        if S[k].id == call.signal:
+            i = k
+    if call.kind == C_REFUSED_CREATE:
+        out[call.signal].status, out[call.signal].created = REFUSED, b.time
+    note(a, b, E, S[i], E_REFUSED, L3_8, call.reason)
 
 
 @rule
