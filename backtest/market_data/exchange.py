@@ -21,13 +21,13 @@ from backtest.market_data.traits import traits_of
 from backtest.model.timeframe import milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from backtest.market_data.series import Series
 
-__all__ = ["Access", "Exchange", "connect"]
+__all__ = ["Access", "Exchange", "client_of", "connect"]
 
 T = TypeVar("T")
 TESTED = ("binance", "bybit", "okx", "kraken", "kucoin", "gate", "mexc")
@@ -71,7 +71,7 @@ async def connect(name: str, symbols: Sequence[str], access: Access | None = Non
         Where it does not answer.
     """
     reach = access or Access()
-    client = _client(exchange_name(name), symbols, reach)
+    client = client_of(exchange_name(name), symbols, reach)
     exchange = Exchange(client, reach.retry)
     try:
         await exchange.open()
@@ -101,7 +101,7 @@ class Exchange:
         """Read markets and clock."""
         await self._call("its list of markets", self._load_markets)
         sent = time.time()
-        there = await self._call("its clock", self._read_clock)
+        there = await self.time()
         self._ahead = round(there - 500 * (sent + time.time()))
 
     @property
@@ -149,6 +149,10 @@ class Exchange:
         """Return ccxt's description of a market."""
         found: dict[str, Any] = self._client.market(symbol)
         return found
+
+    async def time(self) -> float:
+        """Return the exchange's clock, UTC ms."""
+        return await self._call("its clock", self._read_clock)
 
     async def candle_rows(
         self, series: Series, timeframe: str, since: int, limit: int, until: int | None
@@ -248,14 +252,33 @@ class Exchange:
         return backwards[np.unique(backwards[:, 0], return_index=True)[1]]
 
 
-def _client(name: str, symbols: Sequence[str], access: Access) -> Any:
+def client_of(name: str, symbols: Sequence[str], access: Access, classes: Mapping[str, Any] | None = None) -> Any:
+    """Return ccxt's client of an exchange, set up to read nothing that is not asked for.
+
+    Parameters
+    ----------
+    name
+        As ccxt writes it.
+    symbols
+        Those that will be asked for.
+    access
+        How to reach it.
+    classes
+        Classes by name that stand in for ccxt's own.
+
+    Raises
+    ------
+    InvalidSettingError
+        For an unknown exchange.
+    """
     ccxt = _ccxt()
     if name not in ccxt.exchanges:
         raise InvalidSettingError(
             f"there is no exchange {name!r}; {', '.join(TESTED)} are tested, ccxt knows {len(ccxt.exchanges)}."
             + did_you_mean(name, ccxt.exchanges)
         )
-    client = getattr(ccxt, name)({"timeout": 20_000, "enableRateLimit": access.limited})
+    kind = (classes or {}).get(name) or getattr(ccxt, name)
+    client = kind({"timeout": 20_000, "enableRateLimit": access.limited})
     client.aiohttp_trust_env = access.url is None  # a proxy of the environment is for the internet
     if (access.url or "").startswith("http://"):
         client.timeout_on_exit = 0  # ms that a secure connection needs to close
@@ -295,7 +318,9 @@ def _market_types(name: str, symbols: Sequence[str]) -> dict[str, Any]:
 def _rebased(urls: Any, base: str) -> Any:
     if isinstance(urls, dict):
         return {key: _rebased(value, base) for key, value in urls.items()}
-    return re.sub(r"^https?://[^/]+", base, urls) if isinstance(urls, str) else urls
+    if not isinstance(urls, str):
+        return urls
+    return re.sub(r"^ws(s?)://[^/]+", re.sub("^http", "ws", base), re.sub(r"^https?://[^/]+", base, urls))
 
 
 def _same_length(timeframe: str, known: Sequence[str]) -> str:
