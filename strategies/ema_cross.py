@@ -45,4 +45,5 @@ class EmaCross(Strategy):
             targets=(now.close + self.target * atr,),
             stop_loss=now.close - self.stop * atr,
             invest=self.invest,
+            ttl=4 * (now.close_time - now.time),
         )

@@ -52,6 +52,7 @@ class ManagedBreakout(Strategy):
             targets=(now.close + 2.0 * risk, now.close + 3.0 * risk, now.close + 4.0 * risk),
             stop_loss=now.close - risk,
             invest=self.invest,
+            ttl=4 * (now.close_time - now.time),
         )
 
     def signals(self, candles: Candles, ind: Indicators) -> SignalTable:
@@ -65,4 +66,5 @@ class ManagedBreakout(Strategy):
             targets=(close + 2.0 * risk, close + 3.0 * risk, close + 4.0 * risk),
             stop_loss=close - risk,
             invest=self.invest,
+            ttl_buy_order=4 * candles.milliseconds,
         )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from backtest.errors import InvalidSettingError, did_you_mean
+from backtest.model.validation import first_fault
 
 __all__ = ["MAJORS", "FrequencyLimit", "SubscriberProfile", "TrailingTakeProfit"]
 
@@ -81,6 +82,19 @@ class SubscriberProfile(_Value):
     frequency_limit: FrequencyLimit | None = Field(None, description="a bare number counts signals in 24 hours")
     max_open: int | None = Field(None, ge=1, description="most living signals")
 
+    def __init__(self, **values: Any) -> None:
+        known = type(self).model_fields
+        for name in values:
+            if name not in known:
+                raise InvalidSettingError(
+                    f"profile has no field {name!r}; it knows {', '.join(known)}.{did_you_mean(name, known)}"
+                )
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            path, fault = first_fault(error)
+            raise InvalidSettingError(f"profile {path} {fault}") from None
+
     @field_validator("target_shares")
     @classmethod
     def _shares(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
@@ -143,18 +157,7 @@ class SubscriberProfile(_Value):
         InvalidSettingError
             For an unknown field or a value outside its range, in one sentence.
         """
-        for name in values:
-            if name not in cls.model_fields:
-                raise InvalidSettingError(
-                    f"profile has no field {name!r}; it knows {', '.join(cls.model_fields)}.{did_you_mean(name, cls.model_fields)}"
-                )
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            path = ".".join(str(part) for part in first["loc"])
-            rule = str(first["msg"]).removeprefix("Value error, ")
-            raise InvalidSettingError(f"profile {path} was {first['input']!r}: {rule}") from None
+        return cls(**values)
 
     def slippage_for(self, coin: str) -> float:
         """Return the slippage fraction for a base asset (L3.7)."""

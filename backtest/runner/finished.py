@@ -10,6 +10,7 @@ import numpy as np
 
 from backtest.engine.settings import MODES
 from backtest.runner.frames import trades_columns
+from backtest.runner.passes import state_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,16 +63,26 @@ class Finished:
         return self.execution.venue
 
     @cached_property
-    def total_return(self) -> dict[str, float]:
-        """Total return as a fraction in each intrabar mode, each a run of its own (L2.3)."""
-        found = {}
+    def _passes(self) -> tuple[dict[str, float], str | None]:
+        """The total return of each mode, and what the passes contradict each other in; the other two are not kept."""
+        runs = {}
         for mode in MODES:
-            run = self.execution
+            runs[mode] = self.execution
             if mode != self.profile.intrabar:
                 profile = self.profile.model_copy(update={"intrabar": mode})
-                run = self.walk(self.strategy, self.prepared, profile, self.assumptions)
-            found[mode] = float(run.venue.equity[-1]) / self.profile.balance - 1.0
-        return found
+                runs[mode] = self.walk(self.strategy, self.prepared, profile, self.assumptions)
+        found = {mode: float(run.venue.equity[-1]) / self.profile.balance - 1.0 for mode, run in runs.items()}
+        return found, state_sentence(runs)
+
+    @property
+    def total_return(self) -> dict[str, float]:
+        """Total return as a fraction in each intrabar mode, each a run of its own (L2.3)."""
+        return self._passes[0]
+
+    @property
+    def state(self) -> str | None:
+        """The sentence about a strategy that keeps state; None where nothing was seen of it."""
+        return self._passes[1]
 
     @cached_property
     def ambiguous(self) -> dict[str, float]:

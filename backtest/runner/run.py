@@ -13,8 +13,9 @@ from backtest.model.assumptions import VenueAssumptions
 from backtest.model.candles import Candles
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
-from backtest.runner.execute import Prepared, execute, prepare
+from backtest.runner.execute import Prepared, prepare
 from backtest.runner.finished import Finished
+from backtest.runner.passes import fresh, walk_pass
 from backtest.runner.result import Result
 from backtest.strategy import Strategy
 
@@ -41,7 +42,8 @@ def run(
     Parameters
     ----------
     strategy
-        The object that is switched to live emission unchanged.
+        The object that is switched to live emission unchanged. A run asks deep copies of it, one for each reading of the
+        candles, and changes nothing of it.
     candles
         Of one symbol, or by symbol, all in one timeframe: several share one account (L14.1).
     market
@@ -79,9 +81,10 @@ def run(
     _check_kind("assumptions", assumptions, VenueAssumptions)
     feeds = feeds_of(candles, market, detail, funding)
     chosen = lane_of(strategy, lane)
-    prepared: list[Prepared] = [prepare(strategy, feed, lane=chosen) for feed in feeds]
-    execution = execute(strategy, prepared, profile, assumptions, strict=strict)
-    return Result(Finished(strategy, prepared, profile, assumptions, execution, execute))
+    asked = fresh(strategy)
+    prepared: list[Prepared] = [prepare(asked, feed, lane=chosen) for feed in feeds]
+    execution = walk_pass(asked, prepared, profile, assumptions, strict=strict)
+    return Result(Finished(asked, prepared, profile, assumptions, execution, walk_pass))
 
 
 def _check_kind(name: str, value: object, kind: type) -> None:

@@ -12,6 +12,7 @@ from backtest.errors import InvalidCandlesError
 from backtest.model.candles import Candles
 from backtest.runner.decision import Decision, Refusal
 from backtest.runner.desk import Desk, table_rows
+from backtest.runner.passes import fresh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,12 +53,12 @@ class Session:
         profile: SubscriberProfile,
         assumptions: VenueAssumptions | None = None,
     ) -> None:
-        self.strategy, self.market = strategy, market
+        self.strategy, self.market = fresh(strategy), market
         empty = candles.slice(0, 0)
         self._symbol, self._timeframe, self._exchange = candles.symbol, candles.timeframe, candles.exchange
         self._volume_known = candles.volume_known
         self.venue = SimulatedVenue([Feed(market, empty)], profile, assumptions, want_events=False)
-        self._desk = Desk(strategy, empty, market, self.venue)
+        self._desk = Desk(self.strategy, empty, market, self.venue)
         self._table = strategy.has("signals")
         self._n = 0
         self._columns: dict[str, NDArray[Any]] = {

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError
 
 from backtest.errors import InvalidSettingError, did_you_mean
+from backtest.model.validation import first_fault
 
 if TYPE_CHECKING:
     from backtest.model.calls import Call
@@ -28,7 +30,26 @@ Indicators = Mapping[str, NDArray[np.float64]]
 """Columns by name, each (n,) float64, one value a candle."""
 
 
-class Strategy(BaseModel):
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _ModelClass
+else:
+    _ModelClass = type(BaseModel)
+
+
+class _StrategyClass(_ModelClass):
+    """Says in one sentence what is wrong with a field, when the class is made."""
+
+    def __new__(cls, name: str, *args: Any, **more: Any) -> Any:
+        try:
+            return super().__new__(cls, name, *args, **more)
+        except PydanticUserError as error:
+            words = str(error.message).partition(chr(10))[0]
+            field = re.search(r"attribute was detected: `(\w+)", words)
+            told = f"{field[1]} has no type: write it as {field[1]}: float = ..." if field else words
+            raise InvalidSettingError(f"strategy {name} has a field that is none: {told}") from None
+
+
+class Strategy(BaseModel, metaclass=_StrategyClass):
     """A pure function of closed candles, indicators and living signals (the parity rule).
 
     Subclass it, declare parameters as fields, and write one lane or both:
@@ -57,12 +78,17 @@ class Strategy(BaseModel):
         try:
             super().__init__(**parameters)
         except ValidationError as error:
-            first = error.errors()[0]
-            path = ".".join(str(part) for part in first["loc"])
-            rule = str(first["msg"]).removeprefix("Value error, ")
-            raise InvalidSettingError(
-                f"parameter {path} of {type(self).__name__} was {first['input']!r}: {rule}"
-            ) from None
+            path, fault = first_fault(error)
+            raise InvalidSettingError(f"parameter {path} of {type(self).__name__} {fault}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).__private_attributes__:
+            super().__setattr__(name, value)
+            return
+        raise InvalidSettingError(
+            f"{type(self).__name__} sets its own {name!r} while it runs; a strategy keeps no state, its parameters are "
+            "frozen: what it knows comes from closed candles, indicators and now.signals"
+        )
 
     def indicators(self, candles: Candles) -> Indicators:
         """Return columns computed once over all candles; each value may use its own and earlier rows only."""

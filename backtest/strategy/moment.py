@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from backtest.model.market import Market
     from backtest.model.signal import LiveSignal
 
-__all__ = ["Desk", "Moment"]
+__all__ = ["Moment", "View"]
 
 
-class Desk(Protocol):
+class View(Protocol):
     """What a moment asks of whoever runs the strategy."""
 
     symbol: str
@@ -54,28 +54,28 @@ class Moment:
     at it.
     """
 
-    __slots__ = ("_desk", "position")
+    __slots__ = ("_view", "position")
 
-    def __init__(self, desk: Desk, position: int) -> None:
-        self._desk = desk
+    def __init__(self, view: View, position: int) -> None:
+        self._view = view
         self.position = position
 
     def __getitem__(self, name: str) -> float:
         """Return an indicator's value at this candle; NaN until it is warm."""
         try:
-            return self._desk.ind[name][self.position]
+            return self._view.ind[name][self.position]
         except KeyError:
             raise InvalidSettingError(
-                f"there is no indicator {name!r}; there are {', '.join(self._desk.ind)}.{did_you_mean(name, self._desk.ind)}"
+                f"there is no indicator {name!r}; there are {', '.join(self._view.ind)}.{did_you_mean(name, self._view.ind)}"
             ) from None
 
     def previous(self, name: str, k: int = 1) -> float:
         """Return an indicator's value, or a candle's column (``"close"``), ``k`` candles before; NaN before the first."""
         if k < 0:
             raise InvalidSettingError(f"previous looks back by at least 0 candles, was {k}; the future is not known")
-        column = self._desk.ind.get(name) or self._desk.columns.get(name)
+        column = self._view.ind.get(name) or self._view.columns.get(name)
         if column is None:
-            known = [*self._desk.ind, *self._desk.columns]
+            known = [*self._view.ind, *self._view.columns]
             raise InvalidSettingError(
                 f"there is no column {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}"
             )
@@ -84,67 +84,67 @@ class Moment:
     @property
     def symbol(self) -> str:
         """Symbol of the candles."""
-        return self._desk.symbol
+        return self._view.symbol
 
     @property
-    def market(self) -> Market:
+    def market_rules(self) -> Market:
         """Tick, step and limits."""
-        return self._desk.market
+        return self._view.market
 
     @property
     def time(self) -> int:
         """Open time of the candle, UTC ms."""
-        return self._desk.time[self.position]
+        return self._view.time[self.position]
 
     @property
     def close_time(self) -> int:
         """The instant of this moment, UTC ms."""
-        return self._desk.time[self.position] + self._desk.span
+        return self._view.time[self.position] + self._view.span
 
     @property
     def previous_close_time(self) -> int:
         """The close before this one, UTC ms; at the first candle its open."""
-        time, position = self._desk.time, self.position
-        return int(time[position - 1]) + self._desk.span if position else int(time[0])
+        time, position = self._view.time, self.position
+        return int(time[position - 1]) + self._view.span if position else int(time[0])
 
     @property
     def open(self) -> float:
         """Open of the candle, quote currency."""
-        return self._desk.columns["open"][self.position]
+        return self._view.columns["open"][self.position]
 
     @property
     def high(self) -> float:
         """High of the candle."""
-        return self._desk.columns["high"][self.position]
+        return self._view.columns["high"][self.position]
 
     @property
     def low(self) -> float:
         """Low of the candle."""
-        return self._desk.columns["low"][self.position]
+        return self._view.columns["low"][self.position]
 
     @property
     def close(self) -> float:
         """Close of the candle."""
-        return self._desk.columns["close"][self.position]
+        return self._view.columns["close"][self.position]
 
     @property
     def volume(self) -> float:
         """Volume of the candle, base currency."""
-        return self._desk.columns["volume"][self.position]
+        return self._view.columns["volume"][self.position]
 
     @property
     def candles(self) -> Candles:
         """All closed candles, this one the last."""
-        return self._desk.candles.slice(0, self.position + 1)
+        return self._view.candles.slice(0, self.position + 1)
 
     def candles_of(self, timeframe: str) -> Candles:
         """Return the candles of a higher timeframe that have closed by now, the newest last; never an unfinished one."""
-        return self._desk.candles_of(timeframe, self.position)
+        return self._view.candles_of(timeframe, self.position)
 
     @property
     def signals(self) -> tuple[LiveSignal, ...]:
         """The living signals of this symbol, pending ones included, those returned at this close too."""
-        return self._desk.living()
+        return self._view.living()
 
     def create_of(self, ref: SignalRef) -> CreateSignal:
         """Return the create of a signal of this strategy as it was sent: its entry and all its targets.
@@ -154,7 +154,7 @@ class Moment:
         InvalidSignalError
             If it was never created.
         """
-        return self._desk.create_of(ref)
+        return self._view.create_of(ref)
 
     def create(  # noqa: PLR0913 - the fields of the API
         self,
@@ -204,7 +204,66 @@ class Moment:
             "version": version,
             "allow_no_stop": allow_no_stop,
         }
-        return self._desk.create(self.close_time, fields)
+        return self._view.create(self.close_time, fields)
+
+    def market(  # noqa: PLR0913 - the fields of the API
+        self,
+        *,
+        targets: Sequence[float],
+        invest: float,
+        within: float = 0.5,
+        stop_loss: float | None = None,
+        side: Literal["long", "short"] = "long",
+        ttl: int | str | None = None,
+        account: Literal["SPOT", "MARGIN", "FUTURES"] | None = None,
+        leverage: float | None = None,
+        margin_type: Literal["ISOLATED", "CROSS"] | None = None,
+        description: str | None = None,
+        allow_no_stop: bool = False,
+    ) -> CreateSignal:
+        """Return a create that is filled at the next open, at up to ``within`` percent worse than this close.
+
+        The API has no market order for an entry. This is a range with one bound (L4.1): a long buys at the first price at
+        or below ``close * (1 + within / 100)``, a short sells at the first one at or above ``close * (1 - within / 100)``.
+        That is the next open, unless it lies beyond the bound; then the entry waits for the price to come back, for one
+        candle. Slippage ends at the bound.
+
+        Parameters
+        ----------
+        within
+            Percent of the close, above 0.
+        ttl
+            Life of the entry, in ms or as a timeframe; None: one candle.
+        targets, invest, stop_loss, side, account, leverage, margin_type, description, allow_no_stop
+            As in :meth:`create`. The stop lies beyond the bound, the targets lie beyond it on the other side.
+
+        Raises
+        ------
+        InvalidSettingError
+            Unless ``within`` lies between 0 and 100.
+        InvalidSignalError
+            Naming candle, field and value.
+        """
+        return self.create(
+            entry=self.close * worse(within, 1 if side == "long" else -1),
+            targets=targets,
+            invest=invest,
+            stop_loss=stop_loss,
+            side=side,
+            ttl=self._view.span if ttl is None else ttl,
+            account=account,
+            leverage=leverage,
+            margin_type=margin_type,
+            description=description,
+            allow_no_stop=allow_no_stop,
+        )
+
+
+def worse(within: float, side: int) -> float:
+    """Return the factor by which a price gets ``within`` percent worse for an entry of a side, +1 or -1."""
+    if not 0.0 < within < 100.0:
+        raise InvalidSettingError(f"within is a percent between 0 and 100, was {within!r}")
+    return 1.0 + side * within / 100.0
 
 
 def entry_fields(entry: float | tuple[float, float] | Mapping[float, float]) -> dict[str, float]:

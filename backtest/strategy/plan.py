@@ -123,7 +123,7 @@ class Plan(BaseModel):
         """Return the best stop that the parts wish, if it is worth a call and not reached already."""
         if signal.trailing or signal.average_entry is None:
             return None  # nothing is bought, or a ratchet would be lost
-        side, grid = signal.side, now.market.price_grid
+        side, grid = signal.side, now.market_rules.price_grid
         wishes = [part.stop(now, signal, events) for part in self.parts if not isinstance(part, TimeStop | DcaLadder)]
         placed = [grid.down(wish) if side > 0 else grid.up(wish) for wish in wishes if wish is not None]
         possible = [stop for stop in placed if stop > 0.0 and side * stop < side * now.close]

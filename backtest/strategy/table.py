@@ -9,10 +9,12 @@ import numpy as np
 
 from backtest.errors import InvalidSettingError
 from backtest.model.calls import Dca, TrailingStop
+from backtest.strategy.moment import worse
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from backtest.model.candles import Candles
     from backtest.model.events import SignalRef
 
 __all__ = ["SignalTable"]
@@ -114,6 +116,45 @@ class SignalTable:
                 )
             for part in range(2):
                 self.level(number, part)
+
+    @classmethod
+    def market(
+        cls,
+        candles: Candles,
+        at: ArrayLike,
+        *,
+        within: float = 0.5,
+        side: ArrayLike = "long",
+        ttl_buy_order: ArrayLike | None = None,
+        **columns: Any,
+    ) -> SignalTable:
+        """Return creates that are filled at the next open, at up to ``within`` percent worse than the deciding close.
+
+        The same as :meth:`backtest.Moment.market`, row by row.
+
+        Parameters
+        ----------
+        candles
+            (n,), on whose closes the rows decide.
+        at
+            As in the class.
+        within
+            Percent of the close, above 0.
+        side
+            ``"long"`` or ``"short"`` for all rows, or (k,) of +1 and -1.
+        ttl_buy_order
+            In ms; None: one candle.
+        columns
+            The other fields of the class; entry prices are made here.
+        """
+        positions = np.asarray(at)
+        positions = np.flatnonzero(positions) if positions.dtype == np.bool_ else positions.astype(np.int64)
+        long = np.asarray(side) == "long" if isinstance(side, str) else np.asarray(side) > 0
+        factor = np.where(long, worse(within, 1), worse(within, -1))
+        ttl = candles.milliseconds if ttl_buy_order is None else ttl_buy_order
+        return cls(
+            at=positions, entry_price_max=candles.close[positions] * factor, side=side, ttl_buy_order=ttl, **columns
+        )
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -32,7 +32,7 @@ from backtest.strategy import Moment, Strategy, plan_of
 from strategies.managed_breakout import ManagedBreakout
 
 if TYPE_CHECKING:
-    from backtest.strategy.moment import Desk
+    from backtest.strategy.moment import View
     from backtest.strategy.plan import Part
 
 HOUR = 3_600_000
@@ -75,7 +75,7 @@ def moment(close: float, *living: LiveSignal, at: int = 1, gap: int = 1, create:
         living=lambda: living,
         create_of=lambda _: create,
     )
-    return Moment(cast("Desk", desk), at)
+    return Moment(cast("View", desk), at)
 
 
 def hit(target: int, ref: SignalRef = REF) -> Event:

@@ -228,6 +228,75 @@ def test_a_refused_row_is_numbered_and_blocks_nothing() -> None:
     assert last.events == []
 
 
+class AtMarket(Strategy):
+    """Buy or sell at the next open, in either lane."""
+
+    side: str = "long"
+    within: float = 0.5
+
+    def triggers(self, candles: Candles, ind: Any) -> Any:
+        return np.arange(len(candles)) == 1
+
+    def on_candle(self, now: Any) -> Any:
+        s = 1 if self.side == "long" else -1
+        targets, stop = (now.close * (1 + 0.05 * s),), now.close * (1 - 0.05 * s)
+        yield now.market(within=self.within, targets=targets, stop_loss=stop, invest=10, side=self.side)
+
+    def signals(self, candles: Candles, ind: Any) -> SignalTable:
+        at = self.triggers(candles, ind)
+        close, s = candles.close[at], 1 if self.side == "long" else -1
+        return SignalTable.market(
+            candles,
+            at,
+            within=self.within,
+            side=self.side,
+            targets=(close * (1 + 0.05 * s),),
+            stop_loss=close * (1 - 0.05 * s),
+            invest=10,
+        )
+
+
+def opening_at(price: float) -> Candles:
+    """Return five candles of 100 of which the third opens, and stays, at another price."""
+    level = np.array([100.0, 100.0, price, price, price])
+    return Candles("BTC/USDT", "1h", HOUR * np.arange(5), level, level, level, level, np.ones(5))
+
+
+@pytest.mark.parametrize(
+    ("side", "opened", "bought"),
+    [
+        ("long", 100.0, 100.0),
+        ("long", 100.4, 100.4),
+        ("long", 98.0, 98.0),
+        ("long", 100.6, None),  # beyond the bound, and the price does not come back within the candle
+        ("short", 100.0, 100.0),
+        ("short", 99.6, 99.6),
+        ("short", 102.0, 102.0),
+        ("short", 99.4, None),
+    ],
+)
+def test_a_market_entry_is_filled_at_the_next_open_or_not_at_all(
+    side: str, opened: float, bought: float | None
+) -> None:
+    profile = SubscriberProfile.exchange(maker_fee=0.0, taker_fee=0.0)
+    table, candle = (
+        run(AtMarket(side=side), opening_at(opened), market=TICK, profile=profile, lane=lane)
+        for lane in ("table", "candle")
+    )
+    assert (table.calls, table.events) == (candle.calls, candle.events)
+    prices = [(event.time, event.price) for event in table.events if event.kind is EventKind.ENTERED]
+    assert prices == ([] if bought is None else [(2 * HOUR, bought)])
+    assert bought is not None or table.events[-1].kind is EventKind.EXPIRED
+
+
+def test_slippage_of_a_market_entry_ends_at_its_bound() -> None:
+    profile = SubscriberProfile.anny(slippage=0.01)
+    result = run(AtMarket(within=0.25), opening_at(100.0), market=TICK, profile=profile)
+    assert [event.price for event in result.events if event.kind is EventKind.ENTERED] == [100.25]
+    with pytest.raises(InvalidSettingError, match="within is a percent between 0 and 100, was 0"):
+        run(AtMarket(within=0.0), opening_at(100.0), market=TICK)
+
+
 def entered(fields: dict[str, Any], *, low: float = 99.0, high: float = 101.0) -> list[float]:
     """Return the prices at which the entries of one signal filled, in a candle that reaches far enough."""
     flat = np.full(N, 100.0)
