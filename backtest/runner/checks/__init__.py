@@ -1,0 +1,1 @@
+"""Checks: whether a strategy looks ahead, keeps state, or needs more history than it will have live."""

@@ -1,0 +1,161 @@
+"""Checking: all checks of one finished run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backtest.errors import BacktestError
+from backtest.runner.checks.deciding import calls_at_last, session_calls
+from backtest.runner.checks.lookahead import Subject, look_ahead
+from backtest.runner.checks.state import keeps_state
+from backtest.runner.checks.verdict import Checks, Finding, Verdict
+from backtest.runner.checks.warmup import warm_up
+from backtest.runner.checks.windows import LOOK_BACK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from backtest.engine.feed import Feed
+    from backtest.model.assumptions import VenueAssumptions
+    from backtest.model.calls import Call
+    from backtest.model.candles import Candles
+    from backtest.model.profile import SubscriberProfile
+    from backtest.runner.checks.surroundings import Surroundings
+    from backtest.strategy import Strategy
+
+__all__ = ["Checked", "check_run"]
+
+_PARITY = {"auto": 300, "full": 2_000}
+"""Candles over which a session is held against a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A finished run, as the checks see it.
+
+    Attributes
+    ----------
+    strategy
+        As it was before the run.
+    feeds
+        The markets with their candles.
+    lane
+        ``"table"`` or ``"candle"``.
+    profile, assumptions
+        Of the run.
+    closes
+        The close times (UTC ms) at which the run made calls, by symbol.
+    walk
+        Runs a strategy over one market alone and returns its calls: close time and call.
+    around, changed
+        Its surroundings before the run, and what differed in them afterwards.
+    """
+
+    strategy: Strategy
+    feeds: Sequence[Feed]
+    lane: str
+    profile: SubscriberProfile
+    assumptions: VenueAssumptions
+    closes: Mapping[str, Sequence[int]]
+    walk: Callable[[Strategy, Feed], Sequence[tuple[int, Call]]]
+    around: Surroundings | None = None
+    changed: Sequence[str] = ()
+
+
+def check_run(run: Checked, level: str) -> Checks:
+    """Check a strategy after a run: look-ahead, warm-up, state and parity, each market by itself.
+
+    Parameters
+    ----------
+    run
+        What was run.
+    level
+        ``"auto"``, ``"full"`` (a longer stretch for parity) or ``"off"``.
+    """
+    if level == "off":
+        return Checks("off")
+    findings: list[Finding] = []
+    lengths: list[int | None] = []
+    for feed in run.feeds:
+        found, length = _check_market(run, feed, level)
+        lengths.append(length)
+        findings += [_of(one, feed.candles.symbol) for one in found] if len(run.feeds) > 1 else found
+    findings.append(keeps_state(_subject(run, run.feeds[0]), run.changed))
+    if run.around is not None:
+        run.around.restore()
+    known = [one for one in lengths if one is not None]
+    return Checks(level, _merged(findings), max(known) if known and len(known) == len(lengths) else None)
+
+
+def _subject(run: Checked, feed: Feed) -> Subject:
+    candles = feed.candles
+    closes = np.unique(np.asarray(run.closes.get(candles.symbol, ()), np.int64))
+    made = np.searchsorted(candles.close_time, closes)
+    return Subject(run.strategy, candles, run.lane, made, partial(_calls, run.walk, feed), run.around)
+
+
+def _check_market(run: Checked, feed: Feed, level: str) -> tuple[list[Finding], int | None]:
+    subject = _subject(run, feed)
+    ahead = look_ahead(subject)
+    if ahead.verdict is Verdict.FAIL:  # warm-up and parity would only say it again
+        return [ahead], None
+    warm, length = warm_up(subject, partial(_decide, run, feed))
+    return [ahead, warm, _parity(run, subject, feed, _PARITY[level])], length
+
+
+def _of(finding: Finding, symbol: str) -> Finding:
+    return Finding(finding.check, finding.verdict, f"{symbol}: {finding.sentence}")
+
+
+def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return one finding a check and verdict: equal verdicts of several markets are told of the first, with a count."""
+    groups: dict[tuple[str, Verdict], list[Finding]] = {}
+    for one in findings:
+        groups.setdefault((one.check, one.verdict), []).append(one)
+    return tuple(
+        one[0]
+        if len(one) == 1
+        else Finding(one[0].check, one[0].verdict, f"{one[0].sentence}; and {len(one) - 1} more markets alike")
+        for one in groups.values()
+    )
+
+
+def _calls(
+    walk: Callable[[Strategy, Feed], Sequence[tuple[int, Call]]], feed: Feed, strategy: Strategy, candles: Candles
+) -> Sequence[tuple[int, Call]]:
+    return walk(strategy, type(feed)(feed.market, candles))
+
+
+def _decide(run: Checked, feed: Feed, candles: Candles) -> Sequence[Call]:
+    if run.around is not None:
+        run.around.restore()
+    return calls_at_last(run.strategy, candles, run.lane, feed.market, run.profile)
+
+
+def _parity(run: Checked, subject: Subject, feed: Feed, most: int) -> Finding:
+    """Hold the calls of a session, which sees candle after candle, against those of a run over the same candles."""
+    n = len(subject.candles)
+    middle = int(subject.made[len(subject.made) // 2]) if len(subject.made) else n // 2
+    start = max(0, min(middle - most // 2, n - most))
+    part = subject.candles.slice(max(0, start - LOOK_BACK // 2), start + most)
+    try:
+        whole = list(subject.calls_of(subject.strategy.model_copy(deep=True), part))
+        live = session_calls(subject.strategy, part, feed.market, run.profile, run.assumptions)
+    except (BacktestError, ValueError, IndexError) as error:
+        return Finding("parity", Verdict.NOTHING, f"nothing to check over {len(part)} candles: {error}")
+    if whole == live:
+        return Finding(
+            "parity", Verdict.PASS, f"candle by candle it makes the same {len(live)} calls over {len(part):,} candles"
+        )
+    k = next((k for k, (a, b) in enumerate(zip(whole, live, strict=False)) if a != b), min(len(whole), len(live)))
+    at = min(calls[k][0] for calls in (whole, live) if k < len(calls))
+    return Finding(
+        "parity",
+        Verdict.FAIL,
+        f"candle by candle it makes other calls than over all candles at once, first at the close of "
+        f"{np.datetime64(at, 'ms')}Z: it looks ahead or keeps state",
+    )
