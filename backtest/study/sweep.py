@@ -273,7 +273,8 @@ def _plain(value: Any) -> Any:
 
 def _strategies(strategy: type[Strategy] | Strategy, rows: Sequence[Mapping[str, Any]]) -> list[Strategy]:
     """Return the strategy of each row; all of them, before anything runs."""
-    kind, base = (strategy, {}) if isinstance(strategy, type) else (type(strategy), dict(strategy))
+    kind = strategy if isinstance(strategy, type) else type(strategy)
+    base = {} if isinstance(strategy, type) else {name: getattr(strategy, name) for name in kind.model_fields}
     made = []
     for k, row in enumerate(rows):
         try:
