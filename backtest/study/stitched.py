@@ -68,7 +68,7 @@ def stitched(kind: type[Strategy], parts: Sequence[Part], history: Mapping[str, 
     fields: dict[str, Any] = {"base": kind.__name__, "parts": tuple(parts)}
     if plans[0] is None:
         return _Stitched(variants, history, **fields)
-    return _ManagedStitched(variants, history, **fields, plan=plans[0])
+    return _ManagedStitched(variants, history, **fields, plan=plans[0])  # type: ignore[call-arg]  # as its base
 
 
 class _PartMoment(Moment):

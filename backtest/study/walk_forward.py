@@ -250,10 +250,10 @@ def _spans(
 
 def _sharpes(result: Result, spans: Sequence[tuple[int, int]]) -> list[float]:
     """Return the Sharpe ratio a year of each test part of one account."""
-    time, equity = (
-        result.equity.index.tz_localize(None).to_numpy().astype("M8[ms]").astype(np.int64),
-        result.equity.to_numpy(),
-    )
+    import pandas as pd
+
+    time = pd.DatetimeIndex(result.equity.index).as_unit("ms").asi8
+    equity = result.equity.to_numpy(np.float64)
     ends, values = daily_equity(time, equity)
     returns: NDArray[np.float64] = simple_returns(result.profile.balance, values)
     found = []
