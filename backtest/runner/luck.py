@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from backtest.engine.feed import Feed
 from backtest.errors import BacktestError, InvalidSettingError
+from backtest.model.calls import CreateSignal
 from backtest.model.candles import Candles
 from backtest.report import text
 from backtest.report.daily import daily_equity, simple_returns
@@ -23,22 +26,29 @@ from backtest.report.selection import (
     probabilistic_sharpe,
     sharpe_of,
 )
+from backtest.runner.execute import execute, prepare
+from backtest.runner.trials import Tried, family_of, span_of, tried
 from backtest.strategy import SignalTable, Strategy
+from backtest.strategy.plan import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from backtest.model.calls import CreateSignal
+    from backtest.engine.simulator import SimulatedVenue
+    from backtest.runner.finished import Finished
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-__all__ = ["Given", "Luck", "permuted_candles", "random_table", "shifted_table"]
+__all__ = ["KINDS", "Given", "Luck", "luck_of", "permuted_candles", "random_table", "shifted_table", "table_of"]
 
 DRAWS = 200
 """Draws of each kind, where nothing else is asked for."""
+
+KINDS = ("random entries", "shifted times", "permuted candles")
+"""What can be drawn."""
 
 FEW, ENOUGH = 10, 30
 """Trades below which nothing can be said, and below which little can."""
@@ -345,23 +355,124 @@ def table_of(creates: Sequence[tuple[int, CreateSignal]], close_time: Integers) 
     )
 
 
-def draw(count: int, seed: int, kind: str, once: Callable[[np.random.Generator], float]) -> Floats:
-    """Return the total returns of draws, each from a seed of its own, so that more draws begin with the same ones.
+def luck_of(run: Finished, kinds: Sequence[str] = KINDS, draws: int | None = None, seed: int = 0) -> Luck:
+    """Return what chance would have given in place of a finished run.
 
     Parameters
     ----------
-    count, seed
-        How many, and of which seed.
-    kind
-        Part of the seed.
-    once
-        Makes one draw; a draw that the venue refuses counts as a return of 0.
+    run
+        Of a strategy.
+    kinds
+        Of :data:`KINDS`.
+    draws
+        Of each kind; None: 200 for strategies that only create signals, 0 for those whose later calls answer what
+        happened, which cannot be moved.
+    seed
+        Of all draws.
+
+    Raises
+    ------
+    InvalidSettingError
+        For a kind that is not known, or a negative number of draws.
     """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise InvalidSettingError(f"there are {', '.join(KINDS)}, was {unknown[0]!r}")
+    if draws is not None and draws < 0:
+        raise InvalidSettingError(f"draws is a number from 0, was {draws}")
+    venue = run.venue
+    total = float(venue.equity[-1]) / run.profile.balance - 1.0
+    daily = daily_returns(run.profile.balance, venue.equity_time, venue.equity)
+    found: dict[str, Floats] = {}
+    reasons: dict[str, str] = {}
+    for kind in kinds:
+        once = _draw_of(run, kind, answers=draws is not None)
+        if isinstance(once, str):
+            reasons[kind] = once
+        elif draws != 0:
+            found[kind] = _drawn(draws or DRAWS, seed, kind, once)
+    count = Tried()
+    if isinstance(run.strategy, Strategy):
+        count = tried(family_of(run.strategy), span_of([feed.candles for feed in run.feeds]))
+    if count.problem:
+        reasons["ledger"] = count.problem
+    return Luck(total, daily, len(venue.trade_records), found, reasons, max(1.0, count.effective), count.variance, seed)
+
+
+def _draw_of(run: Finished, kind: str, *, answers: bool) -> Callable[[np.random.Generator], float] | str:
+    """Return what makes one draw of a kind, or why there is none."""
+    reason = _not_drawn(run, answers=answers)
+    if reason:
+        return reason
+    feed, part = run.feeds[0], run.prepared[0]
+    if kind == "permuted candles":
+        strategy, lane = cast("Strategy", run.strategy), "candle" if part.table is None else "table"
+
+        def permuted(rng: np.random.Generator) -> float:
+            again = Feed(feed.market, permuted_candles(feed.candles, rng))
+            return _total(run, copy.deepcopy(strategy), again, lane)
+
+        return permuted
+    try:
+        table = table_of(_creates(run), feed.candles.close_time)
+    except InvalidSettingError as error:
+        return str(error)
+    rows, close, plain = np.arange(len(table)), feed.candles.close, Feed(feed.market, feed.candles)
+    if kind == "shifted times":
+        return lambda rng: _total(
+            run, Given(table=shifted_table(table, close, int(rng.integers(1, len(close))))), plain, "table"
+        )
+    count = _as_many(run, table, plain)
+    return lambda rng: _total(run, Given(table=random_table(table, rows, close, count, rng)), plain, "table")
+
+
+def _not_drawn(run: Finished, *, answers: bool) -> str:
+    strategy = run.strategy
+    if not isinstance(strategy, Strategy):
+        return "a call log has no strategy to run again"
+    if len(run.feeds) > 1:
+        return "several markets on one account are not drawn"
+    if not answers and (strategy.has("on_event") or plan_of(strategy) is not None):
+        return "not drawn by default: its later calls answer what happened"
+    return "" if _creates(run) else "there was no signal"
+
+
+def _creates(run: Finished) -> list[tuple[int, CreateSignal]]:
+    return [(one.at, one.call) for one in run.execution.decisions if isinstance(one.call, CreateSignal)]
+
+
+def _as_many(run: Finished, table: SignalTable, feed: Feed) -> int:
+    """Return how many random rows it takes until as many become signals as in the run.
+
+    Where only one may live at a time, rows at random closes fall into each other's way more often than the run's own.
+    """
+    rng = np.random.default_rng(len(table))
+    close, rows = feed.candles.close, np.arange(len(table))
+    made = [
+        len(
+            _walked(run, Given(table=random_table(table, rows, close, len(table), rng)), feed, "table").table_creates(0)
+        )
+        for _ in range(5)
+    ]
+    share = max(0.1, sum(made) / (5 * len(table)))
+    return min(len(close) - 1, round(len(table) / share))
+
+
+def _walked(run: Finished, strategy: Strategy, feed: Feed, lane: str) -> SimulatedVenue:
+    return execute(strategy, [prepare(strategy, feed, lane=lane)], run.profile, run.assumptions).venue
+
+
+def _total(run: Finished, strategy: Strategy, feed: Feed, lane: str) -> float:
+    return float(_walked(run, strategy, feed, lane).equity[-1]) / run.profile.balance - 1.0
+
+
+def _drawn(count: int, seed: int, kind: str, once: Callable[[np.random.Generator], float]) -> Floats:
+    """Return the total returns of draws, each from a seed of its own, so that more draws begin with the same ones."""
     found = np.empty(count)
     for k in range(count):
         try:
-            found[k] = once(np.random.default_rng([seed, len(kind), k]))
-        except BacktestError:
+            found[k] = once(np.random.default_rng([seed, KINDS.index(kind), k]))
+        except BacktestError:  # a draw that makes no valid signal earns nothing
             found[k] = 0.0
     return found
 
