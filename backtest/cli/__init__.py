@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from backtest.cli import calls, data, demo, emit, explain, fetch, replay, run, venue
+from backtest.cli import calls, check, data, demo, emit, explain, fetch, luck, replay, run, sweep, venue
 from backtest.errors import BacktestError
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ _EXTRAS = {
     "starlette": "live",
     "uvicorn": "live",
     "joblib": "study",
+    "optuna": "study",
 }
 
-for verb in (demo, run, calls, emit, venue, replay, explain, fetch, data):
+for verb in (demo, run, check, luck, sweep, calls, emit, venue, replay, explain, fetch, data):
     verb.register(app)
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "market_from",
     "parameters_from",
     "profile_from",
+    "series_from",
     "strategy_from",
 ]
 
@@ -111,6 +112,31 @@ def candles_from(
     from backtest.market_data.files import read_candles
 
     return read_candles(Path(source), symbol=symbol, timeframe=timeframe, exchange=(exchange or "").lower())
+
+
+def series_from(
+    sources: list[str],
+    *,
+    symbol: str | None = None,
+    timeframe: str | None = None,
+    exchange: str | None = None,
+    tick: str | None = None,
+    step: str | None = None,
+    store: str | None = None,
+) -> tuple[dict[str, Candles], dict[str, Market]]:
+    """Return the candles that options name and their markets, each by symbol."""
+    given = [
+        candles_from(source, symbol=symbol, timeframe=timeframe, exchange=exchange, store=store) for source in sources
+    ]
+    by_symbol = {one.symbol: one for one in given}
+    if len(by_symbol) < len(given):
+        names = ", ".join(one.symbol for one in given)
+        raise InvalidSettingError(f"each --candles holds another symbol, had {names}; --detail takes finer candles")
+    markets = {
+        one.symbol: market_from(one, source=source, exchange=exchange, tick=tick, step=step, store=store)
+        for one, source in zip(given, sources, strict=True)
+    }
+    return by_symbol, markets
 
 
 def market_from(

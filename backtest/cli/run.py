@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backtest.cli import options
-from backtest.errors import InvalidSettingError
 
 if TYPE_CHECKING:
     from backtest.market_data.funding import FundingRates
@@ -48,19 +47,10 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
     from backtest.runner.run import run as run_strategy
 
     chosen = options.strategy_from(strategy, param)
-    given = [
-        options.candles_from(source, symbol=symbol, timeframe=timeframe, exchange=exchange, store=store)
-        for source in candles
-    ]
-    by_symbol = {one.symbol: one for one in given}
-    if len(by_symbol) < len(given):
-        names = ", ".join(one.symbol for one in given)
-        raise InvalidSettingError(f"each --candles holds another symbol, had {names}; --detail takes finer candles")
-    markets = {
-        one.symbol: options.market_from(one, source=source, exchange=exchange, tick=tick, step=step, store=store)
-        for one, source in zip(given, candles, strict=True)
-    }
-    held = [one for one, source in zip(given, candles, strict=True) if source.startswith("store:")]
+    by_symbol, markets = options.series_from(
+        candles, symbol=symbol, timeframe=timeframe, exchange=exchange, tick=tick, step=step, store=store
+    )
+    held = [one for one, source in zip(by_symbol.values(), candles, strict=True) if source.startswith("store:")]
     fine = _detail(detail or [], held, symbol=symbol, exchange=exchange, store=store)
     account = options.profile_from(profile)
     if intrabar is not None:

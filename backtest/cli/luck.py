@@ -1,0 +1,45 @@
+"""``backtest luck``: what chance alone would have given in place of a strategy's run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from backtest.cli import options
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to an application."""
+    app.command("luck")(luck)
+
+
+def luck(  # noqa: PLR0913, PLR0917  every option is an argument
+    strategy: options.StrategyArgument,
+    candles: options.CandlesOption,
+    symbol: options.SymbolOption = None,
+    timeframe: options.TimeframeOption = None,
+    exchange: options.ExchangeOption = None,
+    tick: options.TickOption = None,
+    step: options.StepOption = None,
+    param: options.ParamOption = None,
+    profile: options.ProfileOption = "anny",
+    store: options.StoreOption = None,
+    draws: Annotated[int, typer.Option(help="Draws of each kind.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the draws: the same every time.")] = 0,
+) -> None:
+    """Say what random entries, shifted signals and permuted candles would have earned, and how long a record must be.
+
+    backtest luck strategies/rsi_dip.py --candles sample:BTC/USD:1d
+    """
+    from backtest.runner.run import run
+
+    chosen = options.strategy_from(strategy, param)
+    by_symbol, markets = options.series_from(
+        candles, symbol=symbol, timeframe=timeframe, exchange=exchange, tick=tick, step=step, store=store
+    )
+    result = run(chosen, by_symbol, market=markets, profile=options.profile_from(profile))
+    for line in result.luck(draws=draws, seed=seed).lines:
+        typer.echo(line)

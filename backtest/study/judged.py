@@ -1,0 +1,121 @@
+"""Judged: what the rows of a sweep say about the best of them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backtest.errors import InvalidSettingError
+from backtest.report.daily import simple_returns
+from backtest.report.selection import SharpeSample, deflated_sharpe, effective_trials, overfitting_probability, sharpe_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["Judgement", "judgement", "plateau"]
+
+_BLOCKS = (16, 12, 8, 6, 4, 2)
+
+
+class Judgement:
+    """How much of the best row is choice.
+
+    Parameters
+    ----------
+    returns
+        (days, rows) float64, daily returns of the rows that ran.
+    best
+        Which of them is judged.
+    """
+
+    def __init__(self, returns: Floats, best: int) -> None:
+        self.days, self.rows = returns.shape
+        sample = SharpeSample.of(returns[:, best])
+        sharpes = sharpe_of(returns) if self.days > 2 else np.zeros(self.rows)
+        self.trials = effective_trials(returns)
+        self.variance = float(sharpes.var(ddof=1)) if self.rows > 1 else math.nan
+        self.dsr = math.nan
+        if sample is not None and self.rows > 1:
+            self.dsr = deflated_sharpe(sample, max(self.trials, 1.0), self.variance)
+        self.pbo = _pbo(returns)
+
+    @property
+    def sentence(self) -> str:
+        """What a reader of the table must know."""
+        if self.rows < 2:
+            return "One row alone: there was nothing to choose from."
+        dsr = "n/a" if math.isnan(self.dsr) else f"{self.dsr:.3f}"
+        pbo = "n/a (too few days)" if math.isnan(self.pbo) else f"{100.0 * self.pbo:.0f} %"
+        return (
+            f"Best of {self.rows} rows, worth {self.trials:.0f} independent trials: above luck with probability {dsr} "
+            f"(DSR); the best in one half of the days ends in the worse half of the others in {pbo} of the cases (PBO)."
+        )
+
+
+def judgement(balance: float, daily: Floats, best: int) -> Judgement:
+    """Return what the daily equity of rows says of one of them.
+
+    Parameters
+    ----------
+    balance
+        Before the first candle.
+    daily
+        (rows, days) float64, equity at the end of each UTC day.
+    best
+        Row that is judged.
+    """
+    rows = [simple_returns(balance, values) if (values > 0.0).all() else np.zeros(len(values)) for values in daily]
+    return Judgement(np.array(rows).T, best)
+
+
+def _pbo(returns: Floats) -> float:
+    for blocks in _BLOCKS:
+        try:
+            return overfitting_probability(returns, blocks)
+        except InvalidSettingError:
+            continue
+    return math.nan
+
+
+def plateau(values: Floats, rows: Sequence[Mapping[str, object]]) -> int | None:
+    """Return the row whose neighbours in the grid are best with it: a plateau holds where a peak is luck.
+
+    Parameters
+    ----------
+    values
+        (rows,) float64, the figure of each row, NaN where it did not run.
+    rows
+        The parameters of each; neighbours differ by one step in at most one numeric parameter.
+
+    Returns
+    -------
+    int or None
+        None where the grid has no neighbours.
+    """
+    names = [name for name in rows[0] if all(isinstance(row.get(name), int | float) for row in rows)]
+    others = [name for name in rows[0] if name not in names]
+    steps = {name: {value: k for k, value in enumerate(sorted({row[name] for row in rows}))} for name in names}  # type: ignore[type-var]
+    places = {
+        (*(steps[name][row[name]] for name in names), *(repr(row.get(name)) for name in others)): k
+        for k, row in enumerate(rows)
+    }
+    best, chosen = -math.inf, None
+    for place, k in places.items():
+        around = [
+            places.get((*place[:axis], place[axis] + step, *place[axis + 1 :]))  # type: ignore[operator]
+            for axis in range(len(names))
+            for step in (-1, 1)
+        ]
+        known = [values[one] for one in around if one is not None and math.isfinite(values[one])]
+        if not known or not math.isfinite(values[k]):
+            continue
+        mean = float(np.mean([values[k], *known]))
+        if mean > best:
+            best, chosen = mean, k
+    return chosen
