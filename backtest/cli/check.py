@@ -38,7 +38,7 @@ def check(  # noqa: PLR0913, PLR0917  every option is an argument
     )
     result = run(chosen, by_symbol, market=markets, profile=options.profile_from(profile), checks="full")
     for finding in result.checks:
-        typer.echo(f"{finding.verdict.value:>16}  {finding}")
+        typer.echo(f"{finding.verdict.value:>16}  {finding.check}: {finding.sentence}")
     if result.checks.warmup is not None:
         typer.echo(f"warmup: {result.checks.warmup} candles of history suffice")
     if result.checks.failed:

@@ -145,7 +145,9 @@ def parse_grid(written: list[str]) -> dict[str, list[Any]]:
         if rows == 0:
             raise InvalidSettingError(f"--grid {text} holds no value")
         if rows > _MOST:
-            raise InvalidSettingError(f"the grid has {rows:,} rows and more; at most {_MOST:,} are run: take wider steps")
+            raise InvalidSettingError(
+                f"the grid has {rows:,} rows and more; at most {_MOST:,} are run: take wider steps"
+            )
     return found
 
 

@@ -42,7 +42,12 @@ def render_result(tables: ResultTables, stats: Statistics | None = None, *, trad
     parts: list[RenderableType] = [_headline(tables), *alarms, _statistics(stats, tables.quote)]
     if trades and len(tables.trades):
         parts.append(_trades(tables.trades, trades, tables.quote))
-    said = (headline.ambiguity(tables), headline.assumed(tables), *headline.planned(tables))
+    said = (
+        headline.ambiguity(tables),
+        headline.assumed(tables),
+        *headline.planned(tables),
+        *headline.checked(tables),
+    )
     notes = [Text(sentence) for sentence in said]
     notes += [
         Text(f"{symbol}: {headline.data_line(tables, symbol)}.", style="dim", overflow="fold")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-__all__ = ["DAY", "daily_equity", "simple_returns"]
+__all__ = ["DAY", "daily_equity", "daily_returns", "simple_returns"]
 
 DAY = 86_400_000
 """Milliseconds of a day."""
@@ -36,3 +36,17 @@ def simple_returns(initial: float, values: Floats) -> Floats:
     before = np.r_[initial, values[:-1]] if len(values) else values
     changes: Floats = values / before - 1.0
     return changes
+
+
+def daily_returns(balance: float, time: Integers, equity: Floats) -> Floats:
+    """Return the returns of UTC days.
+
+    Parameters
+    ----------
+    balance
+        Before the first candle.
+    time, equity
+        (n,) close times in UTC ms, and equity at them.
+    """
+    _, values = daily_equity(time, equity)
+    return simple_returns(balance, values) if len(values) and (values > 0.0).all() else np.zeros(len(values))

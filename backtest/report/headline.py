@@ -15,7 +15,7 @@ from backtest.report.trade_metrics import few
 if TYPE_CHECKING:
     from backtest.report.tables import ResultTables
 
-__all__ = ["alarms", "ambiguity", "assumed", "data_line", "interval_line", "planned", "scope", "subject"]
+__all__ = ["alarms", "ambiguity", "assumed", "checked", "data_line", "interval_line", "planned", "scope", "subject"]
 
 _MUCH, _LONG, _IDLE = 0.5, 0.1, 0.25
 """Shares that make a headline: of later creates refused, of the run waited for one fill, of the run without a position."""
@@ -74,6 +74,20 @@ def assumed(tables: ResultTables) -> str:
         return "No assumptions about the venue were recorded."
     parts = [f"{status.count(kind)} {kind}" for kind in ("documented", "confirmed", "assumed") if kind in status]
     return f"Of {text.plural(len(status), 'reading')} of the venue's rules: {', '.join(parts)}."
+
+
+def checked(tables: ResultTables) -> list[str]:
+    """Return what the checks of the strategy found, one sentence a check that did not fail (those stand as warnings)."""
+    checks = tables.manifest.get("checks")
+    if checks is None:
+        return []
+    if checks.get("level") == "off":
+        return ["Look-ahead and state of the strategy were not checked."] if checks.get("strategy", True) else []
+    return [
+        f"Check {one['check']} ({one['verdict']}): {one['sentence']}."
+        for one in checks.get("findings", ())
+        if one["verdict"] != "fail"
+    ]
 
 
 def planned(tables: ResultTables) -> list[str]:

@@ -92,6 +92,7 @@ def _top(tables: ResultTables) -> Html:
             tag("p", headline.ambiguity(tables)),
             tag("p", headline.assumed(tables)),
             *(tag("p", sentence) for sentence in headline.planned(tables)),
+            *(tag("p", sentence) for sentence in headline.checked(tables)),
             *(tag("p", tag("b", "Warning: "), sentence, class_="warning") for sentence in tables.warnings),
         ]
     )

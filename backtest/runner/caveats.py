@@ -27,7 +27,8 @@ _NAMED = 6
 def caveats(run: Finished) -> list[str]:
     """Return what a reader of the figures must know of candles, market, account and calls."""
     feeds = run.feeds
-    found = [] if run.state is None else [f"{run.state}."]
+    found = [f"This result is not to be believed, {one.check}: {one.sentence}." for one in run.checks.failed]
+    found += [] if run.state is None else [f"{run.state}."]
     found += [*_of_candles(feeds), *_of_market(feeds)]
     free = [
         feed.candles.symbol for feed in feeds if not len(feed.funding) and run.venue.has_futures(feed.candles.symbol)

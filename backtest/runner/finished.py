@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtest.engine.settings import MODES
+from backtest.runner.checks.checking import Level, check_run
+from backtest.runner.checks.verdict import Checks
 from backtest.runner.frames import trades_columns
 from backtest.runner.passes import state_sentence
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.profile import SubscriberProfile
     from backtest.runner.call_log import CallLog
+    from backtest.runner.checks.checking import Checked
     from backtest.runner.execute import Execution, Prepared
     from backtest.strategy import Strategy
 
@@ -42,6 +45,10 @@ class Finished:
         The venue as it stands at the end, and the calls.
     walk
         ``walk(strategy, prepared, profile, assumptions)`` makes another mode.
+    checked
+        What the checks need of a strategy's run; None for a call log.
+    level
+        How thoroughly it is checked: ``"auto"``, ``"full"`` or ``"off"``.
     """
 
     strategy: Strategy | CallLog
@@ -50,6 +57,8 @@ class Finished:
     assumptions: VenueAssumptions
     execution: Execution
     walk: Callable[..., Execution]
+    checked: Checked | None = None
+    level: Level = "off"
 
     @property
     def feeds(self) -> list[Feed]:
@@ -61,6 +70,11 @@ class Finished:
         """The venue at the end, its signals named."""
         self.execution.name_signals()
         return self.execution.venue
+
+    @cached_property
+    def checks(self) -> Checks:
+        """What the checks of the strategy found, made when first asked for."""
+        return Checks("off") if self.checked is None else check_run(self.checked, self.level)
 
     @cached_property
     def _passes(self) -> tuple[dict[str, float], str | None]:

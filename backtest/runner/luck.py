@@ -15,7 +15,7 @@ from backtest.errors import BacktestError, InvalidSettingError
 from backtest.model.calls import CreateSignal
 from backtest.model.candles import Candles
 from backtest.report import text
-from backtest.report.daily import daily_equity, simple_returns
+from backtest.report.daily import daily_returns
 from backtest.report.metrics import YEAR
 from backtest.report.selection import (
     SharpeSample,
@@ -475,17 +475,3 @@ def _drawn(count: int, seed: int, kind: str, once: Callable[[np.random.Generator
         except BacktestError:  # a draw that makes no valid signal earns nothing
             found[k] = 0.0
     return found
-
-
-def daily_returns(balance: float, time: Integers, equity: Floats) -> Floats:
-    """Return the returns of UTC days.
-
-    Parameters
-    ----------
-    balance
-        Before the first candle.
-    time, equity
-        (n,) close times in UTC ms, and equity at them.
-    """
-    _, values = daily_equity(time, equity)
-    return simple_returns(balance, values) if len(values) and (values > 0.0).all() else np.zeros(len(values))

@@ -95,6 +95,7 @@ def _manifest(run: Finished) -> dict[str, Any]:
         "total_return": run.total_return,
         "ambiguous": run.ambiguous,
         "warnings": caveats(run),
+        "checks": run.checks.to_dict(),
     }
 
 

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backtest.errors import InvalidSettingError
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.profile import SubscriberProfile
 from backtest.report import text
 from backtest.report.interval import Interval
+from backtest.runner.checks.verdict import Checks
 from backtest.runner.folder import load_tables, save_tables
 from backtest.runner.frames import events_frame, events_of, fills_frame, trades_columns
 from backtest.runner.loading import load_strategy
+from backtest.runner.luck import KINDS, Luck, luck_of
 from backtest.runner.manifest import calls_of, tables_of
 from backtest.runner.record import StrategyRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -142,6 +146,36 @@ class Result:
     def ambiguous(self) -> dict[str, float]:
         """Candles whose journeys differ, the trades they touch, and the share of all PnL in those trades (L2.3)."""
         return dict(self._run.ambiguous if self._run else self.tables.manifest["ambiguous"])
+
+    @cached_property
+    def checks(self) -> Checks:
+        """Whether the strategy looks ahead, keeps state, or needs more history than it will have live."""
+        if self._run:
+            return self._run.checks
+        return Checks.from_dict(self.tables.manifest.get("checks") or {})
+
+    def luck(self, kinds: Sequence[str] = KINDS, *, draws: int | None = None, seed: int = 0) -> Luck:
+        """Return what chance alone would have given in place of this run.
+
+        Parameters
+        ----------
+        kinds
+            ``"random entries"``, ``"shifted times"``, ``"permuted candles"``.
+        draws
+            Of each kind; None: 200, or none where later calls answer what happened.
+        seed
+            Of the draws: the same every time.
+
+        Raises
+        ------
+        InvalidSettingError
+            For a loaded result, which has no strategy to run again.
+        """
+        if not self._run:
+            raise InvalidSettingError(
+                "a loaded result cannot be drawn again; its luck stands in its report: run it anew"
+            )
+        return luck_of(self._run, kinds, draws, seed)
 
     @cached_property
     def stats(self) -> Statistics:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -13,10 +14,15 @@ from backtest.model.assumptions import VenueAssumptions
 from backtest.model.candles import Candles
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
-from backtest.runner.execute import Prepared, prepare
+from backtest.report.daily import daily_returns
+from backtest.report.selection import sharpe_of
+from backtest.runner.checks.checking import Checked, Level
+from backtest.runner.checks.surroundings import Surroundings
+from backtest.runner.execute import Execution, Prepared, prepare
 from backtest.runner.finished import Finished
 from backtest.runner.passes import fresh, walk_pass
 from backtest.runner.result import Result
+from backtest.runner.trials import family_of, ledger_path, record, span_of
 from backtest.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["feeds_of", "lane_of", "market_of", "run"]
 
 
-def run(
+def run(  # noqa: PLR0913 - what a run depends on, each with a default but two
     strategy: Strategy,
     candles: Candles | Mapping[str, Candles],
     *,
@@ -36,6 +42,7 @@ def run(
     funding: ArrayLike | Mapping[str, ArrayLike] | None = None,
     lane: str | None = None,
     strict: bool = False,
+    checks: Level = "auto",
 ) -> Result:
     """Run a strategy over candles and return what a subscriber would have got.
 
@@ -60,6 +67,9 @@ def run(
     strict
         Whether the first call that the desk refuses ends the run as an error. Else it is refused alone, never sent, counted
         and listed, and the run goes on: prices out of order, because the tick is coarse or the market stood still (L3.8).
+    checks
+        ``"auto"`` or ``"full"``: whether the strategy looks ahead, keeps state, or needs more history than it gives is
+        checked when statistics, display or save first ask, and stands in every verdict. ``"off"``: not, and that is said.
 
     Returns
     -------
@@ -81,10 +91,24 @@ def run(
     _check_kind("assumptions", assumptions, VenueAssumptions)
     feeds = feeds_of(candles, market, detail, funding)
     chosen = lane_of(strategy, lane)
-    asked = fresh(strategy)
+    if checks not in get_args(Level):
+        raise InvalidSettingError(f"checks is auto, full or off, was {checks!r}")
+    asked, around = fresh(strategy), Surroundings(strategy)
     prepared: list[Prepared] = [prepare(asked, feed, lane=chosen) for feed in feeds]
     execution = walk_pass(asked, prepared, profile, assumptions, strict=strict)
-    return Result(Finished(asked, prepared, profile, assumptions, execution, walk_pass))
+    changed = tuple(around.changed(execution.desks[0].strategy))
+    checked = Checked(fresh(strategy), feeds, chosen, profile, assumptions, execution, around, changed)
+    _remember(strategy, feeds, profile, execution)
+    return Result(Finished(asked, prepared, profile, assumptions, execution, walk_pass, checked, checks))
+
+
+def _remember(strategy: Strategy, feeds: list[Feed], profile: SubscriberProfile, execution: Execution) -> None:
+    """Add the run to the ledger of trials, where there is one."""
+    if ledger_path() is None or type(strategy).__name__.startswith("_"):
+        return
+    daily = daily_returns(profile.balance, execution.venue.equity_time, execution.venue.equity)
+    sharpe = float(sharpe_of(daily)) if len(daily) > 1 else float("nan")
+    record(family_of(strategy), span_of([feed.candles for feed in feeds]), strategy.identity, sharpes=[sharpe])
 
 
 def _check_kind(name: str, value: object, kind: type) -> None:

@@ -9,7 +9,13 @@ import numpy as np
 
 from backtest.errors import InvalidSettingError
 from backtest.report.daily import simple_returns
-from backtest.report.selection import SharpeSample, deflated_sharpe, effective_trials, overfitting_probability, sharpe_of
+from backtest.report.selection import (
+    SharpeSample,
+    deflated_sharpe,
+    effective_trials,
+    overfitting_probability,
+    sharpe_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

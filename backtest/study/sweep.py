@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from backtest.errors import BacktestError, InvalidSettingError, did_you_mean
+from backtest.errors import BacktestError, InvalidSettingError, StorageError, did_you_mean
 from backtest.indicators import keeping
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.profile import SubscriberProfile
@@ -18,13 +19,17 @@ from backtest.report import text
 from backtest.report.daily import daily_equity, simple_returns
 from backtest.report.equity import dips, drawdowns
 from backtest.report.metrics import YEAR
+from backtest.report.selection import effective_trials
 from backtest.report.statistic import SHORT
 from backtest.runner.execute import execute, prepare
 from backtest.runner.frames import traded_of
 from backtest.runner.run import feeds_of, lane_of, run
+from backtest.runner.trials import family_of, record, span_of
 from backtest.strategy import Strategy
+from backtest.study.judged import Judgement, judgement, plateau
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd
@@ -62,6 +67,7 @@ def run_many(  # noqa: PLR0913 - the arguments of run, and three of its own
     lane: str | None = None,
     workers: int = 1,
     keep: int = 128,
+    ledger: bool = True,
 ) -> ResultMany:
     """Run a strategy once for each set of parameters, over the same candles.
 
@@ -81,6 +87,8 @@ def run_many(  # noqa: PLR0913 - the arguments of run, and three of its own
     keep
         Megabytes of indicators kept for rows to come, by function, arguments and candles. They are read-only while a
         sweep runs. Whatever is kept, a row's figures are those of :func:`backtest.run`, to the last bit.
+    ledger
+        Whether the sweep is added to the ledger of trials (:mod:`backtest.runner.trials`).
 
     Returns
     -------
@@ -90,9 +98,8 @@ def run_many(  # noqa: PLR0913 - the arguments of run, and three of its own
     Raises
     ------
     InvalidSettingError
-        For an unknown parameter (with "did you mean") or one out of range, before anything runs.
-    InvalidSignalError
-        For a call that the API would refuse, naming the row.
+        For a grid of nothing, or an unknown parameter (with "did you mean"). A row that cannot run, for a parameter out of
+        range or an error of the strategy, is listed in :attr:`ResultMany.refused` with its reason and loses no other.
     """
     rows = _rows(strategy, grid)
     strategies = _strategies(strategy, rows)
@@ -101,9 +108,20 @@ def run_many(  # noqa: PLR0913 - the arguments of run, and three of its own
     profile, assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
     feeds = feeds_of(candles, market, detail, funding)
     limit = keep * _MB // workers
-    order = _order(rows, max(1, limit // (8 * max(len(feed.candles) for feed in feeds)) - 4))
-    walk = partial(_walk, feeds, lane_of(strategies[0], lane), profile, assumptions, limit)
-    figures, daily = _spread(walk, strategies, order, workers)
+    good = [k for k, one in enumerate(strategies) if isinstance(one, Strategy)]
+    made = [one for one in strategies if isinstance(one, Strategy)]
+    refused = {k: one for k, one in enumerate(strategies) if isinstance(one, str)}
+    if not made:
+        raise InvalidSettingError(f"none of {text.plural(len(rows), 'row')} can run; row 0: {refused[0]}")
+    order = _order([rows[k] for k in good], max(1, limit // (8 * max(len(feed.candles) for feed in feeds)) - 4))
+    walk = partial(_walk, feeds, lane_of(made[0], lane), profile, assumptions, limit)
+    some, their_days, reasons = _spread(walk, made, order, workers)
+    refused |= {good[k]: reason for k, reason in reasons.items()}
+    if len(refused) == len(rows):
+        raise InvalidSettingError(f"none of {text.plural(len(rows), 'row')} can run; row 0: {refused[0]}")
+    figures = np.full((len(rows), len(FIGURES)), np.nan)
+    daily = np.full((len(rows), their_days.shape[1]), np.nan)
+    figures[good], daily[good] = some, their_days
     again = partial(
         run,
         candles=candles,
@@ -114,9 +132,12 @@ def run_many(  # noqa: PLR0913 - the arguments of run, and three of its own
         funding=funding,
         lane=lane,
     )
-    return ResultMany(
-        strategies, tuple(dict.fromkeys(name for row in rows for name in row)), profile, figures, daily, again
-    )
+    names = tuple(dict.fromkeys(name for row in rows for name in row))
+    kept = [one if isinstance(one, Strategy) else None for one in strategies]
+    many = ResultMany(kept, tuple(rows), names, profile, figures, daily, dict(sorted(refused.items())), again)
+    if ledger:
+        many.record([feed.candles for feed in feeds])
+    return many
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +147,9 @@ class ResultMany:
     Attributes
     ----------
     strategies
-        The strategy of each row.
+        The strategy of each row; None where its parameters are refused.
+    rows
+        The parameters of each row, as the grid gave them.
     names
         The parameters that the grid set.
     profile
@@ -136,13 +159,17 @@ class ResultMany:
         drawdown (fraction, at most 0), as the statistics of a result define it.
     daily
         (rows, days): equity at the end of each UTC day.
+    refused
+        Why a row did not run, by row; its figures are NaN.
     """
 
-    strategies: Sequence[Strategy]
+    strategies: Sequence[Strategy | None]
+    rows: tuple[Mapping[str, Any], ...]
     names: tuple[str, ...]
     profile: SubscriberProfile
     figures: Floats
     daily: Floats
+    refused: Mapping[int, str]
     _again: Callable[[Strategy], Result]
     _known: dict[int, tuple[float, ...]] = field(default_factory=dict)
 
@@ -154,10 +181,16 @@ class ResultMany:
         """One row a set: its parameters, then ``total_return``, ``trades``, ``final_equity`` and ``max_drawdown``."""
         import pandas as pd
 
-        columns: dict[str, Any] = {name: [getattr(one, name) for one in self.strategies] for name in self.names}
+        columns: dict[str, Any] = {name: [self._value(k, name) for k in range(len(self))] for name in self.names}
         columns |= {name: self.figures[:, k] for k, name in enumerate(FIGURES)}
-        columns["trades"] = columns["trades"].astype(np.int64)
+        columns["trades"] = np.nan_to_num(columns["trades"]).astype(np.int64)
+        if self.refused:
+            columns["refused"] = [self.refused.get(k, "") for k in range(len(self))]
         return pd.DataFrame(columns)
+
+    def _value(self, row: int, name: str) -> Any:
+        one = self.strategies[row]
+        return self.rows[row].get(name) if one is None else getattr(one, name)
 
     @cached_property
     def sharpe(self) -> pd.Series:
@@ -168,17 +201,24 @@ class ResultMany:
             [_sharpe(self.profile.balance, values) for values in self.daily], name="sharpe", dtype=np.float64
         )
 
-    def result(self, row: int) -> Result:
-        """Run one row again and return its whole result, the three-mode interval included.
+    def chosen(self, row: int) -> Strategy:
+        """Return the strategy of a row.
 
         Raises
         ------
         InvalidSettingError
-            Where there is no such row; they count from 0.
+            For a row that is not there, or whose parameters were refused.
         """
         if row not in range(len(self)):
             raise InvalidSettingError(f"there are {len(self)} rows, from 0 to {len(self) - 1}; asked for {row!r}")
-        return self._again(self.strategies[row])
+        one = self.strategies[row]
+        if one is None:
+            raise InvalidSettingError(f"row {row} did not run: {self.refused[row]}")
+        return one
+
+    def result(self, row: int) -> Result:
+        """Run one row again and return its whole result, the three-mode interval included."""
+        return self._again(self.chosen(row))
 
     def best(self, by: str = "total_return") -> int:
         """Return the row with the highest figure: a selected one, so believe less than it shows.
@@ -194,16 +234,86 @@ class ResultMany:
         InvalidSettingError
             For another figure.
         """
+        values = self.column(by)
+        ran = np.array([k not in self.refused for k in range(len(self))])
+        order = np.where(np.isnan(values), -np.finfo(np.float64).max, values)  # no figure: last of those that ran
+        return int(np.argmax(np.where(ran, order, -np.inf)))
+
+    def column(self, by: str) -> Floats:
+        """Return (rows,) float64, one of the figures or ``"sharpe"`` a year; NaN where a row did not run.
+
+        For ranking: a Sharpe ratio of less than 90 days ranks, though :attr:`sharpe` does not show it.
+        """
         known = (*FIGURES, "sharpe")
         if by not in known:
             raise InvalidSettingError(f"by was {by!r}; there are {', '.join(known)}.{did_you_mean(by, known)}")
-        values = (self.sharpe if by == "sharpe" else self.table[by]).to_numpy(np.float64)
-        return int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
+        if by != "sharpe":
+            return np.asarray(self.figures[:, FIGURES.index(by)])
+        return np.array([_sharpe(self.profile.balance, values, least=2) for values in self.daily])
+
+    def judge(self, by: str = "sharpe") -> Judgement:
+        """Return how much of the best row is choice: DSR and PBO over the rows that ran."""
+        ran = [k for k in range(len(self)) if k not in self.refused]
+        return judgement(self.profile.balance, self.daily[ran], ran.index(self.best(by)))
+
+    def plateau(self, by: str = "sharpe") -> int | None:
+        """Return the row whose neighbours in the grid are best with it; None where no row has a neighbour."""
+        return plateau(self.column(by), [{name: self._value(k, name) for name in self.names} for k in range(len(self))])
+
+    def heatmap(self, x: str, y: str, by: str = "sharpe") -> pd.DataFrame:
+        """Return a figure by two parameters, the best over all others; rows are values of ``y``, columns of ``x``."""
+        for name in (x, y):
+            if name not in self.names:
+                raise InvalidSettingError(
+                    f"the grid has no parameter {name!r}; it has {', '.join(self.names)}.{did_you_mean(name, self.names)}"
+                )
+        table = self.table.assign(figure=self.column(by))
+        return table.pivot_table("figure", y, x, aggfunc="max")
+
+    def told(self, by: str = "sharpe") -> str:
+        """Return the best rows, the plateau, what luck alone would give, and what did not run, as text."""
+        best, flat = self.best(by), self.plateau(by)
+        lines = [repr(self), f"best by {by}: row {best} ({_named(self.rows[best])})"]
+        if flat is not None:
+            same = "the best row itself" if flat == best else f"row {flat} ({_named(self.rows[flat])})"
+            lines.append(f"plateau (best with its neighbours): {same}")
+        lines.append(self.judge(by).sentence)
+        lines += [f"row {k} ({_named(self.rows[k])}) did not run: {reason}" for k, reason in self.refused.items()]
+        return "\n".join(lines)
+
+    def save(self, folder: str | os.PathLike[str], *, by: str = "sharpe") -> list[Path]:
+        """Write ``sweep.csv``, ``sweep.parquet`` and, for two numeric parameters and more, ``heatmap.png``."""
+        out = Path(folder)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            table = self.table.assign(sharpe=self.column("sharpe"))
+            written = [out / "sweep.csv", out / "sweep.parquet"]
+            table.to_csv(written[0], index=False)
+            table.to_parquet(written[1], index=False)
+            numeric = [name for name in self.names if len(set(table[name])) > 1 and table[name].dtype.kind in "if"]
+            if len(numeric) > 1:
+                from backtest.report.canvas import png
+                from backtest.report.heatmap import heatmap_chart
+
+                written.append(out / "heatmap.png")
+                written[2].write_bytes(png(heatmap_chart(self.heatmap(numeric[0], numeric[1], by), by)))
+        except OSError as error:
+            raise StorageError(f"the sweep cannot be written to {out}: {error.strerror}") from None
+        return written
+
+    def record(self, candles: Sequence[Candles]) -> str:
+        """Add the sweep to the ledger of trials; return why it could not be written, or ""."""
+        ran = [one for one in self.strategies if one is not None]
+        returns = [simple_returns(self.profile.balance, one) for one in self.daily if (one > 0.0).all()]
+        sharpes = (self.column("sharpe") / np.sqrt(YEAR)).tolist()
+        effective = effective_trials(np.array(returns).T) if len(returns) > 1 else float(len(returns))
+        variant = "|".join(one.identity for one in ran)
+        return record(family_of(ran[0]), span_of(candles), variant, sharpes=sharpes, effective=effective)
 
     def __repr__(self) -> str:
         top = self._top()
         shown = f"the {len(top)} highest total returns of" if len(top) < len(self) else "all"
-        name = type(self.strategies[0]).__name__
+        name = next(type(one).__name__ for one in self.strategies if one is not None)
         return f"{name}: {shown} {text.plural(len(self), 'row')}\n{top.to_string()}\n{self._ranked}\n{SELECTED}"
 
     def _repr_html_(self) -> str:
@@ -218,7 +328,8 @@ class ResultMany:
 
     def _top(self) -> pd.DataFrame:
         """Return the rows with the highest returns, as they are shown, with the interval of each (L2.3)."""
-        top = self.table.sort_values("total_return", ascending=False, kind="stable").head(SHOWN)
+        ran = self.table.drop(index=list(self.refused)).drop(columns="refused", errors="ignore")
+        top = ran.sort_values("total_return", ascending=False, kind="stable").head(SHOWN)
         returns = [self._returns(row) for row in top.index]
         shown = {
             "total_return": [text.percent(one, signed=True) for one in top["total_return"]],
@@ -271,21 +382,25 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _strategies(strategy: type[Strategy] | Strategy, rows: Sequence[Mapping[str, Any]]) -> list[Strategy]:
-    """Return the strategy of each row; all of them, before anything runs."""
+def _strategies(strategy: type[Strategy] | Strategy, rows: Sequence[Mapping[str, Any]]) -> list[Strategy | str]:
+    """Return the strategy of each row, or why its parameters are refused; all of them, before anything runs.
+
+    Raises
+    ------
+    InvalidSettingError
+        For a parameter that the strategy does not have: every row would fail.
+    """
     kind = strategy if isinstance(strategy, type) else type(strategy)
     base = {} if isinstance(strategy, type) else {name: getattr(strategy, name) for name in kind.model_fields}
-    made = []
+    made: list[Strategy | str] = []
     for k, row in enumerate(rows):
         try:
             made.append(kind(**{**base, **row}))
         except InvalidSettingError as error:
-            raise InvalidSettingError(f"row {k} of the grid ({_named(row)}): {error}") from None
+            if any(name not in kind.model_fields for name in row):
+                raise InvalidSettingError(f"row {k} of the grid ({_named(row)}): {error}") from None
+            made.append(str(error))
     return made
-
-
-def _title(strategy: Strategy) -> str:
-    return f"{type(strategy).__name__}({_named(strategy.parameters)})"
 
 
 def _named(row: Mapping[str, Any]) -> str:
@@ -312,25 +427,41 @@ def _order(rows: Sequence[Mapping[str, Any]], most: int) -> list[int]:
     return sorted(range(len(rows)), key=place)
 
 
+_Walked: TypeAlias = "tuple[Floats, Floats, dict[int, str]]"
+"""Figures, equity at the end of each day, and why rows did not run, by position."""
+
+
 def _spread(
-    walk: Callable[[Sequence[Strategy]], tuple[Floats, Floats]],
-    strategies: Sequence[Strategy],
-    order: Sequence[int],
-    workers: int,
-) -> tuple[Floats, Floats]:
+    walk: Callable[[Sequence[Strategy]], _Walked], strategies: Sequence[Strategy], order: Sequence[int], workers: int
+) -> _Walked:
     """Walk the rows in an order that suits the kept indicators, in one process or several; return them as given."""
     if workers == 1:
         parts = [walk([strategies[k] for k in order])]
+        chunks = [list(order)]
     else:
         try:
             from joblib import Parallel, delayed
         except ImportError:
             raise InvalidSettingError("workers needs joblib: pip install 'signal-backtest[study]'") from None
+        _ship_by_value(type(strategies[0]))
         chunks = [chunk.tolist() for chunk in np.array_split(np.asarray(order), min(workers, len(order)))]
         parts = Parallel(n_jobs=len(chunks))(delayed(walk)([strategies[k] for k in chunk]) for chunk in chunks)
-    figures, daily = (np.concatenate(part) for part in zip(*parts, strict=True))
+    figures, daily = (np.concatenate([part[k] for part in parts]) for k in range(2))
     back = np.argsort(order)
-    return figures[back], daily[back]
+    refused = {chunk[k]: reason for chunk, part in zip(chunks, parts, strict=True) for k, reason in part[2].items()}
+    return figures[back], daily[back], refused
+
+
+def _ship_by_value(kind: type[Strategy]) -> None:
+    """Let workers have a strategy that was loaded from a file: they cannot import its module by name."""
+    import sys
+
+    import cloudpickle  # joblib ships with it
+
+    for one in kind.__mro__:
+        module = sys.modules.get(one.__module__)
+        if module is not None and one.__module__.startswith("strategy_"):
+            cloudpickle.register_pickle_by_value(module)
 
 
 def _walk(
@@ -340,35 +471,36 @@ def _walk(
     assumptions: VenueAssumptions,
     limit: int,
     strategies: Sequence[Strategy],
-) -> tuple[Floats, Floats]:
-    """Run strategies one after another; return the figures of each and its equity at the end of each day."""
-    figures = np.empty((len(strategies), len(FIGURES)))
-    daily = np.empty((len(strategies), 0))
-    ends: NDArray[np.int64] | None = None
+) -> _Walked:
+    """Run strategies one after another; a row that fails leaves NaN and its reason."""
+    closes = np.unique(np.concatenate([feed.candles.close_time for feed in feeds]))
+    ends = daily_equity(closes, np.arange(len(closes), dtype=np.float64))[1].astype(np.int64)
+    figures = np.full((len(strategies), len(FIGURES)), np.nan)
+    daily = np.full((len(strategies), len(ends)), np.nan)
+    refused: dict[int, str] = {}
     with keeping([feed.candles for feed in feeds], limit):
         for k, strategy in enumerate(strategies):
             try:
-                venue = execute(
-                    strategy, [prepare(strategy, feed, lane=lane) for feed in feeds], profile, assumptions
-                ).venue
+                prepared = [prepare(strategy, feed, lane=lane) for feed in feeds]
+                venue = execute(strategy, prepared, profile, assumptions).venue
             except BacktestError as error:
-                error.args = (f"{_title(strategy)}: {error}",)
-                raise
-            except ValueError as error:
-                if "read-only" not in str(error):
-                    raise
-                raise InvalidSettingError(
-                    f"{_title(strategy)} wrote into an indicator, which other rows of a sweep share: copy it first"
-                ) from error
+                refused[k] = str(error)
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever one row of the user's code raises, the others go on
+                refused[k] = _reason(error)
+                continue
             equity = venue.equity
-            if ends is None:
-                ends = daily_equity(venue.equity_time, np.arange(len(equity), dtype=np.float64))[1].astype(np.int64)
-                daily = np.empty((len(strategies), len(ends)))
             daily[k] = equity[ends]
             fallen = _deepest(venue, profile.balance)
             trades = len(venue.trade_records) + len(venue.open_records)
             figures[k] = equity[-1] / profile.balance - 1.0, trades, equity[-1], fallen
-    return figures, daily
+    return figures, daily, refused
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValueError) and "read-only" in str(error):
+        return "it wrote into an indicator, which other rows of a sweep share: copy it first"
+    return f"{type(error).__name__}: {error}"
 
 
 def _deepest(venue: SimulatedVenue, balance: float) -> float:
@@ -381,9 +513,9 @@ def _deepest(venue: SimulatedVenue, balance: float) -> float:
     return float(drawdowns(balance, np.asarray(venue.equity), worst).min())
 
 
-def _sharpe(balance: float, values: Floats) -> float:
-    """Return mean over standard deviation of daily returns, times the root of a year's days."""
-    if len(values) < SHORT or not (values > 0.0).all():
+def _sharpe(balance: float, values: Floats, *, least: int = SHORT) -> float:
+    """Return mean over standard deviation of daily returns, times the root of a year's days; NaN below ``least`` days."""
+    if len(values) < least or not (values > 0.0).all():
         return float("nan")
     returns = simple_returns(balance, values)
     if np.ptp(returns) == 0.0:

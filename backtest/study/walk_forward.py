@@ -199,10 +199,11 @@ def walk_forward(  # noqa: PLR0913 - the arguments of run_many, and those of the
             profile=profile,
             assumptions=assumptions,
             workers=workers,
+            ledger=False,
         )
         row, names, count = many.best(by), many.names, len(many)
-        chosen.append(many.strategies[row])
-        best.append(float(many.sharpe.iloc[row]))
+        chosen.append(many.chosen(row))
+        best.append(float(many.column("sharpe")[row]))
     parts = [
         Part(start=start, end=end, parameters={name: getattr(one, name) for name in kind.model_fields})
         for one, (_, (start, end)) in zip(chosen, spans, strict=True)

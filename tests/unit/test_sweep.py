@@ -12,7 +12,6 @@ from backtest import (
     Candles,
     Field,
     InvalidSettingError,
-    InvalidSignalError,
     Moment,
     SignalTable,
     Strategy,
@@ -77,7 +76,7 @@ def many(candles: Candles) -> ResultMany:
 
 def assert_is_row(many: ResultMany, k: int, candles: Candles) -> None:
     row = many.table.loc[k]
-    alone = run(many.strategies[k], candles, profile=FEES)
+    alone = run(many.chosen(k), candles, profile=FEES)
     assert len(alone.trades) == row["trades"] > 0
     assert alone.equity.iloc[-1] == row["final_equity"]
     assert alone.total_return[FEES.intrabar] == row["total_return"]
@@ -193,7 +192,7 @@ def test_below_ninety_days_there_is_no_sharpe_ratio(candles: Candles) -> None:
 def test_trades_are_whole_numbers_and_count_open_ones(candles: Candles) -> None:
     grid: dict[str, list[Any]] = {"slow": [20], "stop": [0.9]}
     many = run_many(Cross, grid, candles.slice(0, 1_000), profile=FEES)
-    trades = run(many.strategies[0], candles.slice(0, 1_000), profile=FEES).trades
+    trades = run(many.chosen(0), candles.slice(0, 1_000), profile=FEES).trades
     assert trades["open"].any()
     assert many.table["trades"].dtype == np.int64
     assert many.table["trades"][0] == len(trades)
@@ -209,8 +208,7 @@ def test_rows_of_equal_return_stay_in_the_order_of_the_grid(candles: Candles) ->
     ("strategy", "grid", "message"),
     [
         (Cross, {"fats": [5]}, r"row 0 .*fats=5.* no parameter 'fats'.*Did you mean \"fast\"\?"),
-        (Cross, {"fast": [5, 1]}, r"row 1 .*fast=1.*greater than or equal to 2"),
-        (Cross, [{"fast": 5}, {"slow": "x"}], r"row 1 .*slow='x'"),
+        (Cross, {"fast": [1, 0]}, r"none of 2 rows can run; row 0: .*greater than or equal to 2"),
         (Cross, {"fast": []}, "no value for fast"),
         (Cross, {"fast": 5}, "list of values for each parameter; fast was 5"),
         (Cross, {"fast": "5"}, "list of values for each parameter; fast was '5'"),
@@ -231,9 +229,31 @@ def test_a_bad_option_is_refused(options: dict[str, Any], candles: Candles) -> N
         run_many(Cross, GRID, candles, **options)
 
 
-def test_a_refused_call_names_the_row(candles: Candles) -> None:
-    with pytest.raises(InvalidSignalError, match=r"Cross\(fast=5, slow=20, stop=2\.0\)"):
-        run_many(Cross, {"stop": [0.01, 2.0]}, candles)
+def test_a_row_that_cannot_run_is_listed_and_loses_no_other(candles: Candles) -> None:
+    many = run_many(Cross, [{"fast": 5}, {"fast": 1}, {"slow": "x"}, {"fast": 8}], candles, profile=FEES)
+    assert list(many.refused) == [1, 2]
+    assert "greater than or equal to 2" in many.refused[1]
+    assert np.isnan(many.figures[[1, 2]]).all()
+    assert many.best() in {0, 3}
+    assert_is_row(many, 3, candles)
+    assert "row 1 (fast=1) did not run" in many.told()
+    with pytest.raises(InvalidSettingError, match="row 1 did not run"):
+        many.result(1)
+
+
+class Fragile(Cross):
+    """Its code fails with some parameters."""
+
+    def indicators(self, candles: Candles) -> Indicators:
+        if self.fast == 7:
+            raise ZeroDivisionError("seven")
+        return super().indicators(candles)
+
+
+def test_an_error_of_the_strategy_s_code_loses_its_row_alone(candles: Candles) -> None:
+    many = run_many(Fragile, {"fast": [5, 7]}, candles)
+    assert many.refused == {1: "ZeroDivisionError: seven"}
+    assert many.table["refused"].tolist() == ["", "ZeroDivisionError: seven"]
 
 
 class Vandal(Cross):

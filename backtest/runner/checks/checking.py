@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from backtest.engine.feed import Feed
 from backtest.errors import BacktestError
+from backtest.model.calls import CreateSignal
 from backtest.runner.checks.deciding import calls_at_last, session_calls
 from backtest.runner.checks.lookahead import Subject, look_ahead
 from backtest.runner.checks.state import keeps_state
 from backtest.runner.checks.verdict import Checks, Finding, Verdict
 from backtest.runner.checks.warmup import warm_up
 from backtest.runner.checks.windows import LOOK_BACK
+from backtest.runner.execute import execute, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from backtest.engine.feed import Feed
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.calls import Call
     from backtest.model.candles import Candles
     from backtest.model.profile import SubscriberProfile
     from backtest.runner.checks.surroundings import Surroundings
+    from backtest.runner.execute import Execution
     from backtest.strategy import Strategy
 
-__all__ = ["Checked", "check_run"]
+__all__ = ["Checked", "Level", "check_run"]
+
+Level = Literal["auto", "full", "off"]
 
 _PARITY = {"auto": 300, "full": 2_000}
 """Candles over which a session is held against a run."""
@@ -47,10 +52,8 @@ class Checked:
         ``"table"`` or ``"candle"``.
     profile, assumptions
         Of the run.
-    closes
-        The close times (UTC ms) at which the run made calls, by symbol.
-    walk
-        Runs a strategy over one market alone and returns its calls: close time and call.
+    execution
+        The run, with its calls.
     around, changed
         Its surroundings before the run, and what differed in them afterwards.
     """
@@ -60,13 +63,12 @@ class Checked:
     lane: str
     profile: SubscriberProfile
     assumptions: VenueAssumptions
-    closes: Mapping[str, Sequence[int]]
-    walk: Callable[[Strategy, Feed], Sequence[tuple[int, Call]]]
+    execution: Execution
     around: Surroundings | None = None
     changed: Sequence[str] = ()
 
 
-def check_run(run: Checked, level: str) -> Checks:
+def check_run(run: Checked, level: Level) -> Checks:
     """Check a strategy after a run: look-ahead, warm-up, state and parity, each market by itself.
 
     Parameters
@@ -93,9 +95,18 @@ def check_run(run: Checked, level: str) -> Checks:
 
 def _subject(run: Checked, feed: Feed) -> Subject:
     candles = feed.candles
-    closes = np.unique(np.asarray(run.closes.get(candles.symbol, ()), np.int64))
-    made = np.searchsorted(candles.close_time, closes)
-    return Subject(run.strategy, candles, run.lane, made, partial(_calls, run.walk, feed), run.around)
+    closes = {
+        one.at
+        for one in run.execution.decisions
+        if _ref(one.call).rpartition("-")[0].rpartition("-")[0] == candles.symbol
+    }
+    made = np.searchsorted(candles.close_time, np.array(sorted(closes), np.int64))
+    return Subject(run.strategy, candles, run.lane, made, partial(_calls, run, feed), run.around)
+
+
+def _ref(call: Call) -> str:
+    """Return ``SYMBOL-closeMs-n`` of a call's signal."""
+    return call.ref if isinstance(call, CreateSignal) else call.signal
 
 
 def _check_market(run: Checked, feed: Feed, level: str) -> tuple[list[Finding], int | None]:
@@ -124,10 +135,11 @@ def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     )
 
 
-def _calls(
-    walk: Callable[[Strategy, Feed], Sequence[tuple[int, Call]]], feed: Feed, strategy: Strategy, candles: Candles
-) -> Sequence[tuple[int, Call]]:
-    return walk(strategy, type(feed)(feed.market, candles))
+def _calls(run: Checked, feed: Feed, strategy: Strategy, candles: Candles) -> list[tuple[int, Call]]:
+    """Run a strategy over candles of one market alone; return its calls with their close times."""
+    alone = Feed(feed.market, candles)
+    done = execute(strategy, [prepare(strategy, alone, lane=run.lane)], run.profile, run.assumptions)
+    return [(one.at, one.call) for one in done.decisions]
 
 
 def _decide(run: Checked, feed: Feed, candles: Candles) -> Sequence[Call]:
@@ -146,7 +158,7 @@ def _parity(run: Checked, subject: Subject, feed: Feed, most: int) -> Finding:
         whole = list(subject.calls_of(subject.strategy.model_copy(deep=True), part))
         live = session_calls(subject.strategy, part, feed.market, run.profile, run.assumptions)
     except (BacktestError, ValueError, IndexError) as error:
-        return Finding("parity", Verdict.NOTHING, f"nothing to check over {len(part)} candles: {error}")
+        return Finding("parity", Verdict.NOTHING, f"over {len(part)} candles: {error}")
     if whole == live:
         return Finding(
             "parity", Verdict.PASS, f"candle by candle it makes the same {len(live)} calls over {len(part):,} candles"

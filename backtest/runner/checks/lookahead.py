@@ -84,7 +84,7 @@ def look_ahead(subject: Subject) -> Finding:
     signals, others = closes_to_check(subject.made, len(subject.candles))
     looked = np.union1d(signals, others)
     if len(looked) == 0:
-        return Finding("look-ahead", Verdict.NOTHING, "nothing to check: there are too few candles")
+        return Finding("look-ahead", Verdict.NOTHING, "there are too few candles")
     suspects, rounding = [], None
     for close in looked.tolist():
         found = _columns_differ(subject, close, LOOK_BACK)
@@ -103,7 +103,7 @@ def look_ahead(subject: Subject) -> Finding:
         return Finding(
             "look-ahead",
             Verdict.NOTHING,
-            f"nothing to check: there was no signal; its columns were equal at {len(looked)} closes",
+            f"there was no signal; its columns were equal at {len(looked)} closes",
         )
     return _believed(subject, suspects[0] if suspects else None, rounding, len(signals), len(looked))
 

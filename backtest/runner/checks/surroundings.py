@@ -51,9 +51,15 @@ class Surroundings:
             except Exception:  # noqa: BLE001 - what cannot be copied is only looked at
                 self._copies[name] = value
 
-    def changed(self) -> list[str]:
-        """Return the names of what differs from before: ``self.count``, ``Cooldown.seen``, ``strategy.py: FUTURE``."""
-        now = {name: _digest(value) for name, _, _, value in self._places()}
+    def changed(self, after: Strategy | None = None) -> list[str]:
+        """Return the names of what differs from before: ``self.count``, ``Cooldown.seen``, ``strategy.py: FUTURE``.
+
+        Parameters
+        ----------
+        after
+            The copy that was run in place of the strategy; None: itself.
+        """
+        now = {name: _digest(value) for name, _, _, value in self._places(after)}
         names = dict.fromkeys((*self._before, *now))
         return [name for name in names if self._before.get(name) != now.get(name)]
 
@@ -78,10 +84,11 @@ class Surroundings:
                 if name.startswith(label) and not name.startswith("self."):
                     yield name, owner, name[len(label) :]
 
-    def _places(self) -> Iterator[tuple[str, Any, str, Any]]:
+    def _places(self, after: Strategy | None = None) -> Iterator[tuple[str, Any, str, Any]]:
         """Yield name, owner (None: the instance), key and value of each piece of plain data."""
-        private = getattr(self._strategy, "__pydantic_private__", None) or {}
-        parts = {**self._strategy.__dict__, **private}
+        one = after or self._strategy
+        private = getattr(one, "__pydantic_private__", None) or {}
+        parts = {**one.__dict__, **private}
         for key, value in parts.items():
             if key not in ("parameters", "identity"):  # computed once and kept, by the base class
                 yield f"self.{key}", None, key, value

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["Checks", "Finding", "Verdict"]
 
@@ -40,7 +40,7 @@ class Finding:
     sentence: str
 
     def __str__(self) -> str:
-        return f"{self.check}: {self.sentence}"
+        return f"{self.check} ({self.verdict.value}): {self.sentence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,25 @@ class Checks:
             return ("look-ahead and state were not checked (checks off)",)
         rank = (Verdict.FAIL, Verdict.NOTHING, Verdict.NOTE, Verdict.PASS)
         return tuple(str(one) for one in sorted(self.findings, key=lambda one: rank.index(one.verdict)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the findings as plain JSON, as a manifest has them."""
+        return {
+            "level": self.level,
+            "warmup": self.warmup,
+            "findings": [
+                {"check": one.check, "verdict": one.verdict.value, "sentence": one.sentence} for one in self.findings
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Checks:
+        """Return the findings of a manifest; of none, that nothing was checked."""
+        found = tuple(
+            Finding(str(one["check"]), Verdict(one["verdict"]), str(one["sentence"]))
+            for one in values.get("findings", ())
+        )
+        return cls(str(values.get("level", "off")), found, values.get("warmup"))
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)

@@ -60,7 +60,7 @@ def warm_up(subject: Subject, decide: Callable[[Candles], Sequence[Call]]) -> tu
     far = LENGTHS[-1]
     made = subject.made[subject.made >= far]
     if len(made) == 0:
-        return Finding("warm-up", Verdict.NOTHING, f"nothing to check: no call has {far:,} candles before it"), None
+        return Finding("warm-up", Verdict.NOTHING, f"no call has {far:,} candles before it"), None
     chosen = np.unique(rng.choice(made, min(_CLOSES // 2, len(made)), replace=False))
     others = np.unique(rng.integers(far, n, _CLOSES // 2))
     counts = {length: _Count() for length in LENGTHS}
