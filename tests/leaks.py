@@ -257,7 +257,7 @@ class FilledForward(_Entry):
 
 class WeekdayAndHour(_Entry):
     def indicators(self, candles: Candles) -> Indicators:
-        return _go((candles.index.weekday == 0) & (candles.index.hour == 8))
+        return _go((candles.index.day_of_week == 0) & (candles.index.hour == 8))
 
 
 CAUSAL: tuple[type[Strategy], ...] = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -42,7 +42,7 @@ def run(  # noqa: PLR0913 - what a run depends on, each with a default but two
     funding: ArrayLike | Mapping[str, ArrayLike] | None = None,
     lane: str | None = None,
     strict: bool = False,
-    checks: Level = "auto",
+    checks: Level | None = None,
 ) -> Result:
     """Run a strategy over candles and return what a subscriber would have got.
 
@@ -70,6 +70,7 @@ def run(  # noqa: PLR0913 - what a run depends on, each with a default but two
     checks
         ``"auto"`` or ``"full"``: whether the strategy looks ahead, keeps state, or needs more history than it gives is
         checked when statistics, display or save first ask, and stands in every verdict. ``"off"``: not, and that is said.
+        None: what ``BACKTEST_CHECKS`` says in the environment, else ``"auto"``.
 
     Returns
     -------
@@ -91,15 +92,16 @@ def run(  # noqa: PLR0913 - what a run depends on, each with a default but two
     _check_kind("assumptions", assumptions, VenueAssumptions)
     feeds = feeds_of(candles, market, detail, funding)
     chosen = lane_of(strategy, lane)
-    if checks not in get_args(Level):
-        raise InvalidSettingError(f"checks is auto, full or off, was {checks!r}")
+    level: Any = checks or os.environ.get("BACKTEST_CHECKS") or "auto"
+    if level not in get_args(Level):
+        raise InvalidSettingError(f"checks is auto, full or off, was {level!r}")
     asked, around = fresh(strategy), Surroundings(strategy)
     prepared: list[Prepared] = [prepare(asked, feed, lane=chosen) for feed in feeds]
     execution = walk_pass(asked, prepared, profile, assumptions, strict=strict)
     changed = tuple(around.changed(execution.desks[0].strategy))
     checked = Checked(fresh(strategy), feeds, chosen, profile, assumptions, execution, around, changed)
     _remember(strategy, feeds, profile, execution)
-    return Result(Finished(asked, prepared, profile, assumptions, execution, walk_pass, checked, checks))
+    return Result(Finished(asked, prepared, profile, assumptions, execution, walk_pass, checked, level))
 
 
 def _remember(strategy: Strategy, feeds: list[Feed], profile: SubscriberProfile, execution: Execution) -> None:
