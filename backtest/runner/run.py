@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["feeds_of", "lane_of", "market_of", "run"]
 
 
-def run(  # noqa: PLR0913 - what a run depends on, each with a default but two
+def run(
     strategy: Strategy,
     candles: Candles | Mapping[str, Candles],
     *,

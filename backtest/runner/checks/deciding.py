@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from backtest.engine.feed import Feed
 from backtest.engine.simulator import SimulatedVenue
+from backtest.runner.decision import Decision
 from backtest.runner.desk import Desk, table_rows
 from backtest.runner.session import Session
 
@@ -43,12 +44,14 @@ def calls_at_last(
     desk.bind(candles, ind)
     if lane == "table":
         table = fresh.signals(candles, ind)
-        return desk.decide(position, (), asked=False, table=table, rows=table_rows(table, position))
+        made = desk.decide(position, (), asked=False, table=table, rows=table_rows(table, position))
+        return [one.call for one in made if isinstance(one, Decision)]
     asked = fresh.has("on_candle")
     if asked:
         triggers = fresh.triggers(candles, ind)
         asked = triggers is None or bool(triggers[position])
-    return desk.decide(position, (), asked=asked)
+    made = desk.decide(position, (), asked=asked)
+    return [one.call for one in made if isinstance(one, Decision)]
 
 
 def session_calls(
