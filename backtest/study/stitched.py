@@ -77,7 +77,7 @@ class _PartMoment(Moment):
     __slots__ = ("_prefix",)
 
     def __init__(self, now: Moment, prefix: str) -> None:
-        super().__init__(now._desk, now.position)  # noqa: SLF001 - the same moment, seen by one part
+        super().__init__(now._view, now.position)  # noqa: SLF001 - the same moment, seen by one part
         self._prefix = prefix
 
     def __getitem__(self, name: str) -> float:
@@ -86,7 +86,7 @@ class _PartMoment(Moment):
     def previous(self, name: str, k: int = 1) -> float:
         """Return an indicator's value of this part, or a candle's column, ``k`` candles before."""
         own = self._prefix + name
-        return super().previous(own if own in self._desk.ind else name, k)
+        return super().previous(own if own in self._view.ind else name, k)
 
 
 class _Stitched(Strategy):
