@@ -165,16 +165,12 @@ def market_from(
 
 def profile_from(name: str) -> SubscriberProfile:
     """Return a preset by name, or the profile of a JSON file."""
+    from backtest.model.json_file import read_json
     from backtest.model.profile import SubscriberProfile
 
     if not name.endswith(".json"):
         return SubscriberProfile.preset(name)
-    try:
-        values = json.loads(Path(name).read_text("utf-8"))
-    except OSError as error:
-        raise InvalidSettingError(f"profile {name} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise InvalidSettingError(f"profile {name} is no JSON: {error}") from None
+    values = read_json(Path(name), "profile")
     if not isinstance(values, dict):
         raise InvalidSettingError(f"profile {name} holds a JSON object, was {type(values).__name__}")
     return SubscriberProfile.from_dict(values)

@@ -58,12 +58,16 @@ def replay(  # noqa: PLR0913, PLR0917  every option is an argument
         account = options.profile_from(profile)
         show(replay_calls(scenario, by_symbol, market=markets, profile=account), out)
         return
-    from backtest.runner.scenario import replay_directory, replay_file
+    from backtest.runner.scenario import Scenario, replay_directory
+    from backtest.runner.scenario import replay as replay_scenario
 
     if scenario.is_dir():
         typer.echo(json.dumps(replay_directory(scenario), ensure_ascii=False))
         return
-    result = replay_file(scenario)
+    read = Scenario.from_file(scenario)
+    for note in read.notes():
+        typer.echo(f"warning: {note}", err=True)
+    result = replay_scenario(read)
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return

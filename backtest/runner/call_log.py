@@ -15,7 +15,7 @@ from backtest.errors import InvalidSettingError, InvalidSignalError, did_you_mea
 from backtest.model.calls import CreateSignal
 from backtest.model.candles import instant
 from backtest.runner.record import StrategyRecord
-from backtest.runner.scenario import LoggedCall, check_refs, logged_call
+from backtest.runner.scenario import LoggedCall, check_refs, early_calls, logged_call, twin_creates
 from backtest.wire import ENDPOINTS, body_of, kind_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from backtest.engine.feed import Feed
     from backtest.model.events import SignalRef
 
-__all__ = ["CallLog", "read_call_log"]
+__all__ = ["CallLog", "check_log", "read_call_log"]
+
+_LEAST_SECONDS = 100_000_000
+_UNITS = ((10**17, -1_000_000), (10**14, -1_000), (10**11, 1), (0, 1_000))
+"""From which size on a Unix time is in ns, us, ms and s, and how it becomes ms: times, or where below 0 divided by."""
 
 _NEEDED = ("at", "ref", "call")
 _TRUTH = {"true": True, "false": False}
@@ -76,7 +80,7 @@ class CallLog:
             first, last = spans[address[_ref(logged)]]
             early += logged.at < first
             late += logged.at > last
-        found = []
+        found = [f"{sentence}." for sentence in twin_creates(self.calls)]
         if early:
             were = "call of the log was" if early == 1 else "calls of the log were"
             found.append(f"{early} {were} sent before the first candle and acted on it, late.")
@@ -89,15 +93,21 @@ class CallLog:
 def read_call_log(path: str | os.PathLike[str]) -> tuple[LoggedCall, ...]:
     """Read a call log from a CSV file: one call a line, in the order in which they were sent.
 
-    The columns are ``at`` (UTC ms or ISO text, UTC where it names no zone), ``ref`` (the log's name of the signal),
+    The columns are ``at`` (Unix time in s, ms, us or ns, told by its size, or ISO text, UTC where it names no zone), ``ref`` (the log's name of the signal),
     ``call`` (``create_v1, create_v2, takeprofit, trailingstop, rebuy, dca, updateprice, cancel``), and any of the API's
     body fields by their own names, besides ``allow_marketable`` (``true`` or ``false``). An empty cell leaves its field
     out. Prices stay decimal text as on the wire; everything else that the API knows as a number is read as one.
 
+    Parameters
+    ----------
+    path
+        The file, UTF-8, its first line the columns.
+
     Raises
     ------
     InvalidSignalError
-        In one sentence that names file, line, call and field; also for a ref that is created twice or never.
+        In one sentence that names file, line, call and field; also for a ref that is created twice or never, and for a
+        call that was sent before its create.
     InvalidSettingError
         Where the file cannot be read.
     """
@@ -112,8 +122,22 @@ def read_call_log(path: str | os.PathLike[str]) -> tuple[LoggedCall, ...]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidSettingError(f"the call log {file} cannot be read: {error}") from None
     calls = tuple(logged_call(where, _entry(where, row)) for where, row in placed)
-    check_refs(calls)
+    check_log(calls)
     return calls
+
+
+def check_log(calls: Sequence[LoggedCall]) -> None:
+    """Refuse a ref that is created twice or never, and a call that was sent before its create.
+
+    Raises
+    ------
+    InvalidSignalError
+        Naming the place of the first such call.
+    """
+    check_refs(calls)
+    early = early_calls(calls)
+    if early:
+        raise InvalidSignalError(f"{early[0]}: correct its time, or leave it out", "at")
 
 
 def _rows(reader: Any, name: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -165,11 +189,19 @@ def _entry(where: str, row: dict[str, str]) -> dict[str, Any]:
 
 def _instant(where: str, text: str) -> int:
     if re.fullmatch(r"\d+", text):
-        return int(text)
+        return _in_ms(int(text))
     try:
         return instant(text)
     except InvalidSettingError as error:
-        raise InvalidSignalError(f"{where}: at is UTC milliseconds or ISO text; {error}", "at") from None
+        raise InvalidSignalError(f"{where}: at is Unix time or ISO text; {error}", "at") from None
+
+
+def _in_ms(number: int) -> int:
+    """Return a Unix time in ms; s, ms, us and ns are told by their size, from 1973 on."""
+    if number < _LEAST_SECONDS:
+        return number
+    unit = next(unit for least, unit in _UNITS if number >= least)
+    return number * unit if unit > 0 else number // -unit
 
 
 def _number(text: str) -> Any:

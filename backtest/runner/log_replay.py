@@ -10,13 +10,13 @@ import numpy as np
 
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.profile import SubscriberProfile
-from backtest.runner.call_log import CallLog, read_call_log
+from backtest.runner.call_log import CallLog, check_log, read_call_log
 from backtest.runner.decision import Decision
 from backtest.runner.execute import Execution, Prepared
 from backtest.runner.finished import Finished
 from backtest.runner.result import Result
 from backtest.runner.run import feeds_of
-from backtest.runner.scenario import check_markets, check_refs, walk_log
+from backtest.runner.scenario import check_markets, check_unit, walk_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,9 +59,10 @@ def replay_calls(
         log = CallLog(read_call_log(calls), Path(calls).name)
     else:
         log = CallLog(tuple(calls))
-        check_refs(log.calls)
+        check_log(log.calls)
     feeds = feeds_of(candles, market, detail, funding)
     check_markets(log.calls, feeds)
+    check_unit(log.calls, feeds)
     profile, assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
     prepared = [Prepared(feed, {}, None, None, np.empty(0, np.int64)) for feed in feeds]
     execution = execute_log(log, prepared, profile, assumptions)

@@ -6,7 +6,6 @@ A scenario is one JSON object: ``market`` (or ``markets``), ``profile``, ``candl
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +18,12 @@ from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import BacktestError, InvalidSettingError, InvalidSignalError, did_you_mean
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.calls import Call, CreateSignal, UpdatePrices, later_side_check, placed_call
+from backtest.model.json_file import read_json
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
 from backtest.model.rows import LAST_TIME, candles_of_rows
-from backtest.wire import call_from_body
+from backtest.report import text
+from backtest.wire import body_of, call_from_body, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,15 +39,20 @@ __all__ = [
     "Scenario",
     "check_markets",
     "check_refs",
+    "check_unit",
+    "early_calls",
     "logged_call",
     "replay",
     "replay_directory",
     "replay_file",
+    "twin_creates",
     "walk_log",
 ]
 
 _KEYS = ("market", "markets", "profile", "candles", "detail", "funding", "assumptions", "calls")
 _CALLS = ("create_v1", "create_v2", "takeprofit", "trailingstop", "rebuy", "dca", "updateprice", "cancel")
+_LEAST_MS = 100_000_000_000  # 1973 in milliseconds, and the year 5138 in seconds
+_LEAST_SECONDS = 100_000_000
 _CALL_KEYS = ("at", "ref", "call", "body", "allow_marketable")
 
 
@@ -90,7 +96,23 @@ class Scenario:
         calls = tuple(_calls(values.get("calls") or []))
         check_refs(calls)
         check_markets(calls, feeds)
+        check_unit(calls, feeds)
         return cls(feeds, profile, assumptions, calls)
+
+    @classmethod
+    def from_file(cls, path: Path) -> Scenario:
+        """Read a scenario file.
+
+        Raises
+        ------
+        BacktestError
+            Where the file cannot be read, gives a key twice or breaks a rule.
+        """
+        return cls.from_dict(read_json(path, "scenario"))
+
+    def notes(self) -> list[str]:
+        """Return what a reader must know of the log: calls before their create, and signals that are twins."""
+        return [*early_calls(self.calls), *twin_creates(self.calls)]
 
     def run(self, mode: str | None = None) -> SimulatedVenue:
         """Replay the log to the end of the candles, in the profile's mode or another one."""
@@ -146,15 +168,7 @@ def replay_file(path: Path) -> dict[str, Any]:
     BacktestError
         Where the file cannot be read or breaks a rule.
     """
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InvalidSettingError(f"there is no scenario file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSettingError(f"{path} cannot be read: {error}") from None
-    except ValueError as error:
-        raise InvalidSettingError(f"{path} is no JSON: {error}") from None
-    return replay(Scenario.from_dict(values))
+    return replay(Scenario.from_file(path))
 
 
 def replay_directory(folder: Path) -> list[dict[str, Any]]:
@@ -393,3 +407,60 @@ def check_markets(calls: Sequence[LoggedCall], feeds: Sequence[Feed]) -> None:
                 f"the candles given are those of {', '.join(sorted(known))}",
                 "coin",
             )
+
+
+def check_unit(calls: Sequence[LoggedCall], feeds: Sequence[Feed]) -> None:
+    """Refuse an instant that was given in seconds: it would act at the first candle, as if it came before all of them.
+
+    Parameters
+    ----------
+    calls
+        With instants in UTC ms.
+    feeds
+        The candles that they meet.
+    """
+    first = min((int(feed.candles.time[0]) for feed in feeds if len(feed.candles)), default=0)
+    for number, logged in enumerate(calls, 1):
+        if first >= _LEAST_MS > logged.at >= _LEAST_SECONDS:
+            raise InvalidSignalError(
+                f"{logged.where or f'call {number}'}: at is UTC milliseconds, was {logged.at}, which are seconds: "
+                f"{1000 * logged.at} is {text.when(1000 * logged.at)}",
+                "at",
+            )
+
+
+def early_calls(calls: Sequence[LoggedCall]) -> list[str]:
+    """Return one sentence for each call that was sent before the create of its signal, and so does nothing (L11.3)."""
+    created: dict[str, tuple[int, int, str]] = {}
+    for number, logged in enumerate(calls, 1):
+        if isinstance(logged.call, CreateSignal):
+            created[logged.call.ref] = logged.at, number, logged.where or f"call {number}"
+    found = []
+    for number, logged in enumerate(calls, 1):
+        if isinstance(logged.call, CreateSignal):
+            continue
+        at, place, where = created[logged.call.signal]
+        if (logged.at, number) < (at, place):
+            found.append(
+                f"{logged.where or f'call {number}'} ({kind_of(logged.call)} {logged.call.signal}) was sent at "
+                f"{text.when(logged.at)}, before its create ({where}, {text.when(at)}), and would do nothing"
+            )
+    return found
+
+
+def twin_creates(calls: Sequence[LoggedCall]) -> list[str]:
+    """Return one sentence for each create that equals an earlier one of the same instant in all but its ref."""
+    first: dict[tuple[Any, ...], str] = {}
+    found = []
+    for number, logged in enumerate(calls, 1):
+        if not isinstance(logged.call, CreateSignal):
+            continue
+        where = logged.where or f"call {number}"
+        twin = logged.at, kind_of(logged.call), tuple(body_of(logged.call).items())
+        if twin in first:
+            found.append(
+                f"{where} (create {logged.call.ref}) is {first[twin]} once more under another ref: whoever follows both buys "
+                "twice"
+            )
+        first.setdefault(twin, f"{where} (create {logged.call.ref})")
+    return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from backtest import Result
 from backtest.report.charts import signal_chart
-from tests.command_line import backtest
+from tests.command_line import BREAKOUT, backtest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,7 +146,7 @@ def test_the_result_says_what_was_hardly_meant(replayed: tuple[Path, str]) -> No
     assert "Lint (refuse, capital_over_100): 1 signal too-large: invest comes to 200 % of the portfolio." in out
     assert "Lint (refuse, stop_wrong_side): 1 signal moved: stop_loss is moved to 9000" in out
     assert "1 create was refused by the market or the account" in out
-    assert "no funding rates were given" in out
+    assert "No funding rates were given for BTC/USD" in out
 
 
 def test_each_trade_is_one_line_of_the_terminal(replayed: tuple[Path, str]) -> None:
@@ -171,3 +172,32 @@ def test_a_liquidation_is_no_stop_on_the_chart(replayed: tuple[Path, str]) -> No
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["short entry", "liquidated"]
+
+
+def test_a_scenario_says_on_standard_error_what_does_nothing(tmp_path: Path) -> None:
+    body = {"coin": "BTC", "trade_market": "USDT", "exchange": "BINANCE", "invest": 10}
+    body |= {"entry_price_max": "98", "exit_price_1": "105"}
+    start = 1_700_002_800_000
+    calls = [
+        {"at": start, "ref": "a", "call": "create_v2", "body": body},
+        {"at": start, "ref": "b", "call": "create_v2", "body": body},
+        {"at": start - 1, "ref": "b", "call": "cancel", "body": {}},
+    ]
+    rows = [[start + 3_600_000 * k, 100, 101, 97, 100, 1] for k in range(3)]
+    file = tmp_path / "log.json"
+    text = {"market": {"symbol": "BTC/USDT"}, "candles": {"timeframe": "1h", "rows": rows}, "calls": calls}
+    file.write_text(json.dumps(text), "utf-8")
+    done = backtest("replay", file, "--json")
+    assert done.status == 0
+    assert [signal["ref"] for signal in json.loads(done.out)["signals"]] == ["a", "b"]
+    told = done.err.splitlines()
+    assert told[0].startswith("warning: call 3 (cancel b) was sent at 2023-11-14 22:59:59, before its create (call 2, ")
+    assert told[1].startswith("warning: call 2 (create b) is call 1 (create a) once more under another ref")
+
+
+def test_a_profile_with_a_key_twice_is_refused(tmp_path: Path) -> None:
+    profile = tmp_path / "mine.json"
+    profile.write_text('{"balance": 1000, "slippage": 0.001, "balance": 2000}', "utf-8")
+    done = backtest("run", BREAKOUT, "--candles", "sample:BTC/USD:1d", "--profile", profile)
+    assert done.status == 2
+    assert done.err == f"error: profile {profile}: key 'balance' stands twice in one object; give it once\n"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SCENARIOS = ROOT / "tests" / "scenarios"
 STRATEGIES = sorted(path.name for path in (ROOT / "strategies").glob("*.py"))
-INTERVAL = re.compile(r"Total return  pessimistic [+-][\d.]+ %, candle [+-][\d.]+ %, optimistic [+-][\d.]+ %")
+INTERVAL = re.compile(r"Total return  (([+-][\d.]+ %)( \([a-z ]+\))? to ([+-][\d.]+ %)|[+-][\d.]+ % in every reading)")
 
 
 @pytest.fixture
@@ -109,10 +109,14 @@ def test_parameters_reach_the_strategy(csv: Path, tmp_path: Path) -> None:
 
 def test_market_options_reach_the_calls(csv: Path) -> None:
     chosen = ["--tick", "0.5", "--exchange", "BYBIT", "--symbol", "BTC/USDC", "--json"]
-    for row in map(json.loads, well(backtest("calls", BREAKOUT, "--candles", csv, *chosen)).splitlines()):
-        if row["method"] == "POST":
-            assert (row["body"]["exchange"], row["body"]["trade_market"]) == ("BYBIT", "USDC")
-            assert float(row["body"]["stop_loss"]) % 0.5 == 0.0
+    rows = [json.loads(line) for line in well(backtest("calls", BREAKOUT, "--candles", csv, *chosen)).splitlines()]
+    bodies = [row["body"] for row in rows if row["kind"] == "create_v2"]
+    assert len(bodies) > 3
+    assert {(body["exchange"], body["trade_market"]) for body in bodies} == {("BYBIT", "USDC")}
+    prices = [body[name] for body in bodies for name in ("entry_price_max", "exit_price_1", "stop_loss")]
+    assert {float(price) % 0.5 for price in prices} == {0.0}
+    plain = [json.loads(line) for line in well(backtest("calls", BREAKOUT, "--candles", csv, *chosen[4:])).splitlines()]
+    assert any(float(row["body"].get("stop_loss", 0)) % 0.5 for row in plain)  # it was the option that rounded
 
 
 def test_two_symbols_share_one_account(tmp_path: Path) -> None:
@@ -130,7 +134,7 @@ def test_detail_candles_are_walked_in_place_of_coarse_ones(tmp_path: Path) -> No
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
     assert manifest["candles"]["BTC/USD"]["detail"]["timeframe"] == "1h"
     assert manifest["candles"]["BTC/USD"]["detail"]["complete"] > 700
-    assert "detail candles were incomplete" in " ".join(out.split())
+    assert "Detail candles were incomplete for" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("name", ["anny", "exchange", "json"])
@@ -156,8 +160,12 @@ def test_the_interval_does_not_depend_on_the_mode_that_is_shown() -> None:
     shown = {
         mode: well(backtest("run", *tight, "--intrabar", mode)) for mode in ("pessimistic", "candle", "optimistic")
     }
-    found = {INTERVAL.search(text) for text in shown.values()}
-    assert len({match.group() for match in found if match}) == 1
+    found = [INTERVAL.search(text) for text in shown.values()]
+    bounds = [(match[2], match[4]) for match in found if match]
+    assert len(bounds) == 3
+    assert len(set(bounds)) == 1
+    low, high = (float(bound.split()[0]) for bound in bounds[0])
+    assert low < high
     assert all(f"figures below: {mode}" in text for mode, text in shown.items())
 
 
@@ -282,14 +290,14 @@ def test_the_help_names_every_command() -> None:
 
 def test_prices_without_a_tick_are_not_rounded_and_the_result_says_so(csv: Path) -> None:
     out = " ".join(well(backtest("run", BREAKOUT, "--candles", csv)).split())
-    assert "no tick was given" in out
+    assert "No tick was given for BTC/USDT" in out
     assert "no tick" not in " ".join(well(backtest("run", BREAKOUT, "--candles", csv, "--tick", "0.01")).split())
 
 
 def test_gaps_are_told(tmp_path: Path) -> None:
     holed = days().drop(index=range(100, 110))
     out = " ".join(well(backtest("run", BREAKOUT, "--candles", write(holed, tmp_path / "BTC_USDT-1d.csv"))).split())
-    assert "10 candles are missing" in out
+    assert "Candles are missing between the first and the last: 10 of BTC/USDT" in out
 
 
 def test_a_plan_states_how_many_calls_it_may_send(csv: Path, tmp_path: Path) -> None:

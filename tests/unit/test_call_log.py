@@ -12,10 +12,11 @@ from backtest import Result, SubscriberProfile, read_call_log, replay_calls, run
 from backtest.errors import InvalidSettingError, InvalidSignalError
 from backtest.model.calls import Cancel, CreateSignal, Dca, TakeProfit, UpdatePrices
 from backtest.model.candles import Candles
+from backtest.model.events import SignalRef
 from backtest.model.market import Market
 from backtest.report.explain import timeline
 from backtest.runner.manifest import sent
-from backtest.runner.scenario import Scenario, replay
+from backtest.runner.scenario import LoggedCall, Scenario, replay
 from strategies.breakout import Breakout
 
 if TYPE_CHECKING:
@@ -87,6 +88,56 @@ def test_a_byte_order_mark_and_spaces_do_no_harm(tmp_path: Path) -> None:
     assert isinstance(found[0].call, CreateSignal)
 
 
+@pytest.mark.parametrize("factor", [0.001, 1, 1_000, 1_000_000], ids=["s", "ms", "us", "ns"])
+def test_the_unit_of_a_time_is_told_by_its_size(tmp_path: Path, factor: float) -> None:
+    text = HEAD + CREATE.replace(str(START), str(round(START * factor)))
+    assert [one.at for one in read_call_log(log(tmp_path, text))] == [START]
+
+
+def test_each_line_has_its_own_unit(tmp_path: Path) -> None:
+    text = HEAD + CREATE.replace(str(START), str(START // 1000)) + f"{START + HOUR},s1,cancel\n"
+    assert [one.at for one in read_call_log(log(tmp_path, text))] == [START, START + HOUR]
+
+
+def test_a_call_before_its_create_is_refused_with_both_places(tmp_path: Path) -> None:
+    text = HEAD + f"{START},s1,cancel\n" + CREATE.replace(str(START), str(START + HOUR))
+    message = (
+        r"history\.csv line 2 \(cancel s1\) was sent at 2023-11-14 23:00, before its create \(history\.csv line 3, "
+        r"2023-11-15 00:00\), and would do nothing: correct its time, or leave it out"
+    )
+    with pytest.raises(InvalidSignalError, match=message) as caught:
+        read_call_log(log(tmp_path, text))
+    assert caught.value.field == "at"
+    calls = [LoggedCall(START, Cancel(SignalRef("s1"))), *read_call_log(log(tmp_path, HEAD + CREATE))]
+    with pytest.raises(InvalidSignalError, match="before its create"):
+        replay_calls(calls, candles())
+
+
+def test_at_one_instant_the_order_of_the_lines_counts(tmp_path: Path) -> None:
+    cancel = f"{START},s1,cancel\n"
+    assert len(read_call_log(log(tmp_path, HEAD + CREATE + cancel))) == 2
+    with pytest.raises(InvalidSignalError, match="before its create"):
+        read_call_log(log(tmp_path, HEAD + cancel + CREATE))
+
+
+def test_twins_are_told_and_change_nothing(tmp_path: Path) -> None:
+    text = HEAD + CREATE + CREATE.replace("s1", "s2") + CREATE.replace("s1", "s3").replace(",95\n", ",94\n")
+    result = replay_calls(log(tmp_path, text), candles(), profile=PLAIN)
+    told = [sentence for sentence in result.tables.warnings if "another ref" in sentence]
+    said = "history.csv line 3 (create s2) is history.csv line 2 (create s1) once more under another ref"
+    assert told == [f"{said}: whoever follows both buys twice."]
+    assert len(result.trades) == 3
+
+
+def test_instants_in_seconds_are_refused_where_no_file_tells_the_unit() -> None:
+    create = CreateSignal(
+        coin="BTC", trade_market="USDT", exchange="BINANCE", invest=10, entry_price_max=98.0, targets=(105.0,),
+        ref=SignalRef("s1"),
+    )  # fmt: skip
+    with pytest.raises(InvalidSignalError, match="call 1: at is UTC milliseconds, was 1700002800, which are seconds"):
+        replay_calls([LoggedCall(START // 1000, create)], candles())
+
+
 BROKEN = {
     "unknown column": (HEAD.replace("stop_loss", "stop_los") + CREATE, r"line 1: 'stop_los' .*stop_loss", "stop_los"),
     "a column twice": (HEAD.replace("exit_price_2", "exit_price_1") + CREATE, "line 1: column exit_price_1", None),
@@ -94,7 +145,7 @@ BROKEN = {
     "empty file": ("\n\n", "is empty", None),
     "too many cells": (HEAD + CREATE.strip() + ",,7\n", "line 2: 13 cells stand under 11 columns", None),
     "no instant": (HEAD + CREATE.replace(str(START), ""), r"line 2 \(create_v2 s1\): at is UTC .*is missing", "at"),
-    "a time that is none": (HEAD + CREATE.replace(str(START), "noon"), "line 2: at is UTC milliseconds or ISO", "at"),
+    "a time that is none": (HEAD + CREATE.replace(str(START), "noon"), "line 2: at is Unix time or ISO", "at"),
     "unknown call": (HEAD + CREATE.replace("create_v2", "creat_v2"), r'line 2 .*Did you mean "create_v2"', "call"),
     "a number that is none": (
         HEAD + CREATE.replace(",10,", ",ten,"),
@@ -177,16 +228,23 @@ def test_a_replayed_log_is_a_whole_result(tmp_path: Path) -> None:
     named = replay_calls(tmp_path / "history.csv", candles(), profile=PLAIN)
     assert named.tables.name == "history.csv"
     assert named.strategy.identity == result.strategy.identity
-    assert "trades" in repr(result)
-    assert result.stats
-    assert "entered" in result.explain("s1")
+    assert repr(result).startswith("<Result call log on BTC/USDT: 1 trade, total return ")
+    assert {key: result.stats[key] for key in ("trades", "open_trades", "signals_sent", "signals_filled")} == {
+        "trades": 1,
+        "open_trades": 0,
+        "signals_sent": 1,
+        "signals_filled": 1,
+    }
+    assert "entered: bought 10.20408163 at 98" in result.explain("s1")
     assert timeline(result.tables, "s1")[0].kind == "POST /v2/signal"
     loaded = Result.load(result.save(tmp_path / "saved"))
     assert loaded.calls == result.calls
     assert loaded.tables.manifest["strategy"]["parameters"] == {"calls": 1, "signals": 1}
     first = (result.save(tmp_path / "again") / "manifest.json").read_bytes()
     assert first == (tmp_path / "saved" / "manifest.json").read_bytes()
-    assert result.report(tmp_path / "page.html").read_text("utf-8").count("call log")
+    page = result.report(tmp_path / "page.html").read_text("utf-8")
+    assert "<h1>call log</h1>" in page
+    assert "Calls that were really sent, replayed over candles." in page
 
 
 def test_the_three_modes_are_three_walks_of_the_log(tmp_path: Path) -> None:

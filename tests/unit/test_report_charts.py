@@ -106,7 +106,12 @@ def test_names_with_dollars_are_no_mathematics() -> None:
 def test_few_candles_draw(n: int) -> None:
     tables = sample_tables(n, every=10)
     for figure in (overview_chart(tables), account_chart(tables)):
-        assert svg(figure)
+        drawn = svg(figure)
+        assert drawn.startswith("<svg")
+        assert "nan" not in drawn.lower().replace("nano", "")
+        titled = {axes.get_title(loc="left").split(" (")[0]: axes for axes in figure.axes}
+        for name in ("Equity", "Drawdown"):
+            assert len(titled[name].lines[-1].get_xdata()) == n  # type: ignore[arg-type]
 
 
 def bare(tables: ResultTables) -> ResultTables:
@@ -117,7 +122,15 @@ def test_a_signal_is_drawn_by_itself() -> None:
     axes = signal_chart(TABLES, "5").axes[0]
     own = TABLES.fills[TABLES.fills["signal"] == TABLES.signal("5")]
     assert sum(marks(axes).values()) == len(own)
-    assert signal_chart(bare(TABLES), "5").axes  # levels unknown, still drawn
+    trade = TABLES.trades[TABLES.trades["signal"] == TABLES.signal("5")].iloc[0]
+    levels = [line for line in axes.lines if line.get_linestyle() == ":"]
+    assert len(levels) == 2  # the two targets of the maker
+    unknown = signal_chart(bare(TABLES), "5").axes[0]
+    assert sum(marks(unknown).values()) == len(own)  # levels unknown, the fills still drawn
+    assert [line for line in unknown.lines if line.get_linestyle() == ":"] == []
+    scatters = [one for one in unknown.collections if isinstance(one, PathCollection)]
+    heights = np.concatenate([np.asarray(one.get_offsets())[:, 1] for one in scatters])
+    assert np.abs(heights - trade["average_entry"]).min() < 1e-9
 
 
 def test_without_trades_the_last_ones_are_the_whole_run() -> None:

@@ -13,7 +13,7 @@ from backtest.errors import InvalidSettingError
 from backtest.model.events import EventKind
 from backtest.model.rule import Rule
 from backtest.report import explain
-from tests.unit.test_report_tables import EVENT_COLUMNS, START, sample_tables
+from tests.unit.test_report_tables import EVENT_COLUMNS, FILL_COLUMNS, START, sample_tables
 
 TABLES = sample_tables(1500)
 
@@ -53,6 +53,20 @@ def test_a_fill_says_what_was_bought_and_what_is_left() -> None:
     assert any("entered: sold" in step.what for step in explain.timeline(TABLES, name))
 
 
+def test_a_fill_of_every_kind_tells_price_quantity_fee_and_what_is_left() -> None:
+    fill = {"time": START, "signal": "s", "symbol": "BTC/USDT", "kind": "target_hit", "buy": False, "price": 95.0}
+    fill |= {"quantity": 2.0, "fee": 0.19, "target": 2, "rule": "L6.1", "leg": "leg 2"}
+    row = {**fill, "average_entry": 90.0, "open_quantity": 3.0, "reason": ""}
+    tables = replace(
+        TABLES,
+        events=pd.DataFrame([row], columns=EVENT_COLUMNS),
+        fills=pd.DataFrame([fill], columns=[*FILL_COLUMNS]),
+        trades=TABLES.trades.iloc[:0],
+    )
+    (step,) = explain.timeline(tables, "s")
+    assert step.what == "target 2 reached: sold 2 at 95, fee 0.19; 3 open at 90"
+
+
 def test_a_refusal_says_why() -> None:
     step = with_event("refused", reason="the free balance does not carry it")[0]
     assert step.what == "refused (the free balance does not carry it)"
@@ -62,9 +76,9 @@ def test_a_refusal_says_why() -> None:
 @pytest.mark.parametrize("kind", list(EventKind))
 def test_every_kind_of_event_is_told(kind: EventKind) -> None:
     step = with_event(str(kind), price=95.0, target=1)[0]
-    assert step.what
-    assert "_" not in step.what
-    assert "{" not in step.what
+    assert step.kind == kind.value
+    assert step.what == kind.words.replace("{target}", "1").replace("{price}", "95")
+    assert (step.rule, step.reason) == ("L5.3", Rule.L5_3.sentence)
 
 
 def test_the_text_carries_rule_and_sentence() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from backtest.errors import BacktestError, InvalidSettingError, InvalidSignalError
-from backtest.runner.scenario import Scenario, replay_file
+from backtest.runner.scenario import Scenario, replay, replay_file
 from tests import oracle
 from tests.builders import QUIET, START, call, create, limit, scenario
 
@@ -323,3 +323,33 @@ def test_markets_may_be_a_list_or_an_object_by_symbol(tmp_path: Path) -> None:
         results.append(replay_file(path))
     assert results[0] == results[1] == results[2]
     assert results[0]["signals"][0]["status"] == "open"
+
+
+@pytest.mark.parametrize("key", ["invest", "slippage", "calls"])
+def test_a_key_given_twice_is_refused_by_its_name(tmp_path: Path, key: str) -> None:
+    text = json.dumps(scenario([(100, 101, 94, 97)], create(**limit(98))))
+    assert f'"{key}": ' in text
+    at = text.index(f'"{key}": ')
+    path = tmp_path / "twice.json"
+    path.write_text(f'{text[:at]}"{key}": 1, {text[at:]}', "utf-8")
+    message = rf"^scenario .*twice\.json: key '{key}' stands twice in one object; give it once$"
+    with pytest.raises(InvalidSettingError, match=message):
+        replay_file(path)
+
+
+def test_instants_in_seconds_are_refused_naming_the_unit() -> None:
+    entry = create() | {"at": START // 1000}
+    with pytest.raises(
+        InvalidSignalError, match=r"call 1: at is UTC milliseconds, was \d+, which are seconds: \d+ is 20"
+    ):
+        Scenario.from_dict(scenario([QUIET], entry))
+
+
+def test_a_call_before_its_create_does_nothing_and_is_noted() -> None:
+    early = call("cancel", 0) | {"at": START - 1}
+    read = Scenario.from_dict(scenario([QUIET], create(), early))
+    (note,) = read.notes()
+    assert note.startswith("call 2 (cancel s1) was sent at ")
+    assert "before its create (call 1, " in note
+    assert replay(read)["signals"][0]["status"] == "open"
+    assert Scenario.from_dict(scenario([QUIET], create())).notes() == []
