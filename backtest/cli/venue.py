@@ -58,8 +58,7 @@ def venue(  # noqa: PLR0913, PLR0917  every option is an argument
 ) -> None:
     """Serve the Signal API on paper, to rehearse without the vendor.
 
-    A subscriber has one account for each market that candles are fed of, where a backtest and the vendor have one for
-    all.
+    A subscriber has one account over all markets of an exchange and timeframe, as in a backtest.
 
     It asks for ANNY_API_KEY and ANNY_API_SECRET as set here; any values will do. Its own paths, /paper/..., ask for the
     token in ANNY_PAPER_TOKEN; without one a token is made and printed. Faults: none, latency:MS, 429:MS,
@@ -68,12 +67,14 @@ def venue(  # noqa: PLR0913, PLR0917  every option is an argument
     backtest venue --port 8787 --db venue.sqlite --candles sample:BTC/USD:1h --speed 10
     """
     from backtest.errors import InvalidSettingError
+    from backtest.model.assumptions import VenueAssumptions
     from backtest.venue.credentials import Credentials, is_loopback
     from backtest.venue.faults import FaultPlan
     from backtest.venue.guard import Guard
     from backtest.venue.ledger import Ledger
     from backtest.venue.paper import PaperVenue
     from backtest.venue.serving import listen
+    from backtest.venue.subscribers import Subscriber
 
     token = os.environ.get(_TOKEN) or None
     if no_token and token is not None:
@@ -90,7 +91,7 @@ def venue(  # noqa: PLR0913, PLR0917  every option is an argument
         paper = PaperVenue(Ledger(db))
         for number, name in enumerate(profile or (["anny"] if feed else []), 1):
             account = options.profile_from(name)
-            paper.subscribe(f"{account.name}-{number}", account.to_dict(), {})
+            paper.subscribe(Subscriber(f"{account.name}-{number}", account, VenueAssumptions()))
         _serve(paper, guard, faults, rate, listener, feeder)
 
 
@@ -103,7 +104,7 @@ def _feed(source: str | None, *market: Any) -> dict[str, Any] | None:
     where = options.market_from(candles, source=source, exchange=exchange, tick=tick, step=step)
     columns = (candles.time, candles.open, candles.high, candles.low, candles.close, candles.volume)
     rows = list(zip(*(column.tolist() for column in columns), strict=True))
-    return {"market": where.to_dict(), "timeframe": candles.timeframe, "rows": rows}
+    return {"market": where.to_dict(), "timeframe": candles.timeframe, "rows": rows, "known": candles.volume_known}
 
 
 def speed_of(text: str) -> float | None:
@@ -185,7 +186,9 @@ class _Feeder:
                 return
         rows, chunk = self._feed["rows"], _CHUNK if self._speed is None else 1
         for start in range(0, len(rows), chunk):
-            fed = client.feed(self._feed["market"], self._feed["timeframe"], rows[start : start + chunk])
-            if self._stop.is_set() or (self._speed is not None and fed.walked and self._stop.wait(1.0 / self._speed)):
+            feed = self._feed
+            piece = rows[start : start + chunk]
+            fed = client.feed(feed["market"], feed["timeframe"], piece, volume_known=feed["known"])
+            if self._stop.is_set() or (self._speed is not None and fed.new and self._stop.wait(1.0 / self._speed)):
                 return
         typer.echo(f"{len(rows)} candles were fed")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backtest.engine.feed import Feed
-from backtest.errors import InvalidSettingError, InvalidSignalError
+from backtest.errors import InvalidSettingError
 from backtest.live.clock import CandleClock, WallClock
 from backtest.live.emitter import Emitter
 from backtest.live.intent import Intent, State
@@ -21,7 +21,6 @@ from backtest.live.parity import ParityReport, parity
 from backtest.live.person import stop_file_of
 from backtest.live.rehearsal import Rehearsal
 from backtest.live.schema import Run, Stream
-from backtest.live.screening import refusals
 from backtest.live.status import status_text
 from backtest.model.assumptions import VenueAssumptions
 from backtest.runner.linting import lint_decisions
@@ -61,21 +60,14 @@ class Plan:
         return Session(self.strategy, self.candles.slice(0, 0), **options)  # type: ignore[arg-type]  # each fits its own
 
     def backtest(self, warn: Callable[[str], object]) -> Result:
-        """Return the run that emission is to equal; ``warn`` hears what lint says of its signals.
-
-        Raises
-        ------
-        InvalidSignalError
-            For a signal that lint refuses: nothing of this strategy is to be sent.
-        """
+        """Return the run that emission is to equal; ``warn`` hears what is refused, and what lint says of the rest."""
         options = {"market": self.market, "profile": self.profile, "assumptions": self.assumptions}
         result = run(self.strategy, self.candles, **options)  # type: ignore[arg-type]  # each fits its own
-        feeds = [Feed(self.market, self.candles)]
-        refused = refusals(result.calls, feeds)
-        if refused:
-            signals = "1 call" if len(refused) == 1 else f"{len(refused)} calls, the first"
-            raise InvalidSignalError(f"{signals} about {refused[0].ref}: {refused[0].reason}; nothing was sent")
-        for one in lint_decisions(result.calls, feeds, self.profile):
+        if result.refused:
+            first, number = result.refused[0], len(result.refused)
+            were = "1 call is refused" if number == 1 else f"{number:,} calls are refused"
+            warn(f"{were} at the desk and not sent; the first, about {first.signal}: {first.reason}")
+        for one in lint_decisions(result.calls, [Feed(self.market, self.candles)], self.profile):
             warn(f"{one.sentence} ({one.finding.code})")
         return result
 
@@ -124,8 +116,6 @@ def rehearse(  # noqa: PLR0913 - each is of the caller
     ------
     InvalidSettingError
         For a venue that is not on this machine, or a journal that does not fit.
-    InvalidSignalError
-        For a signal that lint refuses.
     """
     if not credentials.is_local:
         raise InvalidSettingError(f"paper calls go to this machine only, ANNY_BASE_URL was {credentials.base_url}")
@@ -138,7 +128,10 @@ def rehearse(  # noqa: PLR0913 - each is of the caller
         PaperClient(credentials.base_url, token) as control,
     ):
         name = subscriber_name(plan)
-        control.subscribe(name, plan.profile.to_dict(), plan.assumptions.to_dict())
+        terms = plan.profile.to_dict(), plan.assumptions.to_dict()
+        place = (plan.market.exchange, plan.candles.timeframe)
+        control.subscribe(name, *terms, place=place, strategy=plan.strategy.identity)
+        control.subscribe(subscriber_name(plan, everything=True), *terms, place=place)
         stop_file = stop_file_of(journal_path)
         emitter = Emitter(journal, client, clock, settings, wall.now, stop_file, stop or threading.Event())
         drive = Rehearsal(
@@ -166,10 +159,21 @@ def stream_of(plan: Plan, credentials: Credentials) -> Stream:
     return Stream(account, identity, candles.symbol, candles.timeframe, candles.exchange, candles.volume_known)
 
 
-def subscriber_name(plan: Plan) -> str:
-    """Return the paper subscriber of this profile: another profile is another subscriber."""
-    text = json.dumps([plan.profile.to_dict(), plan.assumptions.to_dict()], sort_keys=True)
-    return f"{plan.profile.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+def subscriber_name(plan: Plan, *, everything: bool = False) -> str:
+    """Return the name of a paper subscriber: other terms or another strategy are another subscriber.
+
+    Parameters
+    ----------
+    plan
+        What is emitted.
+    everything
+        The subscriber who follows all strategies, and not only that of the plan.
+    """
+    place = (plan.market.exchange, plan.candles.timeframe)
+    strategy = "" if everything else plan.strategy.identity
+    text = json.dumps([plan.profile.to_dict(), plan.assumptions.to_dict(), *place, strategy], sort_keys=True)
+    who = "all" if everything else type(plan.strategy).__name__
+    return f"{plan.profile.name}-{who}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def code_hash(strategy: Strategy) -> str:

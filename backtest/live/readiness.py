@@ -11,10 +11,10 @@ from backtest.live.forecast import forecast
 from backtest.live.intent import intents_of
 from backtest.live.journal import Journal
 from backtest.live.schema import Stream
-from backtest.live.screening import refusals
 from backtest.market_data.exchange import connect
 from backtest.market_data.rules import read_rules
 from backtest.model.calls import CreateSignal
+from backtest.runner.linting import lint_decisions
 from backtest.runner.loading import load_strategy
 from backtest.runner.run import feeds_of, run
 from backtest.runner.session import Session
@@ -244,7 +244,7 @@ class _Looking:
         if result is None:
             return
         self.look(f"stops of {name}", lambda: self._stops(result))
-        self.look(f"lint of {name}", lambda: _lint(result, rows, markets))
+        self.look(f"lint of {name}", lambda: _lint(result, rows, markets, profile))
         self.look(f"look-ahead of {name}", lambda: _watched(strategy, rows, markets, profile))
         self._keep(strategy, result, each.timeframe)
 
@@ -322,16 +322,22 @@ def _backtest(
     return result, f"{len(result.calls):,} calls"
 
 
-def _lint(result: Result, candles: dict[str, Candles], markets: dict[str, Market]) -> tuple[bool, str]:
-    creates = sum(isinstance(decision.call, CreateSignal) for decision in result.calls)
-    refused = refusals(result.calls, feeds_of(candles, markets))
-    if not refused:
-        return True, "no signal that must not be sent"
-    first = refused[0]
-    text = f"{len(refused)} of {len(result.calls)} calls would not be sent, the first about {first.ref}: {first.reason}"
-    if sum(one.creates for one in refused) == creates:
-        raise InvalidSettingError(text)
-    return True, text
+def _lint(
+    result: Result, candles: dict[str, Candles], markets: dict[str, Market], profile: SubscriberProfile
+) -> tuple[bool, str]:
+    """Say what is refused alone (L3.8) and what lint warns of; neither holds up the rest."""
+    creates = sum(isinstance(one.call, CreateSignal) for one in result.calls)
+    found = [
+        f"{one.sentence} ({one.finding.code})"
+        for one in lint_decisions(result.calls, feeds_of(candles, markets), profile)
+    ]
+    if result.refused:
+        first = result.refused[0]
+        text = f"{len(result.refused):,} refused and not sent, the first about {first.signal}: {first.reason}"
+        if not creates:
+            raise InvalidSettingError(text)
+        found.insert(0, text)
+    return True, "; ".join(found) or "nothing"
 
 
 def _watched(

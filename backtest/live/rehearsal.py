@@ -153,9 +153,10 @@ class Rehearsal:
 
     def _feed(self) -> int:
         """Post what the venue has not seen; what it has seen it passes over. Return how far it is, UTC ms."""
-        market, clock = self._market.to_dict(), 0
+        market, clock, known = self._market.to_dict(), 0, self._candles.volume_known
         for start in range(0, len(self._unfed), 5000):
-            clock = self._control.feed(market, self._stream.timeframe, self._unfed[start : start + 5000]).clock
+            rows = self._unfed[start : start + 5000]
+            clock = self._control.feed(market, self._stream.timeframe, rows, volume_known=known).clock
         self._unfed = []
         return clock
 

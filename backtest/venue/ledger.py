@@ -8,30 +8,37 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backtest.errors import InvalidSettingError, StorageError
 from backtest.venue.file_lock import FileLock
+from backtest.venue.subscribers import Place, Subscriber
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["Effect", "Ledger"]
+__all__ = ["Effect", "Fed", "Ledger", "Listed"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS received (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, received_ns INTEGER NOT NULL, kind TEXT NOT NULL,
     parent_signal_id TEXT NOT NULL, body TEXT NOT NULL, refusal TEXT NOT NULL DEFAULT '',
     allow_marketable INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS market (symbol TEXT PRIMARY KEY, timeframe TEXT NOT NULL, fields TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS listing (
+    id INTEGER PRIMARY KEY, timeframe TEXT NOT NULL, market TEXT NOT NULL, volume_known INTEGER NOT NULL,
+    gone INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS candle (
-    symbol TEXT NOT NULL REFERENCES market, time INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL,
-    low REAL NOT NULL, close REAL NOT NULL, volume REAL NOT NULL, PRIMARY KEY (symbol, time)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS subscriber (name TEXT PRIMARY KEY, profile TEXT NOT NULL, assumptions TEXT NOT NULL);
+    listing INTEGER NOT NULL REFERENCES listing, time INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL,
+    low REAL NOT NULL, close REAL NOT NULL, volume REAL NOT NULL, PRIMARY KEY (listing, time)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS missing (
+    listing INTEGER NOT NULL REFERENCES listing, time INTEGER NOT NULL, PRIMARY KEY (listing, time)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS subscriber (
+    name TEXT PRIMARY KEY, profile TEXT NOT NULL, assumptions TEXT NOT NULL, exchange TEXT NOT NULL,
+    timeframe TEXT NOT NULL, strategy TEXT NOT NULL);
 CREATE TRIGGER IF NOT EXISTS received_is_kept BEFORE DELETE ON received BEGIN SELECT RAISE(ABORT, 'kept'); END;
 CREATE TRIGGER IF NOT EXISTS received_is_final BEFORE UPDATE ON received BEGIN SELECT RAISE(ABORT, 'final'); END;
 """
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,33 @@ class Effect:
     body: str
     refusal: str = ""
     allow_marketable: bool = False
+
+
+@dataclass(slots=True)
+class Listed:
+    """A market in one timeframe, as the ledger knows it.
+
+    Attributes
+    ----------
+    timeframe, market, volume_known
+        As they came; ``market`` is that of :meth:`Market.to_dict`.
+    id
+        The ledger's number of it; 0 before it is kept.
+    """
+
+    timeframe: str
+    market: dict[str, Any]
+    volume_known: bool = True
+    id: int = 0
+
+
+class Fed(NamedTuple):
+    """What came of one market at a time: rows that are new, opens of candles that do not exist, or its end."""
+
+    listing: Listed
+    rows: Sequence[tuple[float, ...]] = ()
+    missing: Sequence[int] = ()
+    gone: bool = False
 
 
 class Ledger:
@@ -150,39 +184,67 @@ class Ledger:
         """Return the calls that took effect, in order."""
         return [each for each in self.received(after) if not each.refusal]
 
-    def add_market(self, symbol: str, timeframe: str, fields: dict[str, Any]) -> None:
-        """Keep a market."""
-        self._write("INSERT INTO market VALUES (?, ?, ?)", (symbol, timeframe, json.dumps(fields)))
-
-    def markets(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """Return symbol, timeframe and fields of every market."""
-        rows = self._db.execute("SELECT symbol, timeframe, fields FROM market ORDER BY rowid")
-        return [(symbol, timeframe, json.loads(fields)) for symbol, timeframe, fields in rows]
-
-    def add_candles(self, symbol: str, rows: Iterable[tuple[float, ...]]) -> None:
-        """Keep candles, all or none."""
+    def add_feed(self, feed: Sequence[Fed]) -> None:
+        """Keep what came of several markets, all or nothing; listings that are new are made and get their number."""
         with self._disk(), self._db:
             self._db.execute("BEGIN")
-            self._db.executemany("INSERT INTO candle VALUES (?, ?, ?, ?, ?, ?, ?)", ((symbol, *row) for row in rows))
+            for part in feed:
+                listing = part.listing
+                if not listing.id:
+                    row = (listing.timeframe, json.dumps(listing.market), listing.volume_known)
+                    made = self._db.execute("INSERT INTO listing VALUES (NULL, ?, ?, ?, 0)", row).lastrowid
+                    listing.id = int(made or 0)
+                if part.gone:
+                    self._db.execute("UPDATE listing SET gone = 1 WHERE id = ?", (listing.id,))
+                rows = ((listing.id, *row) for row in part.rows)
+                self._db.executemany("INSERT INTO candle VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                self._db.executemany("INSERT INTO missing VALUES (?, ?)", ((listing.id, time) for time in part.missing))
 
-    def candles(self, symbol: str) -> list[tuple[float, ...]]:
-        """Return time, open, high, low, close and volume of every candle, oldest first."""
-        columns = "time, open, high, low, close, volume"
-        return self._db.execute(f"SELECT {columns} FROM candle WHERE symbol = ? ORDER BY time", (symbol,)).fetchall()  # noqa: S608
+    def listings(self) -> list[tuple[Listed, bool, int]]:
+        """Return every listing in order of making, whether it is gone, and the open of its last candle or gap, or -1."""
+        last = """max(coalesce((SELECT max(time) FROM candle WHERE listing = id), -1),
+            coalesce((SELECT max(time) FROM missing WHERE listing = id), -1))"""
+        found = self._db.execute(f"SELECT id, timeframe, market, volume_known, gone, {last} FROM listing ORDER BY id")  # noqa: S608
+        return [
+            (Listed(timeframe, json.loads(market), volume_known=bool(known), id=number), bool(gone), time)
+            for number, timeframe, market, known, gone, time in found
+        ]
 
-    def candle(self, symbol: str, time: int) -> tuple[float, ...] | None:
-        """Return one candle, None where it was never fed."""
+    def candles(self, listing: int, start: int, end: int) -> list[tuple[float, ...]]:
+        """Return time, open, high, low, close and volume of the candles that open in ``[start, end)``, oldest first."""
         columns = "time, open, high, low, close, volume"
-        found = self._db.execute(f"SELECT {columns} FROM candle WHERE symbol = ? AND time = ?", (symbol, time))  # noqa: S608
-        row: tuple[float, ...] | None = found.fetchone()
+        statement = f"SELECT {columns} FROM candle WHERE listing = ? AND time >= ? AND time < ? ORDER BY time"  # noqa: S608
+        return self._db.execute(statement, (listing, start, end)).fetchall()
+
+    def candle(self, listing: int, time: int) -> tuple[float, ...] | None:
+        """Return one candle by its open; None where it was never fed."""
+        columns = "time, open, high, low, close, volume"
+        statement = f"SELECT {columns} FROM candle WHERE listing = ? AND time = ?"  # noqa: S608
+        row: tuple[float, ...] | None = self._db.execute(statement, (listing, time)).fetchone()
         return row
 
-    def add_subscriber(self, name: str, profile: dict[str, Any], assumptions: dict[str, Any]) -> None:
-        """Keep a subscriber."""
-        row = (name, json.dumps(profile, sort_keys=True), json.dumps(assumptions, sort_keys=True))
-        self._write("INSERT INTO subscriber VALUES (?, ?, ?)", row)
+    def is_missing(self, listing: int, time: int) -> bool:
+        """Whether the candle of an open was said to be missing."""
+        found = self._db.execute("SELECT 1 FROM missing WHERE listing = ? AND time = ?", (listing, time))
+        return found.fetchone() is not None
 
-    def subscribers(self) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-        """Return name, profile and assumptions of every subscriber."""
-        rows = self._db.execute("SELECT name, profile, assumptions FROM subscriber ORDER BY rowid")
-        return [(name, json.loads(profile), json.loads(assumptions)) for name, profile, assumptions in rows]
+    def add_subscriber(self, subscriber: Subscriber) -> None:
+        """Keep a subscriber."""
+        profile, assumptions = subscriber.profile.to_dict(), subscriber.assumptions.to_dict()
+        texts = (json.dumps(values, sort_keys=True) for values in (profile, assumptions))
+        row = (subscriber.name, *texts, *(subscriber.place or ("", "")), subscriber.strategy)
+        self._write("INSERT INTO subscriber VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def subscribers(self) -> list[Subscriber]:
+        """Return every subscriber, in order of adding."""
+        rows = self._db.execute("SELECT * FROM subscriber ORDER BY rowid")
+        return [
+            Subscriber.from_dicts(
+                name,
+                json.loads(profile),
+                json.loads(terms),
+                Place(exchange, timeframe) if timeframe else None,
+                strategy,
+            )
+            for name, profile, terms, exchange, timeframe, strategy in rows
+        ]

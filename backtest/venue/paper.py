@@ -3,64 +3,136 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from backtest.errors import InvalidCandlesError, InvalidSettingError, InvalidSignalError
 from backtest.model.calls import Call, Cancel, CreateSignal, later_side_check
 from backtest.model.market import Market
-from backtest.model.rows import candles_of_rows
+from backtest.model.rows import LAST_TIME, candles_of_rows
 from backtest.model.timeframe import milliseconds
-from backtest.venue.subscribers import Subscriber
+from backtest.venue.ledger import Fed, Listed
+from backtest.venue.subscribers import Account, Place
 from backtest.wire import call_from_body, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backtest.model.candles import Candles
     from backtest.venue.ledger import Effect, Ledger
+    from backtest.venue.subscribers import Row, Subscriber
 
-__all__ = ["PaperVenue"]
+__all__ = ["PaperVenue", "Part"]
 
 _PARENT = "parent_signal_id"
 
 
-@dataclass
-class _Series:
+class Part(NamedTuple):
+    """What is fed of one market.
+
+    Attributes
+    ----------
+    market
+        Its rules, the same each time.
+    rows
+        Closed candles, oldest first: time in UTC ms, open, high, low, close, volume.
+    missing
+        Opens, UTC ms, of candles that do not exist: their instants do not wait for this market.
+    gone
+        Whether no candle of it will come any more.
+    volume_known
+        Whether its volumes mean anything (L2.6), the same each time.
+    """
+
     market: Market
+    rows: Sequence[Sequence[float]] = ()
+    missing: Sequence[int] = ()
+    gone: bool = False
+    volume_known: bool = True
+
+
+class _Key(NamedTuple):
+    exchange: str
+    symbol: str
     timeframe: str
+
+    @property
+    def place(self) -> Place:
+        return Place(self.exchange, self.timeframe)
+
+
+@dataclass
+class _Listing:
+    """A market in one timeframe, and its candles that no account has walked."""
+
+    kept: Listed
+    market: Market
     clock: int = 0
+    gone: bool = False
+    waiting: deque[Row] = field(default_factory=deque)
+
+    @property
+    def key(self) -> _Key:
+        return _Key(self.market.exchange, self.market.symbol, self.kept.timeframe)
+
+    @property
+    def span(self) -> int:
+        return milliseconds(self.kept.timeframe)
 
     def carries(self, create: CreateSignal) -> bool:
-        return (create.coin, create.trade_market) == (self.market.coin, self.market.trade_market)
+        market = self.market
+        named = (create.coin, create.trade_market, create.exchange)
+        return named == (market.coin, market.trade_market, market.exchange)
+
+    def take(self, fed: Fed) -> None:
+        self.waiting.extend(fed.rows)
+        last = max([*(int(row[0]) for row in fed.rows[-1:]), *fed.missing[-1:]], default=None)
+        self.clock = self.clock if last is None else last + self.span
+        self.gone = self.gone or fed.gone
+
+    def give(self, ready: int) -> list[Row]:
+        """Return, and forget, the candles that close at or before an instant."""
+        given = []
+        while self.waiting and self.waiting[0][0] + self.span <= ready:
+            given.append(self.waiting.popleft())
+        return given
 
 
 class PaperVenue:
     """Accepts calls as the vendor documents them and lets every subscriber execute them.
 
-    Where the vendor is silent *(ours)*: a call about a signal that is unknown, canceled, or ended for every subscriber
-    is refused; a cancel of a known signal is always performed, so that repeating it does no harm. A call acts from the
-    candle after the last one that was fed (L1.2); without candles it is validated, kept and answered.
+    A subscriber has one account over all markets of one exchange and timeframe. Where the vendor is silent *(ours)*: a
+    call about a signal that is unknown, canceled, or ended for every subscriber is refused; a cancel of a known signal is
+    always performed, so that repeating it does no harm. A call acts from the candle after the last one of its market that
+    was fed (L1.2); without candles it is validated, kept and answered. There are no detail candles and no funding.
 
     Everything is rebuilt from the ledger when the venue starts again.
+
+    Parameters
+    ----------
+    ledger
+        What is kept.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.subscribers: dict[str, Subscriber] = {}
-        self._series: dict[str, _Series] = {}
+        self._listings: dict[_Key, _Listing] = {}
         self._creates: dict[str, CreateSignal] = {}
         self._canceled: set[str] = set()
         self._calls: list[tuple[int, Call]] = []
         for effect in ledger.effects():
             self._remember(effect)
-        for symbol, timeframe, fields in ledger.markets():
-            self._series[symbol] = _Series(Market.from_dict(fields), timeframe)
-            self._set_clock(symbol, ledger.candles(symbol)[-1:])
-        for name, profile, assumptions in ledger.subscribers():
-            self._follow(Subscriber.from_dicts(name, profile, assumptions))
+        for kept, gone, last in ledger.listings():
+            listing = _Listing(kept, Market.from_dict(kept.market), gone=gone)
+            listing.clock = last + listing.span if last >= 0 else 0
+            self._listings[listing.key] = listing
+        for subscriber in ledger.subscribers():
+            self._follow(subscriber)
+        for place in dict.fromkeys(key.place for key in self._listings):
+            self._refill(place, self._ready(place))
 
     # ------------------------------------------------------------ calls
 
@@ -92,7 +164,13 @@ class PaperVenue:
             if not isinstance(call, CreateSignal):
                 self._check_later(call, parent, body)
         except InvalidSignalError as error:
-            self.ledger.add(max(self.clock.values(), default=0), kind, parent_signal_id or "", raw.decode(), str(error))
+            self.ledger.add(
+                max((listing.clock for listing in self._listings.values()), default=0),
+                kind,
+                parent_signal_id or "",
+                raw.decode(),
+                str(error),
+            )
             raise
         at = self._clock_for(parent, call)
         effect = self.ledger.add(at, kind, parent, raw.decode(), allow_marketable=allow_marketable)
@@ -115,15 +193,9 @@ class PaperVenue:
         later_side_check(call, create.side)
 
     def _has_ended(self, parent: str) -> bool:
-        create = self._creates[parent]
-        books = [
-            book
-            for symbol, series in self._series.items()
-            if series.carries(create)
-            for subscriber in self.subscribers.values()
-            for book in [subscriber.books[symbol]]
-        ]
-        return bool(books) and all(book.ended(parent) for book in books)
+        """Whether every account that executes a signal is done with it."""
+        accounts = [each.account for each in self.subscribers.values() if each.account and each.account.knows(parent)]
+        return bool(accounts) and all(account.ended(parent) for account in accounts)
 
     def _remember(self, effect: Effect) -> None:
         """Take up an effect of the ledger, without executing it."""
@@ -138,101 +210,162 @@ class PaperVenue:
             self._canceled.add(ref)
         self._calls.append((effect.at, call))
 
-    def _create_of(self, call: Call) -> CreateSignal:
-        return call if isinstance(call, CreateSignal) else self._creates[call.signal]
-
     def _clock_for(self, parent: str, call: Call) -> int:
         create = call if isinstance(call, CreateSignal) else self._creates[parent]
-        return max((series.clock for series in self._series.values() if series.carries(create)), default=0)
+        return max((listing.clock for listing in self._listings.values() if listing.carries(create)), default=0)
 
     def _execute(self, at: int, call: Call) -> None:
-        create = self._create_of(call)
-        for symbol, series in self._series.items():
-            if series.carries(create):
-                for subscriber in self.subscribers.values():
-                    subscriber.books[symbol].send(call, at)
+        for subscriber in self.subscribers.values():
+            self._send(subscriber, at, call)
+
+    def _send(self, subscriber: Subscriber, at: int, call: Call) -> None:
+        """Let a subscriber execute a call, where it is one of a strategy that it follows."""
+        if subscriber.account is None:
+            return
+        if isinstance(call, CreateSignal) and subscriber.strategy:
+            symbols = [listing.key.symbol for listing in self._at(subscriber.place) if listing.carries(call)]
+            if not subscriber.follows(call, at, symbols):
+                return
+        subscriber.account.send(call, at)
 
     # ------------------------------------------------------------ candles and subscribers
 
     @property
-    def clock(self) -> dict[str, int]:
-        """Close time of the last candle by symbol, UTC ms."""
-        return {symbol: series.clock for symbol, series in self._series.items()}
+    def clock(self) -> list[dict[str, Any]]:
+        """Every market with the close of its last candle, UTC ms, 0 before the first."""
+        return [
+            {"exchange": key.exchange, "symbol": key.symbol, "timeframe": key.timeframe, "clock": listing.clock}
+            for key, listing in self._listings.items()
+        ]
 
-    def feed(self, market: Market, timeframe: str, rows: Sequence[Sequence[float]]) -> int:
-        """Take closed candles, oldest first, and walk those that are new; return how many were.
+    def feed(self, timeframe: str, parts: Sequence[Part]) -> dict[str, int]:
+        """Take closed candles of markets, oldest first, and walk every instant that is complete.
+
+        An instant is complete once each market of its exchange and timeframe has a candle of it, or was said to have
+        none; then all accounts there walk it, the markets by symbol (L14.1). A market that begins later takes part from its
+        first candle on.
+
+        Parameters
+        ----------
+        timeframe
+            Of all of them.
+        parts
+            What is new of each market. Candles that were fed before are passed over.
+
+        Returns
+        -------
+        dict
+            By symbol, how many candles were new.
 
         Raises
         ------
         InvalidCandlesError
-            For rows that contradict themselves, or one that differs from what was fed before or comes too late.
+            For rows that contradict themselves, or one that differs from what was fed before or comes too late; nothing
+            has changed then.
         InvalidSettingError
-            Where market or timeframe differ from those of the first candle.
+            Where a market differs from that of its first candle, or stands twice.
         """
-        candles = candles_of_rows(market.symbol, timeframe, rows, least=6)
-        series = self._series.get(market.symbol) or _Series(market, timeframe)
-        if (series.market, series.timeframe) != (market, timeframe):
-            raise InvalidSettingError(f"{market.symbol} was fed before as another market or timeframe than {timeframe}")
-        fresh = self._fresh(candles, series)
-        if market.symbol not in self._series:
-            self._begin(series)
-        self.ledger.add_candles(market.symbol, fresh)
-        self._set_clock(market.symbol, fresh)
-        if fresh:
-            for subscriber in self.subscribers.values():
-                subscriber.books[market.symbol].walk(fresh)
-        return len(fresh)
+        if len({(part.market.exchange, part.market.symbol) for part in parts}) < len(parts):
+            raise InvalidSettingError("a market stands twice in what was fed")
+        found = [self._new(timeframe, part) for part in parts]
+        self.ledger.add_feed([fed for _, fed in found])
+        places = {Place(part.market.exchange, timeframe) for part in parts}
+        late = set()
+        for listing, fed in found:
+            if listing.key not in self._listings:
+                self._listings[listing.key] = listing
+                late.add(listing.key.place)
+            listing.take(fed)
+        for subscriber in self.subscribers.values():
+            if subscriber.place is None:
+                subscriber.place = next(iter(self._listings)).place
+                late.add(subscriber.place)
+        for place in places | late:
+            self._walk(place, anew=place in late)
+        return {listing.key.symbol: len(fed.rows) for listing, fed in found}
 
-    def subscribe(self, name: str, profile: dict[str, Any], assumptions: dict[str, Any]) -> None:
+    def subscribe(self, subscriber: Subscriber) -> None:
         """Add a subscriber, who executes what was accepted so far too; doing it twice changes nothing.
 
         Raises
         ------
         InvalidSettingError
-            For a profile that cannot be used, or a name that has another one.
+            For a name that has another profile, other assumptions or another strategy.
         """
-        subscriber = Subscriber.from_dicts(name, profile, assumptions)
-        known = self.subscribers.get(name)
+        known = self.subscribers.get(subscriber.name)
         if known is None:
-            self.ledger.add_subscriber(name, subscriber.profile.to_dict(), subscriber.assumptions.to_dict())
+            self.ledger.add_subscriber(subscriber)
             self._follow(subscriber)
-        elif (known.profile, known.assumptions) != (subscriber.profile, subscriber.assumptions):
-            raise InvalidSettingError(f"subscriber {name} exists with another profile; choose another name")
+        elif known.terms != subscriber.terms or subscriber.place not in {None, known.place}:
+            raise InvalidSettingError(f"subscriber {subscriber.name} exists with another profile; choose another name")
 
-    def _fresh(self, candles: Candles, series: _Series) -> list[tuple[float, ...]]:
+    def _new(self, timeframe: str, part: Part) -> tuple[_Listing, Fed]:
+        """Return a market's listing and what is new of it; nothing has changed yet."""
+        market = part.market
+        key = _Key(market.exchange, market.symbol, timeframe)
+        listing = self._listings.get(key) or _Listing(Listed(timeframe, market.to_dict(), part.volume_known), market)
+        if listing.market != market or listing.kept.volume_known != part.volume_known:
+            raise InvalidSettingError(f"{market.symbol} {timeframe} was fed before as another market")
+        candles = candles_of_rows(market.symbol, timeframe, part.rows, least=6)
         columns = (candles.time, candles.open, candles.high, candles.low, candles.close, candles.volume)
-        fresh = []
-        for row in zip(*(column.tolist() for column in columns), strict=True):
-            if row[0] + milliseconds(series.timeframe) > series.clock:
-                fresh.append(row)
-            elif self.ledger.candle(candles.symbol, row[0]) != row:
-                when = f"{candles.symbol} at {np.datetime64(row[0], 'ms')}Z"
+        rows = list(zip(*(column.tolist() for column in columns), strict=True))
+        fresh = [row for row in rows if row[0] + listing.span > listing.clock]
+        for row in rows[: len(rows) - len(fresh)]:
+            if self.ledger.candle(listing.kept.id, row[0]) != row:
+                when = f"{market.symbol} at {np.datetime64(row[0], 'ms')}Z"
                 raise InvalidCandlesError(f"the candle of {when} differs from what was fed before, or comes too late")
-        return fresh
-
-    def _begin(self, series: _Series) -> None:
-        market = series.market
-        self.ledger.add_market(market.symbol, series.timeframe, market.to_dict())
-        self._series[market.symbol] = series
-        for subscriber in self.subscribers.values():
-            self._open_book(subscriber, series)
+        missing = [int(time) for time in part.missing if time + listing.span > listing.clock]
+        known = {int(time) for time in part.missing} - set(missing)
+        both = {row[0] for row in rows} & {int(time) for time in part.missing}
+        if both or not all(self.ledger.is_missing(listing.kept.id, time) for time in known):
+            raise InvalidCandlesError(f"a candle of {market.symbol} cannot be missing and there")
+        return listing, Fed(listing.kept, fresh, sorted(set(missing)), part.gone)
 
     def _follow(self, subscriber: Subscriber) -> None:
         self.subscribers[subscriber.name] = subscriber
-        for series in self._series.values():
-            self._open_book(subscriber, series)
+        if subscriber.place is None and self._listings:
+            subscriber.place = next(iter(self._listings)).place
+        if subscriber.place is not None:
+            self._open(subscriber, self._ready(subscriber.place))
 
-    def _open_book(self, subscriber: Subscriber, series: _Series) -> None:
-        """Replay what was accepted and fed so far into a new book."""
-        book = subscriber.open_book(series.market, series.timeframe)
+    def _at(self, place: Place | None) -> list[_Listing]:
+        return [listing for key, listing in self._listings.items() if key.place == place]
+
+    def _ready(self, place: Place) -> int:
+        """Return the last instant that is complete at a place, UTC ms; 0 for none."""
+        here = self._at(place)
+        living = [listing.clock for listing in here if not listing.gone]
+        return min(living) if living else max((listing.clock for listing in here), default=0)
+
+    def _walk(self, place: Place, *, anew: bool) -> None:
+        """Let every account of a place walk the instants that became complete."""
+        ready = self._ready(place)
+        here = [each for each in self.subscribers.values() if each.place == place]
+        if anew:
+            self._refill(place, ready)
+            for subscriber in here:
+                self._open(subscriber, ready)
+            return
+        rows = {listing.key.symbol: listing.give(ready) for listing in self._at(place)}
+        if any(rows.values()):
+            for subscriber in here:
+                if subscriber.account is not None:
+                    subscriber.account.walk(rows)
+
+    def _refill(self, place: Place, ready: int) -> None:
+        """Let those candles wait that lie behind an instant: a market that began late may have put it back."""
+        for one in self._at(place):
+            one.waiting = deque(self.ledger.candles(one.kept.id, ready - one.span + 1, LAST_TIME))
+
+    def _open(self, subscriber: Subscriber, ready: int) -> None:
+        """Replay what was accepted and fed so far into a new account."""
+        place, here = subscriber.place, self._at(subscriber.place)
+        if place is None or not here:
+            return
+        markets = {one.key.symbol: (one.market, one.kept.volume_known) for one in here}
+        subscriber.account = Account(markets, place.timeframe, subscriber.profile, subscriber.assumptions)
         for at, call in self._calls:
-            if series.carries(self._create_of(call)):
-                book.send(call, at)
-        rows = self.ledger.candles(series.market.symbol)
-        if rows:
-            book.walk(rows)
-
-    def _set_clock(self, symbol: str, rows: Sequence[Sequence[float]]) -> None:
-        if rows:
-            series = self._series[symbol]
-            series.clock = int(rows[-1][0]) + milliseconds(series.timeframe)
+            self._send(subscriber, at, call)
+        rows = {one.key.symbol: self.ledger.candles(one.kept.id, 0, ready - one.span + 1) for one in here}
+        if any(rows.values()):
+            subscriber.account.walk(rows)

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Fed", "PaperClient"]
+__all__ = ["PaperClient", "Taken"]
 
 
-class Fed(NamedTuple):
-    """What came of posting candles.
+class Taken(NamedTuple):
+    """What came of posting candles of a market.
 
     Attributes
     ----------
-    walked
+    new
         How many were new.
     clock
         Close time of the last one that the venue has of this market, UTC ms.
     """
 
-    walked: int
+    new: int
     clock: int
 
 
@@ -90,16 +90,67 @@ class PaperClient:
         """Return the close time of the last candle by symbol, UTC ms."""
         return cast("dict[str, int]", self._ask("GET", "/clock")["clock"])
 
-    def feed(self, market: dict[str, Any], timeframe: str, rows: Sequence[Sequence[float]]) -> Fed:
-        """Post closed candles."""
-        body = {"market": market, "timeframe": timeframe, "rows": rows}
-        found = self._ask("POST", "/candles", body)
-        return Fed(found["walked"], found["clock"][market["symbol"]])
+    def feed(
+        self,
+        market: dict[str, Any],
+        timeframe: str,
+        rows: Sequence[Sequence[float]],
+        *,
+        missing: Sequence[int] = (),
+        volume_known: bool = True,
+    ) -> Taken:
+        """Post what is new of one market.
 
-    def subscribe(self, name: str, profile: dict[str, Any], assumptions: dict[str, Any]) -> None:
-        """Add a simulated account."""
-        body = {"profile": profile, "assumptions": assumptions}
-        self._ask("PUT", f"/subscribers/{quote(name, safe='')}", body)
+        Parameters
+        ----------
+        market, timeframe, rows, missing, volume_known
+            As for :meth:`feed_instant`.
+        """
+        part = {"market": market, "rows": rows, "missing": list(missing), "volume_known": volume_known}
+        return self.feed_instant(timeframe, [part])[market["symbol"]]
+
+    def feed_instant(self, timeframe: str, parts: Sequence[dict[str, Any]]) -> dict[str, Taken]:
+        """Post what is new of several markets at once, all or nothing; return what came of it by symbol.
+
+        Parameters
+        ----------
+        timeframe
+            Of all of them.
+        parts
+            ``market`` (as :meth:`Market.to_dict` has it), ``rows`` (time in UTC ms, open, high, low, close, volume),
+            ``missing`` (opens of candles that do not exist), ``gone``, ``volume_known``; all but the market may be left
+            out. An instant is walked once each market of its exchange and timeframe has, or misses, its candle.
+        """
+        found = self._ask("POST", "/candles", {"timeframe": timeframe, "markets": list(parts)})
+        clock = {(row["symbol"], row["timeframe"]): row["clock"] for row in found["clock"]}
+        return {symbol: Taken(new, clock[symbol, timeframe]) for symbol, new in found["new"].items()}
+
+    def subscribe(
+        self,
+        name: str,
+        profile: dict[str, Any],
+        assumptions: dict[str, Any],
+        *,
+        place: tuple[str, str] | None = None,
+        strategy: str = "",
+    ) -> None:
+        """Add a simulated account; doing it twice changes nothing.
+
+        Parameters
+        ----------
+        name
+            Of the subscriber.
+        profile, assumptions
+            On which signals are executed, as plain JSON.
+        place
+            Exchange, as signals name it, and timeframe; None takes those of the first candles.
+        strategy
+            Identity of the only strategy that it follows; empty follows all.
+        """
+        exchange, timeframe = place or ("", "")
+        body = {"profile": profile, "assumptions": assumptions, "strategy": strategy}
+        where = {"exchange": exchange, "timeframe": timeframe} if place else {}
+        self._ask("PUT", f"/subscribers/{quote(name, safe='')}", {**body, **where})
 
     def effects(self, after: int = 0) -> list[dict[str, Any]]:
         """Return the calls that took effect."""

@@ -11,8 +11,10 @@ from pydantic import BaseModel
 
 from backtest.errors import BacktestError, InvalidSettingError, StorageError
 from backtest.model.market import Market
+from backtest.model.rows import LAST_TIME
 from backtest.venue.documents import ERRORS, Refused, json_body
-from backtest.venue.subscribers import event_row
+from backtest.venue.paper import Part
+from backtest.venue.subscribers import Place, Subscriber, event_row
 from backtest.wire import read_object
 from backtest.wire.answer import refused
 
@@ -27,20 +29,35 @@ if TYPE_CHECKING:
 __all__ = ["paper_router"]
 
 _ROW = {"type": "array", "items": {"type": "number"}, "minItems": 6, "maxItems": 6}
-_CANDLES = {
+_TIMEFRAME = {"type": "string", "pattern": "^[1-9][0-9]{0,5}[smhdw]$"}
+_PART = {
     "type": "object",
-    "required": ["market", "timeframe", "rows"],
+    "required": ["market"],
     "additionalProperties": False,
     "properties": {
         "market": {"type": "object", "required": ["symbol"], "properties": {"symbol": {"type": "string"}}},
-        "timeframe": {"type": "string", "pattern": "^[1-9][0-9]{0,5}[smhdw]$"},
         "rows": {"type": "array", "items": _ROW, "description": "time in UTC ms, open, high, low, close, volume"},
+        "missing": {"type": "array", "items": {"type": "integer"}, "description": "opens of candles that do not exist"},
+        "gone": {"type": "boolean", "description": "no candle will come any more"},
+        "volume_known": {"type": "boolean", "description": "whether volumes mean anything"},
     },
+}
+_CANDLES = {
+    "type": "object",
+    "required": ["timeframe", "markets"],
+    "additionalProperties": False,
+    "properties": {"timeframe": _TIMEFRAME, "markets": {"type": "array", "items": _PART}},
 }
 _SUBSCRIBER = {
     "type": "object",
     "additionalProperties": False,
-    "properties": {"profile": {"type": "object"}, "assumptions": {"type": "object"}},
+    "properties": {
+        "profile": {"type": "object"},
+        "assumptions": {"type": "object"},
+        "exchange": {"type": "string", "description": "as signals name it; with timeframe"},
+        "timeframe": {**_TIMEFRAME, "description": "where the account trades; default: that of the first candles"},
+        "strategy": {"type": "string", "description": "identity of the only strategy that it follows, by its tags"},
+    },
 }
 _PLAN = {
     "type": "object",
@@ -52,16 +69,25 @@ _AFTER = {"name": "after", "in": "query", "required": False, "schema": {"type": 
 _NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
+class ListingRow(BaseModel):
+    """A market in one timeframe, and the close of its last candle, UTC ms."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+    clock: int
+
+
 class Clock(BaseModel):
-    """Close time of the last candle by symbol, UTC ms."""
+    """How far the candles of each market went."""
 
-    clock: dict[str, int]
+    clock: list[ListingRow]
 
 
-class Fed(Clock):
-    """Candles were taken."""
+class Taken(Clock):
+    """Candles were taken: how many of each symbol were new."""
 
-    walked: int
+    new: dict[str, int]
 
 
 class EffectRow(BaseModel):
@@ -118,12 +144,10 @@ class _Routes:
         return {"clock": self.venue.clock}
 
     def candles(self, _: Request, body: dict[str, Any]) -> dict[str, Any]:
-        """Take closed candles of one market; those that were fed before are passed over."""
-        market, timeframe, rows = _fields(body, market=dict, timeframe=str, rows=list)
-        if not all(isinstance(row, list) for row in rows):
-            raise InvalidSettingError("rows is a list of [time in ms, open, high, low, close, volume]")
-        walked = self.venue.feed(_market(market), timeframe, rows)
-        return {"clock": self.venue.clock, "walked": walked}
+        """Take closed candles of markets of one timeframe; those that were fed before are passed over."""
+        timeframe, markets = _fields(body, timeframe=str, markets=list)
+        new = self.venue.feed(timeframe, [_part(each) for each in markets])
+        return {"clock": self.venue.clock, "new": new}
 
     def ledger(self, request: Request, _: dict[str, Any]) -> dict[str, Any]:
         """List the calls that took effect, in order."""
@@ -139,18 +163,23 @@ class _Routes:
 
     def subscribe(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         """Add a simulated account; doing it twice changes nothing."""
-        profile, assumptions = _fields({"profile": {}, "assumptions": {}, **body}, profile=dict, assumptions=dict)
-        self.venue.subscribe(request.path_params["name"], profile, assumptions)
-        return {"name": request.path_params["name"]}
+        name = request.path_params["name"]
+        plain = {"profile": {}, "assumptions": {}, "exchange": "", "timeframe": "", "strategy": "", **body}
+        kinds = {"profile": dict, "assumptions": dict, "exchange": str, "timeframe": str, "strategy": str}
+        profile, assumptions, exchange, timeframe, strategy = _fields(plain, **kinds)
+        if bool(exchange) != bool(timeframe):
+            raise InvalidSettingError("exchange and timeframe are given together, or neither")
+        place = Place(exchange, timeframe) if timeframe else None
+        self.venue.subscribe(Subscriber.from_dicts(name, profile, assumptions, place, strategy))
+        return {"name": name}
 
     def events(self, request: Request, _: dict[str, Any]) -> dict[str, Any]:
-        """List the events of an account, market by market."""
+        """List the events of an account, in order."""
         name = request.path_params["name"]
         subscriber = self.venue.subscribers.get(name)
         if subscriber is None:
             raise InvalidSettingError(f"there is no subscriber {name!r}")
-        events = [event for book in subscriber.books.values() for event in book.events]
-        return {"events": [{"symbol": event.symbol, **event_row(event)} for event in events[_after(request) :]]}
+        return {"events": [event_row(event) for event in subscriber.events[_after(request) :]]}
 
     def plan(self, _: Request, body: dict[str, Any]) -> dict[str, Any]:
         """Plan faults for the next calls, in this order."""
@@ -173,7 +202,7 @@ def paper_router(venue: PaperVenue, faults: FaultPlan) -> APIRouter:
     routes, router = _Routes(venue, faults), APIRouter(prefix="/paper", tags=["Paper"])
     doors: list[tuple[str, str, Work, type[BaseModel], dict[str, Any]]] = [
         ("GET", "/clock", routes.clock, Clock, {}),
-        ("POST", "/candles", routes.candles, Fed, json_body(_CANDLES)),
+        ("POST", "/candles", routes.candles, Taken, json_body(_CANDLES)),
         ("GET", "/ledger", routes.ledger, Effects, {"parameters": [_AFTER]}),
         ("GET", "/received", routes.received, Effects, {"parameters": [_AFTER]}),
         ("GET", "/subscribers", routes.subscribers, Subscribers, {}),
@@ -219,6 +248,19 @@ def _fields(body: dict[str, Any], **kinds: type) -> list[Any]:
         if not isinstance(body.get(name), kind):
             raise InvalidSettingError(f"{name} is a JSON {kind.__name__}, was {str(body.get(name))[:60]}")
     return [body[name] for name in kinds]
+
+
+def _part(given: Any) -> Part:
+    if not isinstance(given, dict):
+        raise InvalidSettingError(f"markets is a list of JSON objects, one was {str(given)[:60]}")
+    plain = {"rows": [], "missing": [], "gone": False, "volume_known": True, **given}
+    kinds = {"market": dict, "rows": list, "missing": list, "gone": bool, "volume_known": bool}
+    market, rows, missing, gone, known = _fields(plain, **kinds)
+    if not all(isinstance(row, list) for row in rows):
+        raise InvalidSettingError("rows is a list of [time in ms, open, high, low, close, volume]")
+    if not all(type(time) is int and 0 <= time < LAST_TIME for time in missing):
+        raise InvalidSettingError("missing is a list of the opens of candles, in ms")
+    return Part(_market(market), rows, missing, gone, known)
 
 
 def _market(fields: dict[str, Any]) -> Market:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,54 +14,127 @@ from backtest.model.calls import CreateSignal, placed_call
 from backtest.model.candles import Candles
 from backtest.model.events import SignalRef, Status
 from backtest.model.profile import SubscriberProfile
+from backtest.model.timeframe import milliseconds
+from backtest.wire.tag import signal_tag, tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from backtest.model.calls import Call
     from backtest.model.events import Event
     from backtest.model.market import Market
 
-__all__ = ["Book", "Subscriber", "empty_candles", "event_row"]
+__all__ = ["Account", "Place", "Subscriber", "event_row"]
 
-ENDED = frozenset(
-    {Status.CLOSED, Status.EXPIRED, Status.INVALIDATED, Status.CANCELED, Status.REFUSED},
-)
+Row = tuple[float, ...]
+"""Time in UTC ms, open, high, low, close and volume."""
+
+_ENDED = frozenset({Status.CLOSED, Status.EXPIRED, Status.INVALIDATED, Status.CANCELED, Status.REFUSED})
+_CREATES_A_CLOSE = 16
+_CLOSES = (0, 1, -1, -2)
 
 
-class Book:
-    """One subscriber on one market: an engine of its own, with the subscriber's whole balance.
+class Place(NamedTuple):
+    """Where an account trades: one exchange (as signals name it), candles of one timeframe."""
 
-    The engine takes candles one by one for a single market only, so a subscriber who follows two markets has two
-    accounts here, where the vendor has one (a limit of the rehearsal, not of the backtest).
+    exchange: str
+    timeframe: str
+
+
+class Account:
+    """One account over all markets of a place (L14.1), in the engine's order of instants.
+
+    Parameters
+    ----------
+    markets
+        By symbol, each with whether its volumes are known (L2.6).
+    timeframe
+        Of all of them.
+    profile, assumptions
+        On which signals are executed.
     """
 
     def __init__(
-        self, market: Market, timeframe: str, profile: SubscriberProfile, assumptions: VenueAssumptions
+        self,
+        markets: Mapping[str, tuple[Market, bool]],
+        timeframe: str,
+        profile: SubscriberProfile,
+        assumptions: VenueAssumptions,
     ) -> None:
-        self.symbol, self._market = market.symbol, market
-        self.venue = SimulatedVenue([Feed(market, empty_candles(market.symbol, timeframe))], profile, assumptions)
+        self._feeds = [
+            Feed(market, _candles(symbol, timeframe, [], known)) for symbol, (market, known) in sorted(markets.items())
+        ]
+        self._markets = [feed.market for feed in self._feeds]
+        self._terms = (profile, assumptions)
+        self._sent: list[tuple[Call, int]] = []
+        self._walked: dict[str, list[Row]] = {symbol: [] for symbol in markets}
+        self.venue = SimulatedVenue(self._feeds, *self._terms)
         self.events: list[Event] = []
 
     def send(self, call: Call, at: int) -> None:
-        """Let a call act on the candles to come."""
-        create = call if isinstance(call, CreateSignal) else self.venue.create_of(call.signal)
-        self.venue.send(placed_call(call, create, self._market), at)
+        """Let a call act on the candles to come; one about another market, or a signal not followed, is none of its own.
 
-    def walk(self, rows: Iterable[tuple[float, ...]]) -> None:
-        """Walk closed candles: time, open, high, low, close and volume."""
-        for time, open_, high, low, close, _ in rows:
-            self.venue.append(self.symbol, int(time), open_, high, low, close)
+        Parameters
+        ----------
+        call
+            As it came.
+        at
+            When it came, UTC ms.
+        """
+        if isinstance(call, CreateSignal):
+            create, market = call, self._market_of(call)
+            if market is None:
+                return
+        elif self.venue.knows(call.signal):
+            create = self.venue.create_of(call.signal)
+            market = self._market_of(create)
+        else:
+            return
+        placed = placed_call(call, create, market) if market else call
+        self._sent.append((placed, at))
+        self.venue.send(placed, at)
+
+    def _market_of(self, create: CreateSignal) -> Market | None:
+        named = (create.coin, create.trade_market, create.exchange)
+        return next((one for one in self._markets if (one.coin, one.trade_market, one.exchange) == named), None)
+
+    def knows(self, ref: str) -> bool:
+        """Whether the signal is executed in this account."""
+        return self.venue.knows(SignalRef(ref))
+
+    def walk(self, rows: Mapping[str, Iterable[Row]]) -> None:
+        """Walk closed candles by symbol: whole instants, each of which is walked once."""
+        if len(self._markets) > 1:
+            self._walk_again(rows)
+            return
+        for symbol, mine in rows.items():
+            for time, open_, high, low, close, _ in mine:
+                self.venue.append(symbol, int(time), open_, high, low, close)
         self.venue.advance()
         self.events.extend(self.venue.new_events())
 
+    def _walk_again(self, rows: Mapping[str, Iterable[Row]]) -> None:
+        """Walk everything so far in a new engine: it takes candles one by one for a single market only."""
+        for symbol, mine in rows.items():
+            self._walked[symbol].extend(mine)
+        feeds = []
+        for feed in self._feeds:
+            symbol, candles = feed.market.symbol, feed.candles
+            rows_so_far = _candles(symbol, candles.timeframe, self._walked[symbol], candles.volume_known)
+            feeds.append(replace(feed, candles=rows_so_far))
+        self.venue = SimulatedVenue(feeds, *self._terms)
+        for call, at in self._sent:
+            self.venue.send(call, at)
+        self.venue.advance()
+        self.events = self.venue.new_events()
+
     def ended(self, ref: str) -> bool:
         """Whether the signal has ended in this account."""
-        return self.venue.knows(SignalRef(ref)) and self.venue.status(SignalRef(ref)) in ENDED
+        return self.knows(ref) and self.venue.status(SignalRef(ref)) in _ENDED
 
     def summary(self) -> dict[str, Any]:
-        """Return the account and its signals as plain JSON."""
-        venue, account = self.venue, self.venue.account
+        """Return cash, equity and signals as plain JSON."""
+        venue = self.venue
         signals = [
             {
                 "parent_signal_id": ref,
@@ -72,47 +145,126 @@ class Book:
             }
             for ref, row in zip(venue.refs, venue.outcomes(), strict=True)
         ]
-        return {"symbol": self.symbol, "cash": float(account.cash), "equity": venue.equity_now, "signals": signals}
+        return {"cash": float(venue.account.cash), "equity": venue.equity_now, "signals": signals}
 
 
 @dataclass
 class Subscriber:
-    """A simulated account: profile, assumptions and one book for each market."""
+    """Who has an account here.
+
+    Attributes
+    ----------
+    name, profile, assumptions
+        Of the account.
+    place
+        Where it trades; None until candles come, then that of the first ones.
+    strategy
+        Identity of the strategy whose signals it follows, known by their tags; empty follows all.
+    account
+        None until candles of its place come.
+    """
 
     name: str
     profile: SubscriberProfile
     assumptions: VenueAssumptions
-    books: dict[str, Book] = field(default_factory=dict)
+    place: Place | None = None
+    strategy: str = ""
+    account: Account | None = None
 
     @classmethod
-    def from_dicts(cls, name: str, profile: dict[str, Any], assumptions: dict[str, Any]) -> Subscriber:
-        """Build from plain JSON; what cannot be used raises :class:`InvalidSettingError`."""
-        return cls(name, SubscriberProfile.from_dict(profile), VenueAssumptions.from_dict(assumptions))
+    def from_dicts(
+        cls,
+        name: str,
+        profile: dict[str, Any],
+        assumptions: dict[str, Any],
+        place: Place | None = None,
+        strategy: str = "",
+    ) -> Subscriber:
+        """Build from plain JSON.
 
-    def open_book(self, market: Market, timeframe: str) -> Book:
-        """Begin to follow a market."""
-        book = self.books[market.symbol] = Book(market, timeframe, self.profile, self.assumptions)
-        return book
+        Parameters
+        ----------
+        name, place, strategy
+            As they are.
+        profile, assumptions
+            Their fields; what is left out has its default.
+
+        Raises
+        ------
+        InvalidSettingError
+            For what cannot be used.
+        """
+        if place is not None:
+            milliseconds(place.timeframe)
+        values = SubscriberProfile.from_dict(profile), VenueAssumptions.from_dict(assumptions)
+        return cls(name, *values, place, strategy)
+
+    @property
+    def terms(self) -> tuple[object, ...]:
+        """What must be the same where a subscriber of the same name is added again."""
+        return self.profile, self.assumptions, self.strategy
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """What happened in its account, in order."""
+        return self.account.events if self.account else ()
+
+    def follows(self, create: CreateSignal, at: int, symbols: Iterable[str]) -> bool:
+        """Whether it executes a signal.
+
+        Parameters
+        ----------
+        create
+            The signal.
+        at
+            The venue's clock when it came, UTC ms: the close that decided on it, or one of the next two.
+        symbols
+            Of the markets here that the signal may be about.
+        """
+        if not self.strategy:
+            return True
+        tag = tag_of(create.attachment_description)
+        if tag is None or self.place is None:
+            return False
+        timeframe, span = self.place.timeframe, milliseconds(self.place.timeframe)
+        return any(
+            tag == signal_tag(self.strategy, symbol, timeframe, at + closes * span, number)
+            for symbol in symbols
+            for closes in _CLOSES
+            for number in range(_CREATES_A_CLOSE)
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return everything about it as plain JSON, the events apart."""
+        exchange, timeframe = self.place or ("", "")
+        account = self.account.summary() if self.account else {}
         return {
             "name": self.name,
             "profile": self.profile.to_dict(),
             "assumptions": self.assumptions.to_dict(),
-            "books": [book.summary() for book in self.books.values()],
+            "exchange": exchange,
+            "timeframe": timeframe,
+            "strategy": self.strategy,
+            "cash": self.profile.balance,
+            "equity": self.profile.balance,
+            "signals": [],
+            **account,
         }
 
 
-def empty_candles(symbol: str, timeframe: str) -> Candles:
-    """Return a series without candles, which names symbol and timeframe."""
-    columns: dict[str, Any] = {name: np.empty(0) for name in ("open", "high", "low", "close", "volume")}
-    return Candles(symbol, timeframe, np.empty(0, np.int64), **columns)
+def _candles(symbol: str, timeframe: str, rows: Sequence[Row], volume_known: bool) -> Candles:  # noqa: FBT001
+    """Return rows as candles."""
+    table = np.array(rows, np.float64).reshape(-1, 6)
+    columns: dict[str, Any] = {
+        name: table[:, k].copy() for k, name in enumerate(("open", "high", "low", "close", "volume"), 1)
+    }
+    return Candles(symbol, timeframe, table[:, 0].astype(np.int64), **columns, volume_known=volume_known)
 
 
 def event_row(event: Event) -> dict[str, Any]:
-    """Return an event as plain JSON; ``signal`` is the venue's name of the signal."""
+    """Return an event as plain JSON; ``parent_signal_id`` is the venue's name of the signal."""
     return {
+        "symbol": event.symbol,
         "time": event.time,
         "parent_signal_id": event.signal,
         "kind": event.kind.value,

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -39,12 +39,12 @@ def served(folder: Path, *options: str) -> Iterator[list[str]]:
         assert server.wait(120) in {0, 130}
 
 
-def clock(lines: list[str], token: str | None) -> int | dict[str, int]:
+def clock(lines: list[str], token: str | None) -> int | list[Any]:
     """Return the status of a refusal, or how far the candles are."""
     url = f"{lines[-1].split()[3].rstrip(',')}/paper/clock"
     try:
         with urlopen(Request(url, headers={} if token is None else {"paper-token": token})) as answer:
-            found: dict[str, int] = json.load(answer)["clock"]
+            found: list[Any] = json.load(answer)["clock"]
             return found
     except HTTPError as error:
         with error:
@@ -57,7 +57,7 @@ def test_a_token_is_made_where_none_is_set_and_a_ledger_is_held(
     with served(tmp_path) as lines:
         made = lines[0].removeprefix("export ANNY_PAPER_TOKEN=")
         assert len(made) == 32
-        assert (clock(lines, None), clock(lines, made[:-1]), clock(lines, made)) == (403, 403, {})
+        assert (clock(lines, None), clock(lines, made[:-1]), clock(lines, made)) == (403, 403, [])
         for name, value in (("ANNY_API_KEY", KEY), ("ANNY_API_SECRET", SECRET), ("ANNY_PAPER_TOKEN", "mine")):
             monkeypatch.setenv(name, value)
         (tmp_path / "same").symlink_to(tmp_path / "db")
@@ -69,7 +69,7 @@ def test_a_token_is_made_where_none_is_set_and_a_ledger_is_held(
 def test_no_token_is_said_or_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with served(tmp_path, "--no-token") as lines:
         assert len(lines) == 1
-        assert clock(lines, None) == {}
+        assert clock(lines, None) == []
     for name, value in (("ANNY_API_KEY", KEY), ("ANNY_API_SECRET", SECRET)):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("ANNY_PAPER_TOKEN", raising=False)

@@ -27,6 +27,7 @@ from backtest.venue.paper import PaperVenue
 from backtest.venue.paper_client import PaperClient
 from backtest.venue.rate import RateLimit
 from backtest.venue.serving import listen
+from backtest.venue.subscribers import Subscriber
 from tests.paper_room import SECRET, SECRETS, credentials, paper_room
 
 if TYPE_CHECKING:
@@ -308,11 +309,13 @@ def test_two_venues_never_share_a_ledger(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-c", "import sys; from backtest.venue.ledger import Ledger; Ledger(sys.argv[1])"]
     done = subprocess.run([*command, str(tmp_path / name)], capture_output=True, text=True, check=False)
     assert "InvalidSettingError" in done.stderr.splitlines()[-1], done.stderr
-    first.add_subscriber("anny", {}, {})  # the refused ones took none of the locks of SQLite away
+    first.add_subscriber(
+        Subscriber.from_dicts("anny", {}, {})
+    )  # the refused ones took none of the locks of SQLite away
     first.close()
     first.close()
     second = Ledger(tmp_path / name)
-    assert [row[0] for row in second.subscribers()] == ["anny"]
+    assert [each.name for each in second.subscribers()] == ["anny"]
     second.close()
 
 
@@ -397,8 +400,8 @@ def test_a_kept_connection_outlives_the_patience_with_one_request(tmp_path: Path
 
 
 SURROGATES = [
-    ("POST", "/paper/candles", {"market": {"symbol": "\ud800/USDT"}, "timeframe": "1h", "rows": []}),
-    ("POST", "/paper/candles", {"market": {"symbol": "A/B", "coin": "\udfff"}, "timeframe": "1h", "rows": []}),
+    ("POST", "/paper/candles", {"timeframe": "1h", "markets": [{"market": {"symbol": "\ud800/USDT"}}]}),
+    ("POST", "/paper/candles", {"timeframe": "1h", "markets": [{"market": {"symbol": "A/B", "coin": "\udfff"}}]}),
     ("PUT", "/paper/subscribers/x", {"profile": {"name": "\ud800"}}),
     ("PUT", "/paper/faults", {"plan": ["\ud800"]}),
     ("POST", "/v2/signal", SPOT | {"coin": "\ud800"}),
@@ -423,7 +426,7 @@ ABSURD += [(name, each) for name in ("min_amount", "min_cost", "max_leverage") f
 @pytest.mark.parametrize(("name", "value"), ABSURD, ids=lambda value: str(value)[:20])
 def test_absurd_rules_of_a_market_are_refused(venue: httpx.Client, name: str, value: Any) -> None:
     market = {"symbol": "ABSURD/USDT", name: value}
-    body = {"market": market, "timeframe": "1h", "rows": [[1_700_002_800_000, 1, 1, 1, 1, 1]]}
+    body = {"timeframe": "1h", "markets": [{"market": market, "rows": [[1_700_002_800_000, 1, 1, 1, 1, 1]]}]}
     answer = venue.post("/paper/candles", json=body, headers={"paper-token": "only-for-tests"})
     assert (answer.status_code, answer.json()["result"]["type"]) == (400, "INVALID_INPUT_CONTENT")
     assert "ABSURD/USDT" not in httpx.get(f"{venue.base_url}/paper/clock", headers=TOKEN, trust_env=False).text
