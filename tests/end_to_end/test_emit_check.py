@@ -24,6 +24,7 @@ class Every(Strategy):
     hours: int = Field(8, ge=1)
     invest: float = 5.0
     stop: bool = True
+    gain: float = 1.05
     ahead: bool = False
 
     def indicators(self, candles):
@@ -35,7 +36,7 @@ class Every(Strategy):
         if self.ahead and now["later"] > now.close:
             return
         stop = now.close * 0.9 if self.stop else None
-        yield now.create(entry=now.close, targets=[now.close * 1.05], stop_loss=stop, invest=self.invest, ttl="2h")
+        yield now.create(entry=now.close, targets=[now.close * self.gain], stop_loss=stop, invest=self.invest, ttl="2h")
 """
 NAMED = ("--market", "BTC/USDT", "--market", "ETH/USDT", "--exchange", "binance", "--timeframe", "1h")
 
@@ -138,7 +139,7 @@ def test_the_same_from_a_file_with_the_calls_of_all_strategies(exchange: Loopbac
 
 MISSING = [
     (("--param", "stop=false"), "stops of Every 1h", "signals have no stop_loss, the first is BTC/USDT-"),
-    (("--param", "invest=150"), "lint of Every 1h", "invest comes to 150 % of the portfolio"),
+    (("--param", "gain=0.95"), "lint of Every 1h", "refused and not sent, the first about BTC/USDT-"),
     (("--param", "ahead=true"), "look-ahead of Every 1h", "looks ahead or keeps state"),
     (("--account", "0123"), "confirmation", "account 0123 was named, this is "),
     (("--param", "hour=3"), "strategy 1", "hours"),
@@ -175,14 +176,17 @@ def test_unknown_names_are_told_with_the_nearest(
     assert "limiter" not in found
 
 
-def test_a_few_signals_that_lint_refuses_hold_up_nothing(exchange: Loopback, store: Path, folder: Path) -> None:
-    text = STRATEGY.replace("invest=self.invest", "invest=150 if now.time // 3600000 % 48 == 0 else 5")
+def test_a_few_signals_that_are_refused_hold_up_nothing(exchange: Loopback, store: Path, folder: Path) -> None:
+    text = STRATEGY.replace("now.close * self.gain", "now.close * (0.9 if now.time // 3600000 % 48 == 0 else 1.05)")
     (folder / "every.py").write_text(text)
-    done = check(exchange, store)
+    done = check(exchange, store, "--param", "invest=30")
     lint = lines(done)["lint of Every 1h"]
     assert done.status == 0
-    assert "calls would not be sent, the first about BTC/USDT-" in lint
-    assert "invest comes to 150 % of the portfolio" in lint
+    assert "refused and not sent, the first about BTC/USDT-" in lint
+    assert int(lint.split()[1]) < 40
+    assert lines(check(exchange, store, "--param", "invest=150"))["lint of Every 1h"].endswith(
+        "invest comes to 150 % of the portfolio (capital_over_100)"
+    )
 
 
 def test_the_journal_of_somebody_else_is_told_and_kept(exchange: Loopback, store: Path, folder: Path) -> None:

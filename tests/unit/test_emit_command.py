@@ -44,7 +44,7 @@ class Once(Strategy):
     def on_candle(self, now: Moment) -> Iterable[Call]:
         if (now.time // 3600000) % 8 == 0:
             stop, target = now.close * 0.9 if self.stop else None, now.close * (1.0 + self.gain)
-            fields = {"stop_loss": stop, "invest": self.invest, "allow_no_stop": False}
+            fields = {"stop_loss": stop, "invest": self.invest, "allow_no_stop": False, "ttl": "4w"}
             yield now.create(entry=now.close, targets=(target,), **fields)
 """
 
@@ -260,12 +260,16 @@ def nothing_was_sent(url: str) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])
-def test_a_signal_that_lint_refuses_ends_it_before_anything_is_sent(url: str, more: tuple[str, ...]) -> None:
-    same = nothing_was_sent(url)
-    status, text = run("emit", "once.py", *CANDLES, "--param", "invest=150", *more)
-    assert status == 2
-    assert "invest comes to 150 % of the portfolio; nothing was sent" in text
-    assert same()
+def test_a_signal_that_cannot_be_is_listed_and_not_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    with paper_room(tmp_path / "fresh.sqlite") as url:
+        monkeypatch.setenv("ANNY_BASE_URL", url)
+        status, text = run("emit", "once.py", *CANDLES, "--param", "gain=-0.2", *more)
+        with PaperClient(url) as control:
+            assert control.received() == []
+    assert status == 0, text
+    assert text.startswith("warning: 4 calls are refused at the desk and not sent; the first, about BTC/USD-")
 
 
 def test_a_signal_that_lint_warns_of_is_named_and_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
