@@ -56,6 +56,7 @@ def page_html(tables: ResultTables, stats: Statistics | None = None) -> str:
         _top(tables),
         links,
         _figures(stats, tables.quote),
+        _luck(tables),
         _charts(tables),
         trades_part(tables),
         signals_part(tables),
@@ -63,6 +64,14 @@ def page_html(tables: ResultTables, stats: Statistics | None = None) -> str:
         origin_part(tables),
     ]
     return f"<!doctype html>\n{tag('html', _head(tables), tag('body', tag('main', *parts)), lang='en')}\n"
+
+
+def _luck(tables: ResultTables) -> Html:
+    """Return what chance alone would have given; nothing where it was not asked."""
+    lines = tables.manifest.get("luck") or ()
+    if not lines:
+        return Html("")
+    return join([tag("h2", "Luck", id="luck"), *(tag("p", str(line)) for line in lines)])
 
 
 def _head(tables: ResultTables) -> Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -207,12 +208,19 @@ class Result:
 
         from backtest.report.page import write_page
 
-        write_page(self.tables, path, self.stats)
+        write_page(self._with_luck(), path, self.stats)
         return Path(path)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write manifest, tables and calls; the same inputs give byte-identical files. Return the folder."""
-        return save_tables(self.tables, folder)
+        return save_tables(self._with_luck(), folder)
+
+    def _with_luck(self) -> ResultTables:
+        """Return the tables with what luck alone would have given in their manifest, where the run is checked."""
+        if self._run and self._run.level != "off" and "luck" not in self.tables.manifest:
+            told = {"luck": list(self.luck(KINDS[:1]).lines)}
+            self.tables = replace(self.tables, manifest={**self.tables.manifest, **told})
+        return self.tables
 
     def explain(self, signal: str | int) -> str:
         """Return the timeline of a signal, level by level, with the rule that made each step.
