@@ -57,13 +57,14 @@ def warm_up(subject: Subject, decide: Callable[[Candles], Sequence[Call]]) -> tu
     """
     n = len(subject.candles)
     rng = np.random.default_rng(n)
-    far = LENGTHS[-1]
+    lengths = [length for length in LENGTHS if length <= n // 2]
+    far = lengths[-1] if lengths else LENGTHS[0]
     made = subject.made[subject.made >= far]
-    if len(made) == 0:
+    if not lengths or len(made) == 0:
         return Finding("warm-up", Verdict.NOTHING, f"no call has {far:,} candles before it"), None
     chosen = np.unique(rng.choice(made, min(_CLOSES // 2, len(made)), replace=False))
     others = np.unique(rng.integers(far, n, _CLOSES // 2))
-    counts = {length: _Count() for length in LENGTHS}
+    counts = {length: _Count() for length in lengths}
     for close in np.union1d(chosen, others).tolist():
         try:
             whole = decide(subject.candles.slice(0, close + 1))
@@ -71,8 +72,8 @@ def warm_up(subject: Subject, decide: Callable[[Candles], Sequence[Call]]) -> tu
             continue
         for length, count in counts.items():
             _compare(count, whole, subject.candles.slice(close + 1 - length, close + 1), decide)
-    enough = [length for length in LENGTHS if not str(counts[length])]
-    good = next((length for length in enough if all(longer in enough for longer in LENGTHS if longer >= length)), None)
+    enough = [length for length in lengths if not str(counts[length])]
+    good = next((length for length in enough if all(longer in enough for longer in lengths if longer >= length)), None)
     return _told(counts, good), good
 
 
@@ -104,15 +105,16 @@ def _equal(mine: object, other: object) -> bool:
 
 
 def _told(counts: dict[int, _Count], good: int | None) -> Finding:
-    looked = counts[LENGTHS[0]].looked
+    *_, longest = counts
+    looked = counts[longest].looked
     if good is None:
         return Finding(
             "warm-up",
             Verdict.NOTE,
-            f"no history suffices: with {LENGTHS[-1]:,} candles {counts[LENGTHS[-1]]} of the calls at {looked} closes; "
+            f"no history suffices: with {longest:,} candles {counts[longest]} of the calls at {looked} closes; "
             "something runs since the start (a cumulative sum, VWAP or OBV): live it begins elsewhere",
         )
-    shorter = [length for length in LENGTHS if length < good and str(counts[length])]
+    shorter = [length for length in counts if length < good and str(counts[length])]
     told = f"; with {shorter[-1]:,} candles {counts[shorter[-1]]}" if shorter else ""
     return Finding(
         "warm-up", Verdict.PASS, f"{good:,} candles of history decide as all of them do at {looked} closes{told}"
