@@ -63,7 +63,17 @@ class InvalidSignalError(BacktestError):
 
 
 class InvalidCandlesError(BacktestError):
-    """OHLCV rows that contradict themselves."""
+    """OHLCV rows that contradict themselves.
+
+    Attributes
+    ----------
+    row
+        Position of the row at fault, with whose number the message begins; None where no single row is.
+    """
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 class InvalidSettingError(BacktestError):

@@ -34,7 +34,7 @@ class Finding:
     Attributes
     ----------
     kind
-        ``gap``, ``zero volume``, ``spike``, ``misaligned``, ``overlap``, ``differs``, ``not compared``.
+        ``gap``, ``zero volume``, ``spike``, ``misaligned``, ``differs``, ``not compared``.
     time, count
         Open time of the first candle concerned, UTC ms, and how many are.
     text
@@ -138,11 +138,6 @@ def _misplaced(candles: Candles) -> list[Finding]:
         row = int(np.argmax(off))
         text = f"opens {int(candles.time[row] % length) // 1000} s after a multiple of {candles.timeframe}"
         found.append(Finding("misaligned", int(candles.time[row]), int(off.sum()), text))
-    over = np.diff(candles.time) < length
-    if over.any():
-        row = int(np.argmax(over)) + 1
-        text = f"opens before the {candles.timeframe} candle before it has closed"
-        found.append(Finding("overlap", int(candles.time[row]), int(over.sum()), text))
     return found
 
 

@@ -11,9 +11,11 @@ import numpy as np
 
 from backtest.errors import InvalidCandlesError, InvalidSettingError
 from backtest.model.doors import door
+from backtest.model.moment import LAST_CANDLE
 from backtest.model.timeframe import milliseconds, week_offset
 
 if TYPE_CHECKING:
+    import os
     from datetime import datetime
 
     import pandas as pd
@@ -33,8 +35,9 @@ class Candles:
     symbol, timeframe
         ``"BTC/USDT"``, ``"1h"``.
     time
-        (n,) int64, open times in UTC milliseconds, strictly ascending. A candle covers ``[time, time + timeframe)``
-        (L1.1); gaps are allowed and counted by :attr:`gaps`.
+        (n,) int64, open times in UTC milliseconds, strictly ascending, before 2100. A candle covers
+        ``[time, time + timeframe)`` (L1.1), so none opens before the one before it has closed, but for a part of a
+        second (so times in seconds are refused); gaps are allowed and counted by :attr:`gaps`.
     open, high, low, close
         (n,) float64, quote currency per unit of base; finite, above 0, ``low <= open, close <= high``.
     volume
@@ -192,6 +195,26 @@ class Candles:
         candles: Candles = door("from_pandas")(frame, symbol=symbol, timeframe=timeframe, exchange=exchange)
         return candles
 
+    @classmethod
+    def from_csv(cls, path: str | os.PathLike[str], **options: Any) -> Candles:
+        """Read candles from a file as ``--candles`` does: CSV, Parquet, Feather or JSON, packed or not.
+
+        Parameters
+        ----------
+        path
+            The file; its name may tell symbol and timeframe (``BTC_USDT-1h.csv``).
+        options
+            ``symbol, timeframe, exchange, tidy, columns, decimal, dates, snap``, see
+            :func:`backtest.market_data.files.read_candles`.
+
+        Raises
+        ------
+        InvalidCandlesError, InvalidSettingError
+            In one sentence that names line, column and value, and the way out.
+        """
+        candles: Candles = door("from_csv")(path, **options)
+        return candles
+
     def to_pandas(self) -> pd.DataFrame:
         """Return a DataFrame of the five columns, indexed by the UTC open time."""
         import pandas as pd
@@ -252,13 +275,28 @@ def _check(candles: Candles) -> None:
             raise InvalidCandlesError(f"column {name} has {len(getattr(candles, name))} rows, time has {n}")
     if n == 0:
         return
-    late = candles.time[1:] <= candles.time[:-1]
-    if late.any():
-        row = int(np.argmax(late)) + 1
-        same = candles.time[row] == candles.time[row - 1]
-        what = "has the time of the row before" if same else "is older than the row before"
+    distance = np.diff(candles.time)
+    if (distance <= 0).any():
+        row = int(np.argmax(distance <= 0)) + 1
+        what = "has the time of the row before" if distance[row - 1] == 0 else "is older than the row before"
         raise InvalidCandlesError(
-            f"row {row} ({_when(candles.time[row])}) {what}; candles need unique ascending times: sort them or drop duplicates"
+            f"row {row} ({_when(candles.time[row])}) {what}; candles need unique ascending times: sort them or drop duplicates",
+            row,
+        )
+    if candles.time[0] < 0 or candles.time[-1] >= LAST_CANDLE:
+        row = 0 if candles.time[0] < 0 else n - 1
+        raise InvalidCandlesError(
+            f"row {row} has the time {candles.time[row]}, in UTC milliseconds {_when(candles.time[row])}: no candle is from then",
+            row,
+        )
+    length = milliseconds(candles.timeframe)
+    close = distance < length - min(999, length // 60)
+    if close.any():
+        row = int(np.argmax(close)) + 1
+        raise InvalidCandlesError(
+            f"row {row} ({_when(candles.time[row])}) opens {distance[row - 1] / 1000:g} s after the row before, less than "
+            f"the timeframe {candles.timeframe}: give the timeframe of the rows, and times in milliseconds",
+            row,
         )
     o, h, l, c, v = candles.open, candles.high, candles.low, candles.close, candles.volume  # noqa: E741
     # each comparison is false for NaN, so one pass refuses it together with the broken row
@@ -267,9 +305,13 @@ def _check(candles: Candles) -> None:
         row = int(np.argmin(good))
         values = f"open {o[row]}, high {h[row]}, low {l[row]}, close {c[row]}, volume {v[row]}"
         raise InvalidCandlesError(
-            f"row {row} ({_when(candles.time[row])}) was {values}; candles need finite numbers with 0 < low <= open, close <= high and volume >= 0: repair or drop that row"
+            f"row {row} ({_when(candles.time[row])}) was {values}; candles need finite numbers with 0 < low <= open, close <= high and volume >= 0: repair or drop that row",
+            row,
         )
 
 
 def _when(time: int) -> str:
-    return str(np.datetime64(int(time), "ms")) + "Z"
+    try:
+        return str(np.datetime64(int(time), "ms")) + "Z"
+    except (OverflowError, ValueError):
+        return "beyond all years"

@@ -22,6 +22,10 @@ def milliseconds(timeframe: str) -> int:
         Unless it is a whole number above 0 and one of ``s m h d w``. Months have no fixed length.
     """
     found = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", str(timeframe))
+    if found is None and re.fullmatch(r"\d*\s*(M|[Mm]o|MN1?|[Mm]on(th)?(s|ly)?)", str(timeframe)):
+        raise InvalidSettingError(
+            f"timeframe was {str(timeframe)!r}; months are of different lengths and not supported: take {', '.join(TIMEFRAMES)}"
+        )
     if found is None:
         raise InvalidSettingError(
             f"timeframe was {timeframe!r}; write a number and one of s m h d w, such as {', '.join(TIMEFRAMES)}."

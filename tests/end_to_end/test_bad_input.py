@@ -59,19 +59,19 @@ CANDLES: dict[str, tuple[Callable[[Frame], Frame], tuple[str, ...]]] = {
     "there is no time": (lambda frame: frame.drop(columns="time"), ("time", "found were: open")),
     "a time comes twice": (
         lambda frame: pd.concat([frame, frame.tail(1)]),
-        ("row 300", "has the time of the row before", "drop duplicates"),
+        ("line 302", "has the time of the row before", "drop duplicates"),
     ),
     "the times are shuffled": (
         lambda frame: frame.sample(frac=1.0, random_state=4),
         ("is older than the row before", "ascending times", "sort them"),
     ),
-    "a price is no number at all": (with_value("high", "abc"), ("column high",)),
-    "a price is NaN": (with_value("high", np.nan), ("row 5 (2017-01-06", "high nan", "repair or drop that row")),
-    "a price is negative": (with_value("low", -1.0), ("row 5 (2017-01-06", "low -1.0", "0 < low")),
-    "a price is zero": (with_value("low", 0.0), ("row 5", "low 0.0", "0 < low")),
-    "a price is infinite": (with_value("high", np.inf), ("row 5", "high inf", "finite")),
-    "a volume is negative": (with_value("volume", -3.0), ("row 5", "volume -3.0", "volume >= 0")),
-    "the high lies under the low": (with_value("high", 1.0), ("row 5", "high 1.0", "low <= open, close <= high")),
+    "a price is no number at all": (with_value("high", "abc"), ("line 7: column high holds 'abc'",)),
+    "a price is NaN": (with_value("high", np.nan), ("line 7 (2017-01-06", "high nan", "repair or drop that row")),
+    "a price is negative": (with_value("low", -1.0), ("line 7 (2017-01-06", "low -1.0", "0 < low")),
+    "a price is zero": (with_value("low", 0.0), ("line 7", "low 0.0", "0 < low")),
+    "a price is infinite": (with_value("high", np.inf), ("line 7", "high inf", "finite")),
+    "a volume is negative": (with_value("volume", -3.0), ("line 7", "volume -3.0", "volume >= 0")),
+    "the high lies under the low": (with_value("high", 1.0), ("line 7", "high 1.0", "low <= open, close <= high")),
     "there is no row": (lambda frame: frame.head(0), ("0 row",)),
 }
 

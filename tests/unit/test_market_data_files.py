@@ -13,7 +13,7 @@ import pytest
 from backtest.errors import InvalidCandlesError, InvalidSettingError, StorageError
 from backtest.market_data.files import read_candles, write_candles
 from backtest.market_data.sample import sample_candles, sample_market
-from backtest.market_data.symbol import from_file_name, to_file_name, unified
+from backtest.market_data.symbol import NamedFile, from_file_name, to_file_name, unified
 from backtest.model.candles import Candles
 
 if TYPE_CHECKING:
@@ -98,13 +98,21 @@ def test_arguments_go_before_what_the_file_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("BTC_USDT-1h.cvs", "", "candles are read from .csv, .parquet, .feather or .json files, was 'BTC_USDT-1h.cvs'"),
+        (
+            "BTC_USDT-1h.cvs",
+            "",
+            "candles are read from .csv, .parquet, .feather or .json files, also in .gz or .zip, was 'BTC_USDT-1h.cvs'",
+        ),
         ("x.parquet", "no parquet", "x.parquet cannot be read: "),
         ("x.feather", "no feather", "x.feather cannot be read: "),
         ("x.json", '{"a": 1}', "x.json cannot be read: a list of"),
         ("x.json", "[", "x.json cannot be read: "),
         ("x.csv", "", "x.csv cannot be read: "),
-        ("prices.csv", HEADER + ROWS, 'does not say which symbol it holds: give it, such as symbol="BTC/USDT"'),
+        (
+            "prices.csv",
+            HEADER + ROWS,
+            'does not say which symbol it holds: give it, --symbol BTC/USDT (symbol="BTC/USDT")',
+        ),
         ("x.csv", DOWNLOADED.replace("BTCUSD", "ETHUSD", 1), "holds 2 symbols"),
     ],
 )
@@ -153,8 +161,8 @@ def test_symbols_are_recognised_as_they_are_written(text: str, symbol: str | Non
 
 
 def test_file_names_say_symbol_timeframe_and_kind() -> None:
-    assert from_file_name("BTC_USDT_USDT-8h-funding_rate") == ("BTC/USDT:USDT", "8h", "funding_rate")
-    assert from_file_name("candles") == (None, None, "")
+    assert from_file_name("BTC_USDT_USDT-8h-funding_rate") == NamedFile("BTC/USDT:USDT", "8h", "funding_rate")
+    assert from_file_name("candles") == NamedFile(None, None)
     assert to_file_name("BTC/USDT:USDT") == "BTC_USDT_USDT"
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from backtest.errors import InvalidCandlesError, InvalidSettingError
-from backtest.market_data.frame import from_pandas, timeframe_text
+from backtest.market_data.frame import Reading, from_pandas, timeframe_text
 
 if TYPE_CHECKING:
     from backtest.model.candles import Candles
@@ -98,10 +98,10 @@ def test_newest_first_is_turned_round_and_shuffled_is_refused() -> None:
 
 def test_tidy_sorts_and_drops_only_exact_repetitions() -> None:
     table = frame(time=ISO)
-    assert read(table.iloc[[1, 0, 2, 1]], tidy=True).close.tolist() == [2.0, 3.0, 4.0]
+    assert read(table.iloc[[1, 0, 2, 1]], reading=Reading(tidy=True)).close.tolist() == [2.0, 3.0, 4.0]
     other = table.iloc[[1]].assign(close=3.5)
     with pytest.raises(InvalidCandlesError, match="has the time of the row before"):
-        read(pd.concat([table, other]), tidy=True)
+        read(pd.concat([table, other]), reading=Reading(tidy=True))
 
 
 def test_the_timeframe_is_the_most_frequent_distance() -> None:
@@ -109,7 +109,9 @@ def test_the_timeframe_is_the_most_frequent_distance() -> None:
     table = pd.DataFrame({"time": times, **{n: [1.0] * 5 for n in ("open", "high", "low", "close", "volume")}})
     assert read(table).timeframe == "15m"
     assert read(table, timeframe="5m").timeframe == "5m"
-    with pytest.raises(InvalidCandlesError, match="rows 0 and 1 are 900 s apart, less than the timeframe 1h"):
+    with pytest.raises(
+        InvalidCandlesError, match=r"row 1 .*opens 900 s after the row before, less than the timeframe 1h"
+    ):
         read(table, timeframe="1h")
     with pytest.raises(InvalidSettingError, match="the timeframe cannot be seen from 1 row"):
         read(table.iloc[:1])
@@ -129,7 +131,7 @@ def test_lengths_have_names(length: int, text: str) -> None:
         (frame(), "there is no column 'time'"),
         (frame(time=["a", "b", "c"]), "row 0 has the time 'a'; write 2024-01-31T12:00Z"),
         (frame(time=pd.Series([ISO[0], None, ISO[2]])), "row 1 has no time"),
-        (frame(time=ISO).assign(close=["1", "2", "x"]), "column close holds something that is no number"),
+        (frame(time=ISO).assign(close=["1", "2", "x"]), "row 2: column close holds 'x', which is no number"),
         (frame(time=ISO).assign(close=[1.0, float("nan"), 2.0]), "row 1 .*close nan"),
         (frame(time=ISO).assign(low=[-1.0] * 3), "row 0 .*low -1.0"),
     ],

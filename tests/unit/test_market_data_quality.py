@@ -54,11 +54,6 @@ def test_each_oddity_is_told_with_its_place_and_number(candles: Candles, expecte
     assert len(check(candles)) == 1
 
 
-def test_overlapping_candles_are_told() -> None:
-    found = told(check(made(3, time=START + HOUR // 2 * np.arange(3))))
-    assert ("overlap", True, 0, 2) in found
-
-
 def test_a_crash_is_no_spike() -> None:
     close = np.r_[np.full(50, 100.0), np.full(50, 60.0)]
     crash = made(open=close, high=close + 1, low=np.r_[close[:49] - 1, 59.0, close[50:] - 1], close=close)
