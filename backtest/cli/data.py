@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backtest.cli import options
 from backtest.cli.fetch import RetriesOption, StoreOption, UrlOption
 
 if TYPE_CHECKING:
@@ -152,14 +153,21 @@ def repair(  # noqa: PLR0913, PLR0917  every option is an argument
 
 
 @app.command("import")
-def import_files(
+def import_files(  # noqa: PLR0913, PLR0917  every option is an argument
     files: Annotated[
-        list[str], typer.Argument(help="CSV, Feather, Parquet or JSON, also freqtrade's, CryptoDataDownload's.")
+        list[str],
+        typer.Argument(
+            help="CSV, Feather, Parquet or JSON, also in .gz or .zip: freqtrade's, Binance's, Kraken's, LEAN's."
+        ),
     ],
     exchange: Annotated[str | None, typer.Option("--exchange", "-e", help="Where the candles were traded.")] = None,
     symbol: Annotated[str | None, typer.Option(help="Where the file does not say it: BTC/USDT.")] = None,
     timeframe: FileTimeframe = None,
-    tidy: Annotated[bool, typer.Option("--tidy", help="Sort shuffled rows, drop rows that repeat another.")] = False,
+    columns: options.ColumnsOption = None,
+    decimal: options.DecimalOption = "",
+    dates: options.DatesOption = "",
+    tidy: options.TidyOption = False,
+    snap: options.SnapOption = False,
     store: StoreOption = "data/candles",
 ) -> None:
     """Put candle files into the store; a file is taken in whole or not at all."""
@@ -167,8 +175,9 @@ def import_files(
     from backtest.market_data.store import Store
 
     place = Store(store)
+    reading = options.reading_from(columns, decimal, dates, tidy=tidy, snap=snap)
     for file in files:
-        series, rows, added = import_file(file, place, exchange=exchange, symbol=symbol, timeframe=timeframe, tidy=tidy)
+        series, rows, added = import_file(file, place, exchange=exchange, symbol=symbol, timeframe=timeframe, **reading)
         odd = f", {added.revised:,} differ from those in the store and were kept apart" if added.revised else ""
         typer.echo(f"{file}: {rows:,} rows of {series}, {added.rows:,} new{odd}")
 

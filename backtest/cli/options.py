@@ -12,6 +12,8 @@ import typer
 from backtest.errors import InvalidSettingError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from backtest.model.candles import Candles
     from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
@@ -19,19 +21,28 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CandlesOption",
+    "ColumnsOption",
+    "DatesOption",
+    "DecimalOption",
     "ExchangeOption",
+    "IncompleteOption",
     "ParamOption",
     "ProfileOption",
+    "SinceOption",
+    "SnapOption",
     "StepOption",
     "StoreOption",
     "StrategyArgument",
     "SymbolOption",
     "TickOption",
+    "TidyOption",
     "TimeframeOption",
+    "UntilOption",
     "candles_from",
     "market_from",
     "parameters_from",
     "profile_from",
+    "reading_from",
     "series_from",
     "strategy_from",
 ]
@@ -42,7 +53,8 @@ CandlesOption = Annotated[
     typer.Option(
         "--candles",
         "-c",
-        help="CSV, Parquet or Feather file, sample:BTC/USD:1h, or store:binance:BTC/USDT:1h; repeat it for several symbols.",
+        help="CSV, Parquet, Feather or JSON file (also .gz, .zip), sample:BTC/USD:1h, or store:binance:BTC/USDT:1h; "
+        "repeat it for several symbols.",
     ),
 ]
 ParamOption = Annotated[
@@ -58,6 +70,22 @@ TickOption = Annotated[str | None, typer.Option(help="Price tick of the market, 
 StoreOption = Annotated[
     str | None,
     typer.Option("--store", help="Folder or URL of the store that store:... names.", show_default="data/candles"),
+]
+SinceOption = Annotated[str | None, typer.Option(help="First day, 2020-01-01; without it the first there is.")]
+UntilOption = Annotated[str | None, typer.Option(help="Day after the last one; without it the last there is.")]
+IncompleteOption = Annotated[
+    bool,
+    typer.Option("--incomplete", help="Of store:... take what is there, also where a part was never fetched."),
+]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(help="Names of the file's columns, time=Date+Time,open=First; close_time=... where candles end."),
+]
+DecimalOption = Annotated[str, typer.Option(help="Decimal sign of the file's numbers, where it is not plain.")]
+DatesOption = Annotated[str, typer.Option(help="dmy or mdy, where the file's dates are like 01/02/2024.")]
+TidyOption = Annotated[bool, typer.Option("--tidy", help="Sort shuffled rows, drop rows that repeat another.")]
+SnapOption = Annotated[
+    bool, typer.Option("--snap", help="Move times off the grid of the timeframe to the nearest one on it.")
 ]
 StepOption = Annotated[str | None, typer.Option(help="Quantity step of the market, 0.00001.")]
 
@@ -85,49 +113,124 @@ def parameters_from(params: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def candles_from(
+def reading_from(
+    columns: str | None, decimal: str = "", dates: str = "", *, tidy: bool = False, snap: bool = False
+) -> dict[str, Any]:
+    """Return how a file is read, as options of :func:`backtest.market_data.files.read_candles`.
+
+    Parameters
+    ----------
+    columns
+        ``"time=Date+Time,open=First"``.
+    decimal, dates, tidy, snap
+        As in :class:`backtest.market_data.frame.Reading`.
+    """
+    named: dict[str, str] = {}
+    for part in (columns or "").split(","):
+        name, equals, told = part.strip().partition("=")
+        if columns and (not equals or not name or not told):
+            raise InvalidSettingError(f"--columns is written time=Date,open=First, was {columns!r}")
+        if name in named:
+            raise InvalidSettingError(f"--columns names {name} twice, was {columns!r}")
+        if name:
+            named[name.strip()] = told.strip()
+    return {"columns": named, "decimal": decimal, "dates": dates, "tidy": tidy, "snap": snap}
+
+
+def candles_from(  # noqa: PLR0913  options, all by name
     source: str,
     *,
     symbol: str | None = None,
     timeframe: str | None = None,
     exchange: str | None = None,
     store: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    incomplete: bool = False,
+    reading: Mapping[str, Any] | None = None,
 ) -> Candles:
-    """Return the candles that an option names: a file, ``sample:SYMBOL:TIMEFRAME`` or ``store:EXCHANGE:SYMBOL:TIMEFRAME``."""
-    kind, _, rest = source.partition(":")
-    if kind == "sample":
-        from backtest.market_data.sample import sample_candles
+    """Return the candles that an option names: a file, ``sample:SYMBOL:TIMEFRAME`` or ``store:EXCHANGE:SYMBOL:TIMEFRAME``.
 
-        name, _, frame = rest.rpartition(":")
-        if not name:
-            raise InvalidSettingError(f"sample candles are written sample:BTC/USD:1h, was {source!r}")
-        return sample_candles(name, frame)
+    Parameters
+    ----------
+    source
+        What ``--candles`` was given.
+    symbol, timeframe, exchange, reading
+        Of a file, where it does not say so itself.
+    store, incomplete
+        Of ``store:...``.
+    since, until
+        ISO dates, the end exclusive.
+
+    Raises
+    ------
+    InvalidSettingError
+        For a source that cannot be one, or without candles in the range.
+    """
+    kind, _, rest = source.partition(":")
     if kind == "store":
         from backtest.market_data.load import load_candles
 
         parts = rest.split(":")
         if len(parts) < 3:
             raise InvalidSettingError(f"candles of the store are written store:binance:BTC/USDT:1h, was {source!r}")
-        return load_candles(":".join(parts[1:-1]), parts[-1], exchange=parts[0], store=store)
-    from backtest.market_data.files import read_candles
+        found = load_candles(
+            ":".join(parts[1:-1]),
+            parts[-1],
+            exchange=parts[0],
+            store=store,
+            start=since,
+            end=until,
+            incomplete=incomplete,
+        )
+        return _some(found, source, found, since, until)
+    if kind == "sample":
+        from backtest.market_data.sample import sample_candles
 
-    return read_candles(Path(source), symbol=symbol, timeframe=timeframe, exchange=(exchange or "").lower())
+        name, _, frame = rest.rpartition(":")
+        if not name:
+            raise InvalidSettingError(f"sample candles are written sample:BTC/USD:1h, was {source!r}")
+        whole = sample_candles(name, frame)
+    else:
+        from backtest.market_data.files import read_candles
+
+        whole = read_candles(
+            Path(source), symbol=symbol, timeframe=timeframe, exchange=(exchange or "").lower(), **(reading or {})
+        )
+    return _some(whole.between(since, until), source, whole, since, until)
+
+
+def _some(part: Candles, source: str, whole: Candles, since: str | None, until: str | None) -> Candles:
+    """Return the part of candles that was asked for; one without a candle is refused."""
+    if len(part) == 0 and (since is not None or until is not None):
+        has = f"it has {whole.index[0]:%Y-%m-%d} to {whole.index[-1]:%Y-%m-%d}" if len(whole) else "it has none"
+        raise InvalidSettingError(
+            f"{source} has no candle from {since or 'its first'} until {until or 'its last'}; {has}"
+        )
+    return part
 
 
 def series_from(
-    sources: list[str],
-    *,
-    symbol: str | None = None,
-    timeframe: str | None = None,
-    exchange: str | None = None,
-    tick: str | None = None,
-    step: str | None = None,
-    store: str | None = None,
+    sources: list[str], *, tick: str | None = None, step: str | None = None, **asked: Any
 ) -> tuple[dict[str, Candles], dict[str, Market]]:
-    """Return the candles that options name and their markets, each by symbol."""
-    given = [
-        candles_from(source, symbol=symbol, timeframe=timeframe, exchange=exchange, store=store) for source in sources
-    ]
+    """Return the candles that options name and their markets, each by symbol.
+
+    Parameters
+    ----------
+    sources
+        What ``--candles`` was given, once a symbol.
+    tick, step
+        Of the market, where the options say them.
+    asked
+        As :func:`candles_from` takes it.
+
+    Raises
+    ------
+    InvalidSettingError
+        For two sources of one symbol.
+    """
+    given = [candles_from(source, **asked) for source in sources]
+    exchange, store = asked.get("exchange"), asked.get("store")
     by_symbol = {one.symbol: one for one in given}
     if len(by_symbol) < len(given):
         names = ", ".join(one.symbol for one in given)

@@ -28,6 +28,15 @@ def replay(  # noqa: PLR0913, PLR0917  every option is an argument
     symbol: options.SymbolOption = None,
     timeframe: options.TimeframeOption = None,
     exchange: options.ExchangeOption = None,
+    since: options.SinceOption = None,
+    until: options.UntilOption = None,
+    store: options.StoreOption = None,
+    incomplete: options.IncompleteOption = False,
+    columns: options.ColumnsOption = None,
+    decimal: options.DecimalOption = "",
+    dates: options.DatesOption = "",
+    tidy: options.TidyOption = False,
+    snap: options.SnapOption = False,
     tick: options.TickOption = None,
     step: options.StepOption = None,
     profile: options.ProfileOption = "anny",
@@ -42,16 +51,17 @@ def replay(  # noqa: PLR0913, PLR0917  every option is an argument
     backtest replay channel.csv --candles btc.parquet --symbol BTC/USDT --out out/channel
     """
     if scenario.suffix.lower() == ".csv":
-        series = [
-            options.candles_from(one, symbol=symbol, timeframe=timeframe, exchange=exchange) for one in candles or []
-        ]
+        asked: dict[str, Any] = {"exchange": exchange, "store": store, "since": since, "until": until}
+        asked |= {"incomplete": incomplete}
+        asked["reading"] = options.reading_from(columns, decimal, dates, tidy=tidy, snap=snap)
+        series = [options.candles_from(one, symbol=symbol, timeframe=timeframe, **asked) for one in candles or []]
         if not series:
             raise InvalidSettingError(f"{scenario} is a call log and needs its candles: --candles FILE")
         from backtest.cli.run import show
         from backtest.runner.log_replay import replay_calls
 
         markets = {
-            one.symbol: options.market_from(one, source=source, exchange=exchange, tick=tick, step=step)
+            one.symbol: options.market_from(one, source=source, exchange=exchange, tick=tick, step=step, store=store)
             for one, source in zip(series, candles or [], strict=True)
         }
         by_symbol = {one.symbol: one for one in series}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,8 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
     symbol: options.SymbolOption = None,
     timeframe: options.TimeframeOption = None,
     exchange: options.ExchangeOption = None,
+    since: options.SinceOption = None,
+    until: options.UntilOption = None,
     tick: options.TickOption = None,
     step: options.StepOption = None,
     param: options.ParamOption = None,
@@ -37,6 +39,12 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
         typer.Option(help="Finer candles, walked in place of coarse ones; of store:... found by themselves, or none."),
     ] = None,
     store: options.StoreOption = None,
+    incomplete: options.IncompleteOption = False,
+    columns: options.ColumnsOption = None,
+    decimal: options.DecimalOption = "",
+    dates: options.DatesOption = "",
+    tidy: options.TidyOption = False,
+    snap: options.SnapOption = False,
     lane: Annotated[str | None, typer.Option(help="table or candle, where the strategy has both.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for tables, calls and report.html.")] = None,
 ) -> None:
@@ -47,27 +55,28 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
     from backtest.runner.run import run as run_strategy
 
     chosen = options.strategy_from(strategy, param)
-    by_symbol, markets = options.series_from(
-        candles, symbol=symbol, timeframe=timeframe, exchange=exchange, tick=tick, step=step, store=store
-    )
-    held = [one for one, source in zip(by_symbol.values(), candles, strict=True) if source.startswith("store:")]
-    fine = _detail(detail or [], held, symbol=symbol, exchange=exchange, store=store)
+    asked: dict[str, Any] = {"exchange": exchange, "store": store, "since": since, "until": until}
+    asked["incomplete"] = incomplete
+    asked["reading"] = options.reading_from(columns, decimal, dates, tidy=tidy, snap=snap)
+    by_symbol, markets = options.series_from(candles, symbol=symbol, timeframe=timeframe, tick=tick, step=step, **asked)
+    given = list(by_symbol.values())
+    held = [one for one, source in zip(given, candles, strict=True) if source.startswith("store:")]
+    fine = _detail(detail or [], held, store, {"symbol": symbol, **asked})
     account = options.profile_from(profile)
     if intrabar is not None:
         account = type(account).from_dict({**account.to_dict(), "intrabar": intrabar})
-    funding = _funding(held, store)
+    funding = _funding(held, store, incomplete=incomplete)
     _tell(held, fine if detail is None else {}, funding)
+    _tell_odd(given, held, incomplete=incomplete, snapped=snap)
     result = run_strategy(chosen, by_symbol, market=markets, profile=account, detail=fine, funding=funding, lane=lane)
     show(result, out)
 
 
-def _detail(
-    sources: list[str], held: list[Candles], *, symbol: str | None, exchange: str | None, store: str | None
-) -> dict[str, Candles]:
+def _detail(sources: list[str], held: list[Candles], store: str | None, asked: dict[str, Any]) -> dict[str, Candles]:
     """Return the finer candles that are named, and for candles of the store those that it has beside them (L2.4)."""
     if sources == ["none"]:
         return {}
-    given = [options.candles_from(source, symbol=symbol, exchange=exchange, store=store) for source in sources]
+    given = [options.candles_from(source, **asked) for source in sources]
     found = {one.symbol: one for one in given}
     if held:
         from backtest.market_data.load import detail_for
@@ -77,11 +86,11 @@ def _detail(
     return found
 
 
-def _funding(held: list[Candles], store: str | None) -> dict[str, FundingRates]:
+def _funding(held: list[Candles], store: str | None, *, incomplete: bool) -> dict[str, FundingRates]:
     """Return the funding rates that the store has beside its candles (L13.3)."""
     from backtest.market_data.load import funding_for
 
-    beside = {one.symbol: funding_for(one, store=store) for one in held}
+    beside = {one.symbol: funding_for(one, store=store, incomplete=incomplete) for one in held}
     return {name: rates for name, rates in beside.items() if rates is not None}
 
 
@@ -92,6 +101,28 @@ def _tell(held: list[Candles], detail: dict[str, Candles], funding: dict[str, Fu
         found += [f"{len(funding[name])} funding rates"] if name in funding else []
         if found:
             typer.echo(f"{name}: the store has {' and '.join(found)}", err=True)
+
+
+def _tell_odd(given: list[Candles], held: list[Candles], *, incomplete: bool, snapped: bool) -> None:
+    """Say which candles open off the grid of their timeframe, and what share a store lacks that may be incomplete."""
+    from backtest.market_data.quality import off_grid
+
+    for one in given:
+        count, most = off_grid(one)
+        if count:
+            way = (
+                ""
+                if any(one is other for other in held) or snapped
+                else "; --snap moves each to the nearest time on it"
+            )
+            typer.echo(
+                f"{one.symbol}: {count:,} of {len(one):,} candles open off the grid of {one.timeframe}, by up to "
+                f"{most / 1000:g} s{way}",
+                err=True,
+            )
+    for one in held if incomplete else []:
+        whole = len(one) + one.gaps
+        typer.echo(f"{one.symbol}: {one.gaps:,} of {whole:,} candles are missing ({one.gaps / whole:.1%})", err=True)
 
 
 def show(result: object, out: Path | None, *, calls: int = 0) -> None:

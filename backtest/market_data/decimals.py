@@ -59,6 +59,8 @@ def numbers_of(
         cast = {name: None if decimal == "," else _cast(column) for name, column in written.items()}
         if any(values is None for values in cast.values()):
             cast = dict(_written(written, where, decimal))
+        elif not decimal:
+            _refuse_doubtful(written, where)
         found |= {name: values for name, values in cast.items() if values is not None}
     return {name: found[name] for name in columns}
 
@@ -105,6 +107,28 @@ def _cast(texts: Any) -> NDArray[np.float64] | None:
     except pa.ArrowInvalid:
         return None
     return np.array(cast.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _refuse_doubtful(texts: Mapping[str, Any], where: Callable[[int], str]) -> None:
+    """Refuse numbers whose points may all stand between thousands: ``43.150`` and ``7``, but no ``42000`` or ``43.15``."""
+    import pyarrow.compute as pc
+
+    plain = r"^[+-]?(0\.|\d*\.(\d{0,2}|\d{4,})$|\d{4,}|\.)|[eE]"
+    doubt = None
+    for name, column in texts.items():
+        for part in (column.slice(0, 1000), column):  # nearly always the first rows tell
+            if pc.any(pc.match_substring_regex(part, plain)).as_py():
+                return
+        pointed = pc.index(pc.match_substring(column, "."), value=True).as_py()
+        if pointed >= 0 and doubt is None:
+            doubt = (name, pointed)
+    if doubt is not None:
+        name, row = doubt
+        text = texts[name][row].as_py()
+        raise InvalidCandlesError(
+            f"{where(row)}: column {name} holds {text!r}, which may be {text} or {text.replace('.', '')}, and nothing in the "
+            "file decides: say --decimal . or --decimal , (decimal=)"
+        )
 
 
 def _written(texts: Mapping[str, Any], where: Callable[[int], str], decimal: str) -> dict[str, NDArray[np.float64]]:

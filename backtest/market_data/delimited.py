@@ -97,7 +97,7 @@ def _form(lines: Sequence[str], name: str, columns: Mapping[str, str]) -> _Form:
         for number, line in filled[:20]:
             cells = _cells(line, delimiter)
             if _is_header(cells, columns):
-                return _with_more(lines, number, cells, delimiter)
+                return _with_more(lines, number, cells, delimiter, name)
     for delimiter in delimiters:
         number, line = filled[0] if filled else (0, "")
         cells = _cells(line, delimiter)
@@ -128,7 +128,7 @@ def _is_header(cells: Sequence[str], columns: Mapping[str, str]) -> bool:
     return len(prices) >= 2 and len(cells) >= 3
 
 
-def _with_more(lines: Sequence[str], number: int, names: list[str], delimiter: str) -> _Form:
+def _with_more(lines: Sequence[str], number: int, names: list[str], delimiter: str, name: str) -> _Form:
     """Return the form, with the further lines that yfinance writes under its header."""
     above, symbol = number + 1, ""
     for line in lines[number + 1 : number + 4]:
@@ -137,7 +137,7 @@ def _with_more(lines: Sequence[str], number: int, names: list[str], delimiter: s
             found = list(dict.fromkeys(cell for cell in cells[1:] if cell))
             if len(found) > 1:
                 raise InvalidCandlesError(
-                    f"the table holds {len(found)} symbols ({', '.join(found[:3])}): give one file for each"
+                    f"{name} holds {len(found)} symbols ({', '.join(found[:3])}): give one file for each"
                 )
             symbol = found[0] if found else ""
         elif cells[:1] in (["Date"], ["Datetime"]) and not any(cells[1:]):

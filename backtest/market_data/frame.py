@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Reading", "from_pandas", "plain_name", "timeframe_text"]
 
 _TIMES = (
-    "opentime", "timeopen", "opentimestamp", "timestampopen", "timeperiodstart", "starttime", "periodstart", "timestamp",
+    "timeperiodstart", "opentime", "timeopen", "opentimestamp", "timestampopen", "starttime", "periodstart", "timestamp",
     "unix", "unixtimestamp", "unixtime", "epoch", "time", "datetime", "datetimeutc", "date", "dateutc", "timeutc", "ts",
     "gmttime", "utctime", "utc", "start", "begin", "t", "index",
 )  # fmt: skip
@@ -150,7 +150,7 @@ def from_pandas(  # noqa: PLR0913  options, all by name
     order = _order(time, list(numbers.values()), tidy=how.tidy)
     rows = np.arange(len(time))[order]
     time = time[rows]
-    found = _timeframe(time, timeframe, named_timeframe)
+    found = _timeframe(time, timeframe, named_timeframe, snap=how.snap)
     length = milliseconds(found)
     if closing:
         time = _snapped(time, length, found, upwards=True) - length
@@ -332,15 +332,15 @@ def _order(time: NDArray[np.int64], values: Sequence[NDArray[np.float64]], *, ti
     return order[np.r_[True, ~again]] if len(order) else order
 
 
-def _timeframe(time: NDArray[np.int64], given: str | None, named: str | None) -> str:
+def _timeframe(time: NDArray[np.int64], given: str | None, named: str | None, *, snap: bool) -> str:
     """Return the timeframe: as given, as named where the rows allow it, or the most frequent distance."""
     if given is not None:
         milliseconds(given)
         return given
     if named is not None and len(time):
         length = milliseconds(named)
-        distance = _frequent_distance(time) if len(np.unique(time)) > 1 else length
-        if distance < length - length // 60:
+        distance = float(np.median(np.abs(np.diff(time)))) if len(time) > 1 else length
+        if not snap and 0 < distance < length - length // 60:
             raise InvalidCandlesError(
                 f"the file name says {named}, but its rows are {distance / 1000:g} s apart: give the timeframe of the rows "
                 "with --timeframe (timeframe=)"

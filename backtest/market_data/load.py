@@ -146,6 +146,7 @@ def load_funding(
     end: Moment | None = None,
     store: Place | None = None,
     fetch: bool | Access = False,
+    incomplete: bool = False,
 ) -> FundingRates:
     """Return the funding rates of a perpetual from the store, fetched first if asked; options as for candles."""
     place = _store(store)
@@ -155,13 +156,23 @@ def load_funding(
         _fetch(series, place, low, high, fetch)
     if not place.years(series):
         raise DataUnavailableError(f"the store {place} has no {series}: {_command(series, low)}")
-    _refuse_parts(series, place, low, high)
+    if not incomplete:
+        _refuse_parts(series, place, low, high)
     rows = place.columns(series, low, high)
     return FundingRates(series.symbol, rows["time"], rows["rate"], series.exchange)
 
 
-def funding_for(candles: Candles, *, store: Place | None = None) -> FundingRates | None:
+def funding_for(candles: Candles, *, store: Place | None = None, incomplete: bool = False) -> FundingRates | None:
     """Return the funding rates that the store has for a perpetual's candles, for L13.3; None where it has none.
+
+    Parameters
+    ----------
+    candles
+        Whose symbol, exchange and range count.
+    store
+        As for candles.
+    incomplete
+        Return what is there although it has those of a part only.
 
     Raises
     ------
@@ -174,7 +185,10 @@ def funding_for(candles: Candles, *, store: Place | None = None) -> FundingRates
     if not place.years(Series(candles.exchange, candles.symbol, "", FUNDING)):
         return None
     low, high = int(candles.time[0]), int(candles.close_time[-1])
-    return load_funding(candles.symbol, exchange=candles.exchange, start=low, end=high, store=place)
+    found = load_funding(
+        candles.symbol, exchange=candles.exchange, start=low, end=high, store=place, incomplete=incomplete
+    )
+    return found if len(found) else None
 
 
 def load_market(symbol: str, *, exchange: str, store: Place | None = None) -> Market:
@@ -232,7 +246,7 @@ def _refuse_parts(series: Series, store: Store, low: int | None, high: int | Non
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise DataUnavailableError(
             f"the store {store} lacks {series} from {_day(lacking[0][0])} to {_day(lacking[0][1])}{more}: "
-            f"{_command(series, lacking[0][0])}, or load with fetch=True or incomplete=True"
+            f"{_command(series, lacking[0][0])}, or take what is there with --incomplete (incomplete=True)"
         )
 
 

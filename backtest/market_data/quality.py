@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from backtest.market_data.manifest import Gap
     from backtest.model.candles import Candles
 
-__all__ = ["Finding", "check", "compare"]
+__all__ = ["Finding", "check", "compare", "off_grid"]
 
+_HOUR, _DAY = 3_600_000, 86_400_000
 _SPIKE = 0.25
 _PRICE_TOLERANCE = 1e-9
 _VOLUME_TOLERANCE = 1e-6
@@ -61,6 +62,21 @@ def check(candles: Candles, gaps: Sequence[Gap] | None = None) -> list[Finding]:
     if len(candles) == 0:
         return []
     return [*_gaps(candles, gaps), *_misplaced(candles), *_silent(candles), *_spikes(candles)]
+
+
+def off_grid(candles: Candles) -> tuple[int, int]:
+    """Return how many candles open off the grid of their timeframe, and by how many ms at most.
+
+    Days that all begin at the same hour, as some exchanges have them, have a grid of their own.
+    """
+    if len(candles) == 0:
+        return 0, 0
+    length = candles.milliseconds
+    into = (candles.time - week_offset(candles.timeframe)) % length
+    if length >= _DAY and len(np.unique(into)) == 1 and into[0] % _HOUR == 0:
+        return 0, 0
+    away = np.minimum(into, length - into)
+    return int((away > 0).sum()), int(away.max())
 
 
 def compare(coarse: Candles, fine: Candles) -> list[Finding]:
@@ -132,13 +148,12 @@ def _gaps(candles: Candles, gaps: Sequence[Gap] | None) -> list[Finding]:
 
 
 def _misplaced(candles: Candles) -> list[Finding]:
-    length, found = candles.milliseconds, []
-    off = (candles.time - week_offset(candles.timeframe)) % length != 0
-    if off.any() and length <= 86_400_000:
-        row = int(np.argmax(off))
-        text = f"opens {int(candles.time[row] % length) // 1000} s after a multiple of {candles.timeframe}"
-        found.append(Finding("misaligned", int(candles.time[row]), int(off.sum()), text))
-    return found
+    count, most = off_grid(candles)
+    if not count:
+        return []
+    into = (candles.time - week_offset(candles.timeframe)) % candles.milliseconds
+    text = f"open off the grid of {candles.timeframe}, by up to {most / 1000:g} s"
+    return [Finding("misaligned", int(candles.time[int(np.argmax(into > 0))]), count, text)]
 
 
 def _silent(candles: Candles) -> list[Finding]:
@@ -147,7 +162,15 @@ def _silent(candles: Candles) -> list[Finding]:
         return []
     row, share = int(np.argmax(silent)), float(silent.mean())
     if share == 1.0:
-        return [Finding("zero volume", int(candles.time[0]), len(candles), "no candle has any volume", serious=False)]
+        return [
+            Finding(
+                "zero volume",
+                int(candles.time[0]),
+                len(candles),
+                "volumes are unknown: every candle trades",
+                serious=False,
+            )
+        ]
     return [
         Finding(
             "zero volume",

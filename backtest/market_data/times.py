@@ -134,14 +134,16 @@ def _of_text(
         return np.empty(0, np.int64)
     digits = text.str.fullmatch(r"\d+(\.\d*)?")
     if bool(digits.all()):
-        lengths = set(text.str.len().unique().tolist())
+        whole = text.str.replace(r"\.0*$", "", regex=True)
+        lengths = set(whole.str.replace(r"\..*$", "", regex=True).str.len().unique().tolist())
         if not lengths & {8, 12, 14} or midnight is not None:
-            whole = text.str.replace(r"\.0*$", "", regex=True)
             if bool(whole.str.fullmatch(r"\d{1,19}").all()):
                 return _of_numbers(whole.astype(np.uint64).to_numpy(), column, where, midnight)
             if bool(text.str.fullmatch(r"\d{1,19}(\.\d+)?").all()):
                 return _of_numbers(pd.to_numeric(text).to_numpy(), column, where, midnight)
-        text = text.str.replace(r"^(\d{8})(\d{4})(\d{2})?$", r"\1 \2\3", regex=True)
+        text = whole.str.replace(r"^(\d{8})(\d{4})(\d{2})?$", r"\1 \2\3", regex=True)
+    elif float(digits.mean()) > 0.5:
+        raise _unread(text, int(np.argmin(digits.to_numpy())), where)
     if bool(text.str.fullmatch(_ISO).all()):
         plain = text.str.replace(r" ?(UTC|GMT)$", "", regex=True)
         moments = pd.to_datetime(plain, format="ISO8601", utc=True, errors="coerce")

@@ -9,6 +9,7 @@ import numpy as np
 from backtest.engine.codes import REFUSED
 from backtest.model.calls import CreateSignal
 from backtest.report import text
+from backtest.runner.funding import covered
 from backtest.runner.linting import lint_sentences
 from backtest.strategy import Strategy
 
@@ -35,6 +36,7 @@ def caveats(run: Finished) -> list[str]:
     ]
     if free:
         found.append(f"No funding rates were given for {_names(free)}: funding was taken as 0.")
+    found += _of_funding(run)
     unsent = run.execution.refusals
     if unsent:
         were = "call was" if len(unsent) == 1 else "calls were"
@@ -77,6 +79,30 @@ def _of_candles(feeds: list[Feed]) -> list[str]:
     if coarse:
         found.append(f"Detail candles were incomplete for {_names(coarse)}, which were walked as they are.")
     return found
+
+
+def _of_funding(run: Finished) -> list[str]:
+    """Say where rates cover a part only, and where a perpetual was traded as if it were spot."""
+    found = []
+    shares = [(feed.candles.symbol, covered(feed.funding, feed.candles)) for feed in run.feeds if len(feed.funding)]
+    part = [f"{share:.1%} of the candles of {symbol}" for symbol, share in shares if share < 1.0]
+    if part:
+        found.append(f"Funding rates cover {_names(part)}: beyond them funding was taken as 0.")
+    spot = [feed.candles.symbol for feed in run.feeds if _is_spot(run, feed)]
+    if spot:
+        found.append(
+            f"The signals are for the SPOT account, the candles are of the perpetual {_names(spot)}: its prices are not the "
+            "spot market's, and no funding was charged."
+        )
+    return found
+
+
+def _is_spot(run: Finished, feed: Feed) -> bool:
+    symbol = feed.candles.symbol
+    creates = (decision.call for decision in run.execution.decisions if isinstance(decision.call, CreateSignal))
+    address = (feed.market.coin, feed.market.trade_market)
+    accounts = {create.account or "SPOT" for create in creates if (create.coin, create.trade_market) == address}
+    return ":" in symbol and accounts == {"SPOT"}
 
 
 def _of_market(feeds: list[Feed]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from backtest.engine.feed import Feed
 from backtest.errors import InvalidSettingError
+from backtest.market_data.symbol import refuse_inverse
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.candles import Candles
 from backtest.model.market import Market
@@ -20,6 +21,7 @@ from backtest.runner.checks.checking import Checked, Level
 from backtest.runner.checks.surroundings import Surroundings
 from backtest.runner.execute import Execution, Prepared, prepare
 from backtest.runner.finished import Finished
+from backtest.runner.funding import funding_table
 from backtest.runner.passes import fresh, walk_pass
 from backtest.runner.result import Result
 from backtest.runner.trials import family_of, ledger_path, record, span_of
@@ -156,6 +158,7 @@ def feeds_of(
             raise InvalidSettingError(f"candles of {one.symbol} were given under the name {symbol}")
         if len(one) == 0:
             raise InvalidSettingError(f"there is no candle of {symbol} to run over")
+        refuse_inverse(symbol)
     if len({one.timeframe for one in series.values()}) > 1:
         raise InvalidSettingError(
             f"all symbols need one timeframe, had {', '.join(sorted({one.timeframe for one in series.values()}))}: resample them"
@@ -199,18 +202,7 @@ def _rates(funding: Any, series: Mapping[str, Candles]) -> dict[str, Any]:
     if funding is None:
         return {}
     given = funding if isinstance(funding, Mapping) else {next(iter(series)): funding}
-    rates = {}
-    for symbol, rows in given.items():
-        table = np.asarray(rows, np.float64)
-        if (
-            symbol not in series
-            or table.ndim != 2
-            or table.shape[1] != 2
-            or not np.isfinite(table).all()
-            or (np.diff(table[:, 0]) <= 0).any()
-        ):
-            raise InvalidSettingError(
-                f"funding of {symbol} is a column of times (UTC ms, ascending) and one of rates, for a symbol with candles"
-            )
-        rates[symbol] = table
-    return rates
+    for symbol in given:
+        if symbol not in series:
+            raise InvalidSettingError(f"funding was given for {symbol}, of which there are no candles")
+    return {symbol: funding_table(rows, series[symbol]) for symbol, rows in given.items()}

@@ -23,6 +23,7 @@ from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
 from backtest.model.rows import LAST_TIME, candles_of_rows
 from backtest.report import text
+from backtest.runner.funding import funding_table
 from backtest.wire import body_of, call_from_body, kind_of
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def _feed(market: Market, candles: Any, detail: Any, funding: Any) -> Feed:
         market,
         series,
         None if detail is None else _candles(detail, market.symbol, "detail"),
-        _funding(_funding_of(funding, market.symbol)),
+        _funding(_funding_of(funding, market.symbol), series),
     )
 
 
@@ -290,19 +291,9 @@ def _candles(values: Any, symbol: str, name: str) -> Candles:
     return candles_of_rows(symbol, timeframe, rows, name)
 
 
-def _funding(values: Any) -> NDArray[np.float64]:
+def _funding(values: Any, candles: Candles) -> NDArray[np.float64]:
     rows = values.get("rows") if isinstance(values, dict) else values
-    if rows is None:
-        return np.empty((0, 2))
-    try:
-        table = np.array(rows or np.empty((0, 2)), np.float64)
-    except (TypeError, ValueError):
-        table = np.empty(0)
-    if table.ndim != 2 or table.shape[1] != 2:
-        raise InvalidSettingError(f"funding is a list of [time in ms, rate], was {str(rows)[:60]}")
-    if not np.isfinite(table).all() or (np.diff(table[:, 0]) <= 0).any():
-        raise InvalidSettingError("funding needs finite rates at ascending times")
-    return table
+    return np.empty((0, 2)) if rows is None or rows == [] else funding_table(rows, candles)
 
 
 def _calls(values: Any) -> list[LoggedCall]:

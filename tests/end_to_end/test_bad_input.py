@@ -163,7 +163,12 @@ def test_a_strategy_or_parameter_that_is_none(
         (["--intrabar", "best"], ("intrabar was 'best'", "'pessimistic', 'candle' or 'optimistic'")),
         (["--detail", "sample:ETH/USD:1d"], ("ETH/USD", "there are no candles")),
         (["--timeframe", "7x"], ("'7x'", "1m, 3m, 5m")),
-        (["--symbol", "BTCUSDT"], ("'BTCUSDT'", "BTC/USDT")),
+        (["--symbol", "BTC"], ("'BTC'", "BTC/USDT")),
+        (["--columns", "open"], ("time=Date,open=First", "'open'")),
+        (["--columns", "opne=Open"], ("'opne'", 'Did you mean "open"?')),
+        (["--decimal", "x"], ("decimal", "'x'")),
+        (["--dates", "ymd"], ("dmy", "'ymd'")),
+        (["--since", "2031-01-01"], ("no candle from 2031-01-01", "2017-01-01 to 2017-10-27")),
     ],
 )
 def test_an_option_that_is_none(arguments: list[str], parts: tuple[str, ...], csv: Path, out: Path) -> None:
