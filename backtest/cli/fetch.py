@@ -66,6 +66,8 @@ def fetch(  # noqa: PLR0913, PLR0917  every option is an argument
     place = Store(store)
     for outcome in run(wish, exchange, place, retries=retries, url=url):
         typer.echo(_line(outcome, place))
+        for note in outcome.notes:
+            typer.echo(f"  {note}")
 
 
 def run(wish: Wish, exchange: str, store: Store, *, retries: int, url: str | None) -> list[Outcome]:

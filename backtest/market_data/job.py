@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,11 +50,15 @@ class Wish:
 
 @dataclass(slots=True)
 class Outcome:
-    """What one series gained: new rows, revised ones and those refused, and the range that was asked for."""
+    """What one series gained: new rows, revised ones and those refused, and the range that was asked for.
+
+    ``notes`` are sentences that a person should read.
+    """
 
     series: Series
     start: int
     end: int
+    notes: list[str] = field(default_factory=list)
     rows: int = 0
     revised: int = 0
     refused: int = 0
@@ -117,7 +121,7 @@ def _job(series: Series, wish: Wish, exchange: Exchange, store: Store) -> Job:
     length = series.length
     closed = now if not length else now - (now - week_offset(series.timeframe)) % length
     end = closed if wish.end is None else min(wish.end, closed)
-    store.check(series)
+    notes = store.reconcile(series)
     start = _start(series, wish, store.manifest(series).first, traits, closed)
     if wish.end is not None and start >= wish.end:
         raise InvalidSettingError(f"the start of a range lies before its end, was {_day(start)} to {_day(wish.end)}")
@@ -128,7 +132,7 @@ def _job(series: Series, wish: Wish, exchange: Exchange, store: Store) -> Job:
         _refuse_too_old(series, traits, low, closed)
     source = RateSource if series.kind == FUNDING else CandleSource
     settled = closed - max(length, _LATE)
-    return Job(Outcome(series, start, end), ranges, source(exchange, series, traits, now), settled)
+    return Job(Outcome(series, start, end, notes), ranges, source(exchange, series, traits, now), settled)
 
 
 def _start(series: Series, wish: Wish, known: int | None, traits: Traits, closed: int) -> int:

@@ -14,7 +14,7 @@ from backtest.market_data.funding import FundingRates
 from backtest.market_data.ranges import without
 from backtest.market_data.rules import read_market
 from backtest.market_data.series import FUNDING, Series
-from backtest.market_data.store import Store
+from backtest.market_data.store import Store, repair_command
 from backtest.market_data.symbol import unified
 from backtest.model.candles import Candles, instant
 from backtest.model.timeframe import milliseconds
@@ -75,7 +75,7 @@ def load_candles(  # noqa: PLR0913  options, all by name
     low, high = _range(series, start, end)
     if fetch:
         _fetch(series, place, low, high, fetch)
-    if not place.years(series):
+    if not place.holds(series):
         raise DataUnavailableError(f"the store {place} has no {series}{_others(place, series, low)}")
     if not incomplete:
         _refuse_parts(series, place, low, high)
@@ -154,7 +154,7 @@ def load_funding(
     low, high = _range(series, start, end)
     if fetch:
         _fetch(series, place, low, high, fetch)
-    if not place.years(series):
+    if not place.holds(series):
         raise DataUnavailableError(f"the store {place} has no {series}: {_command(series, low)}")
     if not incomplete:
         _refuse_parts(series, place, low, high)
@@ -182,7 +182,7 @@ def funding_for(candles: Candles, *, store: Place | None = None, incomplete: boo
     place = _store(store)
     if ":" not in candles.symbol or not candles.exchange or len(candles) == 0:
         return None
-    if not place.years(Series(candles.exchange, candles.symbol, "", FUNDING)):
+    if not place.holds(Series(candles.exchange, candles.symbol, "", FUNDING)):
         return None
     low, high = int(candles.time[0]), int(candles.close_time[-1])
     found = load_funding(
@@ -237,7 +237,10 @@ def _refuse_parts(series: Series, store: Store, low: int | None, high: int | Non
     manifest = store.manifest(series)
     asked, first = manifest.asked, manifest.first
     if not asked or first is None:
-        return
+        raise DataUnavailableError(
+            f"the store {store} does not know what it was asked for of {series}: its manifest.json is gone; "
+            f"`{repair_command(series)}` makes it again from the candle files"
+        )
     length = series.length or milliseconds("8h")
     closed = round(time.time() * 1000) - length
     whole = (first if low is None else low, min(closed, asked[-1][1] if high is None else high))

@@ -107,6 +107,10 @@ class Manifest:
         """Note stretches for which a source has answered."""
         self.asked = joined([*self.asked, *ranges])
 
+    def forget(self, part: Range) -> None:
+        """Count a stretch of time as never asked for."""
+        self.asked = [left for asked in self.asked for left in without(asked, [part])]
+
     def record(self, fetch: Fetch) -> None:
         """Note a run; what the same run adds later is put to the same entry."""
         last = self.fetches[-1] if self.fetches else None

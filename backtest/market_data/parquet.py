@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from backtest.model.candles import Candles
 
-__all__ = ["candle_bytes", "column_bytes", "column_hash", "file_metadata", "read_columns", "row_count"]
+__all__ = ["candle_bytes", "column_bytes", "column_hash", "file_metadata", "read_columns"]
 
 _KEY = "signal-backtest"
 
@@ -41,6 +41,7 @@ def column_bytes(columns: Columns, about: Mapping[str, str | bool]) -> memoryvie
     table = pa.Table.from_arrays([pa.array(values) for values in columns.values()], schema=pa.schema(fields))
     sink = pa.BufferOutputStream()
     plain = {"compression": "none", "use_dictionary": False, "write_statistics": False, "data_page_size": 1 << 24}
+    plain["write_page_checksum"] = True  # a flipped bit is found when it is read
     with pq.ParquetWriter(sink, table.schema, store_schema=False, **plain) as writer:
         writer.write_table(table, row_group_size=max(1, len(table)))
         writer.add_key_value_metadata({_KEY: json.dumps(dict(about), sort_keys=True)})
@@ -64,48 +65,39 @@ def file_metadata(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
     return about if isinstance(about, dict) else {}
 
 
-def read_columns(sources: Sequence[Any], names: Sequence[str]) -> Columns:
-    """Return the rows of several files, one after another, in columns allocated once.
+def read_columns(sources: Sequence[Any], names: Sequence[str]) -> tuple[Columns, list[int]]:
+    """Return the rows of several files, one after another, in columns allocated once, and how many each has.
 
     Parameters
     ----------
     sources
         Paths of local files, or buffers, in the order of their rows.
+    names
+        The columns to read.
 
     Raises
     ------
     pyarrow.ArrowException, OSError, KeyError
-        For a file that is cut off, no Parquet or without such columns.
+        For a file that is cut off or changed, no Parquet or without such columns.
     """
     files = [_opened(source) for source in sources]
-    rows = sum(file.metadata.num_rows for file in files)
+    counts = [int(file.metadata.num_rows) for file in files]
+    rows = sum(counts)
     columns = {name: np.empty(rows, np.int64 if name == "time" else np.float64) for name in names}
     row = 0
-    for file in files:
+    for file, count in zip(files, counts, strict=True):
         # one column after another: what is decoded beside the result stays a fraction of a year
         for name in names:
             position = row
             for piece in file.read(columns=[name], use_threads=False).column(name).chunks:
                 columns[name][position : position + len(piece)] = piece.to_numpy(zero_copy_only=False)
                 position += len(piece)
-        row += file.metadata.num_rows
+        row += count
         file.close()
-    return columns
-
-
-def row_count(source: Any) -> int:
-    """Return how many rows a file says that it has, reading its end alone.
-
-    Raises
-    ------
-    pyarrow.ArrowException, OSError
-        For a file that is cut off or no Parquet.
-    """
-    with _opened(source) as file:
-        return int(file.metadata.num_rows)
+    return columns, counts
 
 
 def _opened(source: Any) -> pa.parquet.ParquetFile:
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(source, pre_buffer=False)
+    return pq.ParquetFile(source, pre_buffer=False, page_checksum_verification=True)

@@ -11,18 +11,19 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from backtest.errors import DataUnavailableError
+from backtest.errors import DataUnavailableError, StorageError
 from backtest.market_data import columns as rows_of
 from backtest.market_data.columns import CANDLE_NAMES, RATE_NAMES, Columns
 from backtest.market_data.disk import Disk, LocalDisk
 from backtest.market_data.manifest import Fetch, Manifest, Refused, Revision, Year
-from backtest.market_data.parquet import column_bytes, column_hash, read_columns, row_count
+from backtest.market_data.parquet import column_bytes, column_hash, read_columns
 from backtest.market_data.ranges import Range, holes, without
 from backtest.market_data.remote import RemoteDisk
 from backtest.market_data.series import FUNDING, Series
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from backtest.model.candles import Candles
 
-__all__ = ["DEFAULT_ROOT", "Added", "Store"]
+__all__ = ["DEFAULT_ROOT", "Added", "Store", "repair_command"]
 
 DEFAULT_ROOT = "data/candles"
+_YEAR_FILE = re.compile(r"\d{4}\.parquet")
 
 
 class Added(NamedTuple):
@@ -71,13 +75,20 @@ class Store:
         for exchange in self.disk.names(""):
             for symbol in self.disk.names(exchange):
                 folders = [f"{exchange}/{symbol}/{name}" for name in self.disk.names(f"{exchange}/{symbol}")]
-                found += [s for s in map(Series.of_folder, folders) if s is not None and self.years(s)]
+                found += [s for s in map(Series.of_folder, folders) if s is not None and self.holds(s)]
         return sorted(found)
+
+    def holds(self, series: Series) -> bool:
+        """Return whether there is a file of a series, or was one."""
+        names = self.disk.names(series.folder)
+        if any(_YEAR_FILE.fullmatch(name) for name in names):
+            return True
+        return "manifest.json" in names and bool(self.manifest(series).years)
 
     def years(self, series: Series) -> list[int]:
         """Return the years of which there is a file."""
         names = self.disk.names(series.folder)
-        return [int(name[:4]) for name in names if re.fullmatch(r"\d{4}\.parquet", name)]
+        return [int(name[:4]) for name in names if _YEAR_FILE.fullmatch(name)]
 
     def manifest(self, series: Series) -> Manifest:
         """Return what is known about a series; an empty manifest for one that is not there."""
@@ -107,11 +118,22 @@ class Store:
         Raises
         ------
         DataUnavailableError
-            For a file that is damaged.
+            For a file that is damaged, gone, older than the manifest or of another year.
         """
         lowest, highest = (None if start is None else _year_of(start)), (None if end is None else _year_of(end - 1))
-        years = [y for y in self.years(series) if (lowest is None or y >= lowest) and (highest is None or y <= highest)]
-        found = self.read(series, [f"{year}.parquet" for year in years])
+        manifest, held = self.manifest(series), self.years(series)
+        years = sorted({*held, *map(int, manifest.years)})
+        years = [y for y in years if (lowest is None or y >= lowest) and (highest is None or y <= highest)]
+        for year in years:
+            if year not in held:
+                raise self._untrusted(series, _fault(manifest, year, None))
+        found, counts = self._read(series, [f"{year}.parquet" for year in years])
+        row = 0
+        for year, count in zip(years, counts, strict=True):
+            fault = _fault(manifest, year, found["time"][row : row + count])
+            if fault:
+                raise self._untrusted(series, fault)
+            row += count
         first = 0 if start is None else int(np.searchsorted(found["time"], start))
         last = len(found["time"]) if end is None else int(np.searchsorted(found["time"], end))
         return rows_of.taken(found, slice(first, last))
@@ -158,7 +180,7 @@ class Store:
         moment = at or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with self.disk.lock(series.folder):
             manifest = self.manifest(series)
-            added = [self._add_year(series, manifest, year, part) for year, part in _by_year(columns)]
+            added = self._add_years(series, manifest, columns)
             revised = self._keep_revised(series, manifest, [part.revised for part in added], moment, source)
             manifest.answered(list(asked))
             manifest.refuse(list(refused))
@@ -171,37 +193,63 @@ class Store:
         return Added(rows, revised)
 
     def read(self, series: Series, names: Sequence[str]) -> Columns:
-        """Return the rows of files of a series, one file after another."""
-        columns = RATE_NAMES if series.kind == FUNDING else CANDLE_NAMES
-        try:
-            return read_columns([self.disk.source(f"{series.folder}/{name}") for name in names], columns)
-        except (OSError, ValueError, KeyError) as error:  # what arrow raises derives from these
-            if len(names) > 1:
-                for name in names:  # the one that is damaged says so
-                    self.read(series, [name])
-            kind = {"mark": " --mark", FUNDING: " --funding"}.get(series.kind, "")
-            timeframe = f" --timeframe {series.timeframe}" if series.timeframe else ""
-            raise DataUnavailableError(
-                f"{self.disk}/{series.folder}/{names[0]} is damaged ({_first_line(error)}); `backtest data repair "
-                f"{series.symbol} --exchange {series.exchange}{timeframe}{kind}` sets it aside and fetches its rows again"
-            ) from error
-
-    def check(self, series: Series) -> None:
-        """Refuse a series of which a file was cut off, by the end of each file alone.
+        """Return the rows of files of a series, one file after another.
 
         Raises
         ------
         DataUnavailableError
-            Naming the file.
+            For a file that is damaged.
         """
-        if not isinstance(self.disk, LocalDisk):  # puts a file in whole, and would send all of it
-            return
-        for year in self.years(series):
-            path = f"{series.folder}/{year}.parquet"
-            try:
-                row_count(self.disk.source(path))
-            except (OSError, ValueError):
-                self.read(series, [f"{year}.parquet"])
+        return self._read(series, names)[0]
+
+    def reconcile(self, series: Series) -> list[str]:
+        """Take out of what was asked the years whose files are gone or older than the manifest, so that they are fetched again.
+
+        Returns
+        -------
+        list of str
+            One sentence for each such year.
+
+        Raises
+        ------
+        DataUnavailableError
+            For a file that was cut off, or holds rows of another year.
+        """
+        with self.disk.lock(series.folder) if self.holds(series) else nullcontext():
+            manifest = self.manifest(series)
+            # a remote disk puts a file in whole, and would send all of it
+            done = self.distrust(series, manifest, self.years(series) if isinstance(self.disk, LocalDisk) else [])
+            if done:
+                self.write_manifest(series, manifest)
+        return done
+
+    def distrust(self, series: Series, manifest: Manifest, years: Sequence[int]) -> list[str]:
+        """Do what :meth:`reconcile` does to a manifest; the caller holds the lock and writes it.
+
+        Parameters
+        ----------
+        series, manifest
+            Which, and what is changed.
+        years
+            Those whose files are read; of the others it counts only whether they are there.
+        """
+        done = []
+        held = self.years(series)
+        for year in sorted({*years, *map(int, manifest.years)}):
+            rows = self.read(series, [f"{year}.parquet"]) if year in years else None
+            fault = (
+                "" if rows is None and year in held else _fault(manifest, year, None if rows is None else rows["time"])
+            )
+            if not fault:
+                continue
+            if rows is not None and _is_foreign(year, rows["time"]):
+                raise self._untrusted(series, fault)
+            manifest.forget(_span(year))
+            manifest.years.pop(str(year), None)
+            if rows is not None:
+                manifest.years[str(year)] = year_entry(rows, series, column_hash(rows))
+            done.append(f"{fault}; the year counts as never fetched")
+        return done
 
     def write_year(self, series: Series, manifest: Manifest, year: int, columns: Columns) -> None:
         """Put a year's file in its place and note it; the caller holds the lock and writes the manifest."""
@@ -223,10 +271,32 @@ class Store:
             number += 1
         return f"{prefix}-{number}.parquet"
 
+    def _add_years(self, series: Series, manifest: Manifest, columns: Columns) -> list[rows_of.Merged]:
+        added: list[rows_of.Merged] = []
+        parts = list(_by_year(columns))
+        for year, part in parts:
+            try:
+                added.append(self._add_year(series, manifest, year, part))
+            except StorageError as error:
+                written = ", ".join(str(y) for (y, _), one in zip(parts, added, strict=False) if one.added)
+                if not written:
+                    raise
+                left = ", ".join(str(y) for y, _ in parts[len(added) :])
+                raise StorageError(
+                    f"{str(error).removesuffix('; nothing was changed')}; the rows of {written} were written, those of "
+                    f"{left} were not: run the same again when the disk takes them"
+                ) from error
+        return added
+
     def _add_year(self, series: Series, manifest: Manifest, year: int, columns: Columns) -> rows_of.Merged:
         name = f"{year}.parquet"
         there = name in self.disk.names(series.folder)
         old = self.read(series, [name] if there else [])
+        fault = _fault(manifest, year, old["time"] if there else None)
+        if fault:
+            if _is_foreign(year, old["time"]):
+                raise self._untrusted(series, fault)
+            manifest.forget(_span(year))  # what the file has lost is to be fetched again
         result = rows_of.merged(old, columns)
         if result.added:
             self.write_year(series, manifest, year, result.columns)
@@ -234,6 +304,24 @@ class Store:
             # a run was killed between a file and its manifest
             manifest.years[str(year)] = year_entry(old, series, column_hash(old))
         return result
+
+    def _read(self, series: Series, names: Sequence[str]) -> tuple[Columns, list[int]]:
+        columns = RATE_NAMES if series.kind == FUNDING else CANDLE_NAMES
+        try:
+            return read_columns([self.disk.source(f"{series.folder}/{name}") for name in names], columns)
+        except (OSError, ValueError, KeyError) as error:  # what arrow raises derives from these
+            if len(names) > 1:
+                for name in names:  # the one that is damaged says so
+                    self._read(series, [name])
+            raise DataUnavailableError(
+                f"{self.disk}/{series.folder}/{names[0]} is damaged ({_first_line(error)}); `{repair_command(series)}` sets it "
+                "aside and fetches its rows again"
+            ) from error
+
+    def _untrusted(self, series: Series, fault: str) -> DataUnavailableError:
+        return DataUnavailableError(
+            f"{self.disk}/{series.folder}: {fault}; `{repair_command(series)}` sets that right and fetches what is missing"
+        )
 
     def _keep_revised(self, series: Series, manifest: Manifest, parts: list[Columns], moment: str, source: str) -> int:
         parts = [part for part in parts if len(part["time"])]
@@ -258,6 +346,38 @@ def year_entry(columns: Columns, series: Series, digest: str) -> Year:
     time = columns["time"]
     gaps = holes(time, series.length) if series.length else []
     return Year(len(time), digest, int(time[0]), int(time[-1]), tuple(gaps))
+
+
+def repair_command(series: Series) -> str:
+    """Return the command that sets a series right."""
+    kind = {"mark": " --mark", FUNDING: " --funding"}.get(series.kind, "")
+    timeframe = f" --timeframe {series.timeframe}" if series.timeframe else ""
+    return f"backtest data repair {series.symbol} --exchange {series.exchange}{timeframe}{kind}"
+
+
+def _fault(manifest: Manifest, year: int, time: NDArray[np.int64] | None) -> str:
+    """Return what tells that a year's file is not the one that was written; empty where nothing does.
+
+    More rows than the manifest knows are those of a run that was killed between the file and its manifest.
+    """
+    entry = manifest.years.get(str(year))
+    if time is None:
+        return f"{year}.parquet is gone, with {entry.rows:,} rows" if entry is not None else ""
+    if _is_foreign(year, time):
+        return f"{year}.parquet holds rows of {_year_of(int(time[0]))} to {_year_of(int(time[-1]))}: files were swapped"
+    if entry is not None and len(time) < entry.rows:
+        return f"{year}.parquet has {len(time):,} of the {entry.rows:,} rows that were written, as an older copy would"
+    return ""
+
+
+def _is_foreign(year: int, time: NDArray[np.int64]) -> bool:
+    first, after = _span(year)
+    return bool(len(time) and (time[0] < first or time[-1] >= after))
+
+
+def _span(year: int) -> Range:
+    first, after = (int(np.datetime64(str(y), "ms").astype(np.int64)) for y in (year, year + 1))
+    return first, after
 
 
 def _by_year(columns: Columns) -> Iterator[tuple[int, Columns]]:

@@ -13,7 +13,6 @@ from backtest.market_data.disk import UNFINISHED
 from backtest.market_data.manifest import Manifest, Revision
 from backtest.market_data.parquet import column_bytes, column_hash, file_metadata
 from backtest.market_data.quality import Finding, check, compare
-from backtest.market_data.ranges import without
 from backtest.market_data.series import FUNDING
 from backtest.market_data.store import year_entry
 
@@ -35,9 +34,9 @@ def verify(store: Store, series: Series) -> list[Finding]:
     except DataUnavailableError as error:
         return [Finding("damaged", 0, 0, str(error))]
     found = []
-    for year in store.years(series):
+    for year in sorted({*store.years(series), *map(int, manifest.years)}):
         found += _file(store, series, manifest, year)
-    if any(finding.kind == "damaged" for finding in found) or series.kind == FUNDING:
+    if any(finding.kind in {"damaged", "lost"} for finding in found) or series.kind == FUNDING:
         return found
     candles = store.candles(series)
     odd = check(candles, manifest.gaps(candles.time, series.length))
@@ -57,26 +56,26 @@ def verify(store: Store, series: Series) -> list[Finding]:
 def repair(store: Store, series: Series, *, force: bool = False) -> list[str]:
     """Set right what can be, and return one sentence for each thing done; fetching again fills what is then missing.
 
-    A damaged file is renamed, its rows count as never fetched. A manifest that is damaged or behind its files is made
-    again from them. With ``force``, files set aside earlier and those left by a crash are deleted.
+    A damaged file is renamed, its rows count as never fetched; so does a year whose file is gone or older than the
+    manifest. A manifest that is damaged or behind its files is made again from them. With ``force``, files set aside earlier and those left by a crash are deleted.
     """
     done: list[str] = []
     with store.disk.lock(series.folder):
         manifest = _manifest(store, series, done)
         for year in store.years(series):
             finding = next(iter(_file(store, series, manifest, year)), None)
-            if finding is None:
+            if finding is None or finding.kind == "lost":
                 continue
             if finding.kind == "damaged":
                 name = _set_aside(store, series, f"{year}.parquet")
                 manifest.years.pop(str(year), None)
-                span = _span(year)
-                manifest.asked = [part for asked in manifest.asked for part in without(asked, [span])]
+                manifest.forget(_span(year))
                 done.append(f"{year}.parquet was damaged: it is now {name}, its rows count as never fetched")
             else:
                 rows = store.read(series, [f"{year}.parquet"])
                 manifest.years[str(year)] = year_entry(rows, series, column_hash(rows))
                 done.append(f"manifest.json was behind {year}.parquet: it now tells its {len(rows['time'])} rows")
+        done += store.distrust(series, manifest, store.years(series))
         if force:
             done += _swept(store, series)
         if done:
@@ -114,39 +113,58 @@ def take_revisions(store: Store, series: Series) -> list[str]:
 
 
 def _file(store: Store, series: Series, manifest: Manifest, year: int) -> list[Finding]:
+    """Return what is wrong with a year's file: ``damaged``, ``lost`` (gone, or rows are) or unknown to the ``manifest``."""
     import pyarrow.parquet as pq
 
     name, start = f"{year}.parquet", _span(year)[0]
+    entry = manifest.years.get(str(year))
+    if name not in store.disk.names(series.folder):
+        return [Finding("lost", start, 0 if entry is None else entry.rows, f"{name} is gone")]
     try:
         rows = store.read(series, [name])
         with pq.ParquetFile(store.disk.source(f"{series.folder}/{name}")) as file:
-            told = file_metadata(file.metadata.metadata).get("sha256")
+            told = file_metadata(file.metadata.metadata)
         if series.kind != FUNDING:
             rows_of.as_candles(rows, series)
     except BacktestError as error:
         return [Finding("damaged", start, 0, str(error))]
-    digest = column_hash(rows)
-    if told != digest:
-        return [Finding("damaged", start, len(rows["time"]), f"{name} has other rows than when it was written")]
-    entry = manifest.years.get(str(year))
-    if entry is None or entry.sha256 != digest:
-        return [Finding("manifest", start, len(rows["time"]), f"manifest.json does not know the rows of {name}")]
-    return []
+    count, digest = len(rows["time"]), column_hash(rows)
+    whose = (told.get("exchange"), told.get("symbol"), told.get("timeframe"), told.get("kind", ""))
+    if "exchange" in told and whose != (series.exchange, series.symbol, series.timeframe, series.kind):
+        found = ("damaged", count, f"is a file of {' '.join(str(part) for part in whose if part)}")
+    elif count and (_year(rows, 0), _year(rows, -1)) != (year, year):
+        found = ("damaged", count, f"holds rows of {_year(rows, 0)} to {_year(rows, -1)}")
+    elif told.get("sha256") != digest:
+        found = ("damaged", count, "has other rows than when it was written")
+    elif entry is not None and count < entry.rows:
+        found = ("lost", entry.rows - count, f"has {count:,} of the {entry.rows:,} rows that were written")
+    elif entry is None or entry.sha256 != digest:
+        return [Finding("manifest", start, count, f"manifest.json does not know the rows of {name}")]
+    else:
+        return []
+    return [Finding(found[0], start, found[1], f"{name} {found[2]}")]
+
+
+def _year(rows: Columns, position: int) -> int:
+    return int(rows["time"][position : position + 1 or None].view("M8[ms]").astype("M8[Y]").astype(np.int64)[0]) + 1970
 
 
 def _manifest(store: Store, series: Series, done: list[str]) -> Manifest:
     """Return the manifest, or a new one that counts every readable row as asked for."""
     try:
-        return store.manifest(series)
+        manifest = store.manifest(series)
+        if manifest.asked or manifest.years or not store.years(series):
+            return manifest
+        what = "gone"
     except DataUnavailableError:
-        name = _set_aside(store, series, "manifest.json")
+        what = f"damaged: it is now {_set_aside(store, series, 'manifest.json')}"
     manifest = Manifest()
     for year in store.years(series):
         with suppress(DataUnavailableError):
             rows = store.read(series, [f"{year}.parquet"])
             manifest.answered([(int(t), int(t) + max(1, series.length)) for t in rows["time"]])
             manifest.volume_known = manifest.volume_known or bool(rows.get("volume", np.zeros(0)).any())
-    done.append(f"manifest.json was damaged: it is now {name}, a new one was made from the candle files")
+    done.append(f"manifest.json was {what}, a new one was made from the candle files")
     return manifest
 
 

@@ -65,7 +65,10 @@ def test_candles_load_by_the_names_that_people_write(store: Store, tmp_path: Pat
             {"start": "2023-12-31"},
             r"lacks binance BTC/USDT 1h from 2023-12-31T00:00Z to 2024-01-01T00:00Z: backtest fetch",
         ),
-        ({"end": "2024-02-01"}, r"lacks binance BTC/USDT 1h from 2024-01-05T04:00Z to 2024-02-01T00:00Z.*fetch=True"),
+        (
+            {"end": "2024-02-01"},
+            r"lacks binance BTC/USDT 1h from 2024-01-05T04:00Z to 2024-02-01T00:00Z.*incomplete=True",
+        ),
         ({"timeframe": "5m"}, r"has no binance BTC/USDT 5m, only 1h: backtest fetch BTC/USDT .*--timeframe 5m"),
         ({"symbol": "ETH/USDT"}, r"has no binance ETH/USDT 1h: backtest fetch ETH/USDT --exchange binance"),
         ({"exchange": "okx"}, r"has no okx BTC/USDT 1h"),

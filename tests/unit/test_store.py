@@ -48,7 +48,7 @@ def test_rows_come_out_as_they_went_in_over_years_and_parts(store: Store) -> Non
     assert store.candles(SERIES).hash == candles(0, 1000).hash
     assert store.years(SERIES) == [2019, 2020]
     assert store.series() == [SERIES]
-    store.check(SERIES)
+    assert store.reconcile(SERIES) == []
 
 
 def test_a_range_reads_only_its_candles(store: Store) -> None:
@@ -115,7 +115,7 @@ def test_a_file_cut_off_anywhere_is_one_sentence(keep: int, tmp_path: Path) -> N
     with pytest.raises(DataUnavailableError, match=way_out) as raised:
         store.candles(SERIES)
     with pytest.raises(DataUnavailableError, match=way_out):
-        store.check(SERIES)
+        store.reconcile(SERIES)
     assert raised.value.exit_status == 3
     assert "\n" not in str(raised.value)
     with pytest.raises(DataUnavailableError):
@@ -131,8 +131,7 @@ def test_a_damaged_manifest_is_one_sentence(tmp_path: Path) -> None:
         add(store, 0, 20)
     (tmp_path / SERIES.folder / "manifest.json").write_text(json.dumps({"format": 7}))
     with pytest.raises(DataUnavailableError, match="has format 7, this version reads 1"):
-        store.manifest(SERIES)
-    assert len(store.candles(SERIES)) == 10
+        store.candles(SERIES)
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
@@ -149,6 +148,23 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / SERIES.folder).iterdir()) == [
         ".lock", "2019.parquet", "manifest.json",
     ]  # fmt: skip
+
+
+def test_a_disk_that_fills_up_says_which_years_were_written(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        told = (
+            r"2020\.parquet: File too large; the rows of 2019 were written, those of 2020 were not: run the same again"
+        )
+        with pytest.raises(StorageError, match=told):
+            add(store, 0, 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert store.missing(SERIES, START, START + 2000 * HOUR) == [(START, START + 2000 * HOUR)]
+    assert add(store, 0, 2000) == Added(1500, 0)
+    assert store.candles(SERIES).hash == candles(0, 2000).hash
 
 
 def test_a_root_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from backtest.errors import StorageError
+from backtest.errors import DataUnavailableError, StorageError
 from backtest.market_data.columns import columns_of
+from backtest.market_data.load import load_candles
 from backtest.market_data.manifest import Refused
 from backtest.market_data.series import Series
 from backtest.market_data.store import Store
@@ -16,6 +17,7 @@ from backtest.market_data.upkeep import repair, take_revisions, verify
 from tests.unit.test_store import HOUR, SERIES, START, add, candles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -77,8 +79,101 @@ def test_a_flipped_bit_is_found_by_the_hash(store: Store, tmp_path: Path) -> Non
     place = data.index(np.float64(candles(0, 1000).close[7]).tobytes()) + 1
     data[place] ^= 1
     file.write_bytes(bytes(data))
-    assert len(store.candles(SERIES)) == 1000  # it reads
+    with pytest.raises(DataUnavailableError, match=r"2019\.parquet is damaged .*`backtest data repair BTC/USDT"):
+        store.candles(SERIES)
     assert kinds(store) == ["damaged"]
+
+
+def swapped(folder: Path) -> None:
+    one, other = (folder / f"{year}.parquet" for year in (2019, 2020))
+    held = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(held)
+
+
+def shorter(folder: Path) -> None:
+    store = Store(folder.parents[2] / "older")
+    add(store, 0, 700)
+    (folder / "2020.parquet").write_bytes((folder.parents[2] / "older" / SERIES.folder / "2020.parquet").read_bytes())
+
+
+def gone(folder: Path) -> None:
+    (folder / "2020.parquet").unlink()
+
+
+def all_gone(folder: Path) -> None:
+    gone(folder)
+    (folder / "2019.parquet").unlink()
+
+
+def of_another(folder: Path) -> None:
+    other = Series("binance", "ETH/USDT", "1h")
+    store = Store(folder.parents[2] / "older")
+    store.add(other, columns_of(candles(0, 1000, lift=9.0)), asked=[(START, START + 1000 * HOUR)], source="binance")
+    (folder / "2020.parquet").write_bytes((folder.parents[2] / "older" / other.folder / "2020.parquet").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("harm", "kind", "told", "lost"),
+    [
+        (
+            shorter,
+            "lost",
+            r"2020\.parquet has 200 of the 500 rows that were written, as an older copy would",
+            (500, 1000),
+        ),
+        (gone, "lost", r"2020\.parquet is gone, with 500 rows", (500, 1000)),
+        (all_gone, "lost", r"2019\.parquet is gone, with 500 rows", (0, 1000)),
+        (swapped, "damaged", r"2019\.parquet holds rows of 2020 to 2020: files were swapped", (0, 1000)),
+        (of_another, "damaged", "", (500, 1000)),
+    ],
+)
+def test_a_file_that_is_not_the_one_that_was_written(
+    harm: Callable[[Path], None], kind: str, told: str, lost: tuple[int, int], store: Store, tmp_path: Path
+) -> None:
+    harm(tmp_path / SERIES.folder)
+    assert kind in kinds(store)
+    if told:
+        with pytest.raises(DataUnavailableError, match=rf"{told}; `backtest data repair BTC/USDT .*` sets that right"):
+            load_candles("BTC/USDT", "1h", exchange="binance", store=store, incomplete=True)
+    if kind == "lost":  # a fetch does what a repair does
+        other = Store(tmp_path)
+        assert other.series() == [SERIES]
+        assert "counts as never fetched" in other.reconcile(SERIES)[0]
+    else:
+        assert "damaged" in " ".join(repair(store, SERIES))
+    assert store.missing(SERIES, START, START + 1000 * HOUR) == [(START + lost[0] * HOUR, START + lost[1] * HOUR)]
+    add(store, *lost)
+    assert store.candles(SERIES).hash == candles(0, 1000).hash
+    assert kinds(store) == []
+    assert repair(store, SERIES) == []
+
+
+def test_rows_put_beside_an_older_file_do_not_hide_what_it_lost(store: Store, tmp_path: Path) -> None:
+    shorter(tmp_path / SERIES.folder)
+    add(store, 900, 1000)
+    assert store.missing(SERIES, START, START + 1000 * HOUR) == [(START + 500 * HOUR, START + 900 * HOUR)]
+    assert "lost" not in kinds(store)
+
+
+def test_repair_takes_a_lost_year_out_of_what_was_asked_in_a_remote_store_too(tmp_path: Path) -> None:
+    remote = Store(f"memory://{tmp_path}")
+    add(remote, 0, 700)
+    older = bytes(remote.disk.read(f"{SERIES.folder}/2020.parquet") or b"")
+    add(remote, 700, 1000)
+    remote.disk.write(f"{SERIES.folder}/2020.parquet", older)
+    assert remote.reconcile(SERIES) == []  # it would have to send the files
+    assert "200 of the 500 rows" in repair(remote, SERIES)[0]
+    assert remote.missing(SERIES, START, START + 1000 * HOUR) == [(START + 500 * HOUR, START + 1000 * HOUR)]
+
+
+def test_a_manifest_that_is_gone_is_told(store: Store, tmp_path: Path) -> None:
+    (tmp_path / SERIES.folder / "manifest.json").unlink()
+    with pytest.raises(DataUnavailableError, match=r"its manifest\.json is gone; `backtest data repair BTC/USDT"):
+        load_candles("BTC/USDT", "1h", exchange="binance", store=store)
+    assert repair(store, SERIES)[0] == "manifest.json was gone, a new one was made from the candle files"
+    assert len(load_candles("BTC/USDT", "1h", exchange="binance", store=store)) == 1000
+    assert kinds(store) == []
 
 
 def test_a_manifest_behind_its_file_is_made_again(store: Store, tmp_path: Path) -> None:
