@@ -95,7 +95,7 @@ def history_of(sources: list[str], store: str | None) -> History:
 
         if sources and not named:
             only = {"symbol": series.symbol, "timeframe": series.timeframe} if len(sources) == 1 else {}
-            wanted = {**only, "exchange": series.exchange, "store": store}
+            wanted: dict[str, Any] = {**only, "exchange": series.exchange, "store": store}
             named.extend((options.candles_from(source, **wanted), source) for source in sources)
         for candles, source in named:
             if (candles.symbol, candles.timeframe) == (series.symbol, series.timeframe):

@@ -313,8 +313,8 @@ def scenario(folder: Path, **changes: object) -> Path:
         ({"calls": [{"at": 0, "ref": "a", "call": "buy", "body": {}}]}, ("call 1", "create_v2")),
         ({"calls": [{"at": 0, "ref": "a", "call": "cancel", "body": {}}]}, ("call 1", "'a' is never created")),
         ({"calls": [{"at": 0, "ref": "a", "call": "create_v2", "body": ELSEWHERE}]}, ("call 1 (create a)", "ETH/USDT")),
-        ({"funding": [1, 2]}, ("funding is a list of [time in ms, rate], was [1, 2]",)),
-        ({"funding": [[1, "x"]]}, ("funding is a list of [time in ms, rate], was [[1, 'x']]",)),
+        ({"funding": [1, 2]}, ("is a list of [time in ms, rate], was [1, 2]",)),
+        ({"funding": [[1, "x"]]}, ("is a list of [time in ms, rate], was [[1, 'x']]",)),
     ],
 )
 def test_a_scenario_that_breaks_a_rule(changes: dict[str, object], parts: tuple[str, ...], tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ CASES = {
         "market was given for ETH/USDT, of which there are no candles",
         more={"market": {"ETH/USDT": Market("ETH/USDT")}},
     ),
-    "funding in one column": Case("funding of BTC/USDT is a column of times", more={"funding": np.zeros(3)}),
+    "funding in one column": Case("funding of BTC/USDT is a list of", more={"funding": np.zeros(3)}),
     "an unknown lane": Case("lane was 'tabel'; Breakout has table and candle", more={"lane": "tabel"}),
 }
 
