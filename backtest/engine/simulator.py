@@ -125,8 +125,8 @@ class SimulatedVenue:
         time = self._rows.time
         market = np.repeat(np.arange(len(rows)), [len(part.time) for part in rows])
         order = np.argsort(time, kind="stable")
-        self._order_market = market[order]
-        self._order_row = order - self._first[self._order_market]
+        self._first[:] = 0  # rows of all markets lie in one room, where candles to come can be put behind them
+        self._order_market, self._order_row = market[order], order
         self._equity_time = np.unique(np.concatenate([feed.candles.close_time for feed in self.feeds]))
         self._equity = np.empty(len(self._equity_time))
         self._cursor = np.zeros(4, np.int64)
@@ -338,13 +338,24 @@ class SimulatedVenue:
     # ------------------------------------------------------------ candles
 
     def append(self, symbol: str, time: int, open_: float, high: float, low: float, close: float) -> None:
-        """Add one closed candle to a venue of one market; the next :meth:`advance` walks it (live, L1.1)."""
+        """Add one closed candle; the next :meth:`advance` walks it (live, L1.1).
+
+        Parameters
+        ----------
+        symbol
+            Of which market; none has detail candles here. All candles of one instant are added before it is walked.
+        time
+            Open time, UTC ms, not before that of any candle walked.
+        open_, high, low, close
+            Quote currency.
+        """
         rows = self._room
         if self._filled == len(rows.time):
             size = max(1024, 2 * self._filled)
             rows = self._room = Rows(*(_sized(getattr(rows, name), size) for name in _COLUMNS))
             self._rows = _read_only(rows)
-            self._equity = _sized(self._equity, size)
+            if self._one:
+                self._equity = _sized(self._equity, size)
         k = self._filled
         rows.time[k], rows.open[k], rows.high[k], rows.low[k], rows.close[k], rows.kind[k] = (
             time,
@@ -355,6 +366,30 @@ class SimulatedVenue:
             COARSE,
         )
         self._filled += 1
+        if not self._one:
+            self._queue_row(self._index[symbol], k)
+
+    def _queue_row(self, q: int, k: int) -> None:
+        """Put a row that was added in its place among those of its instant, which are walked by symbol."""
+        time, n = self._rows.time, len(self._order_row)
+        self._order_row, self._order_market = _longer(self._order_row, k), _longer(self._order_market, q)
+        while n > self._cursor[0] and time[self._order_row[n - 1]] == time[k] and self._order_market[n - 1] > q:
+            for order in (self._order_row, self._order_market):
+                order[n - 1], order[n] = order[n], order[n - 1]
+            n -= 1
+        closes = int(time[k]) + int(self._markets["span"][q])
+        if not len(self._equity_time) or self._equity_time[-1] < closes:
+            self._equity_time, self._equity = _longer(self._equity_time, closes), _longer(self._equity, np.nan)
+
+    def forget_walked(self) -> None:
+        """Drop the candles that were walked, and their equity points: a shadow book that runs for months needs neither."""
+        rows = Rows(*(np.zeros(1024, getattr(self._room, name).dtype) for name in _COLUMNS))
+        self._room, self._rows, self._filled = rows, _read_only(rows), 0
+        self._books["row"] = 0
+        self._equity = np.empty(1024 if self._one else 0)
+        if not self._one:
+            self._order_market, self._order_row, self._equity_time = (np.empty(0, np.int64) for _ in range(3))
+            self._cursor[[0, 1, 3]] = 0
 
     def advance(self, until: int | None = None, *, peek: bool = False) -> int:
         """Walk on to an instant or, with None, to the end of the candles.
@@ -579,6 +614,16 @@ def _sized(old: NDArray[Any], size: int) -> NDArray[Any]:
     new = np.zeros(size, old.dtype)
     new[: len(old)] = old
     return new
+
+
+def _longer(old: NDArray[Any], value: float) -> NDArray[Any]:
+    """Return an array with one more value, in the room behind it where there is some."""
+    room, n = old.base, len(old)
+    if room is None or room.dtype != old.dtype or len(room) <= n:
+        room = np.empty(max(1024, 2 * n), old.dtype)
+        room[:n] = old
+    room[n] = value
+    return room[: n + 1]
 
 
 def _joined(rows: list[Rows]) -> Rows:

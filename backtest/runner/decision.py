@@ -21,6 +21,11 @@ class Decision:
     at: int
     call: Call
 
+    @property
+    def signal(self) -> SignalRef:
+        """The ref of the signal that the call creates or is about."""
+        return self.call.ref if isinstance(self.call, CreateSignal) else self.call.signal
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

@@ -183,6 +183,15 @@ class Desk:
                 self.venue.refuse(one.call, one.at, one.reason if one.rule == "L3.8" else None)
         self.forget()
 
+    def recall(self, made: Made) -> None:
+        """Send what was made before, and remember of it what later closes need."""
+        if isinstance(made, Refusal):
+            if isinstance(made.call, CreateSignal):
+                self._refused.add(made.signal)
+        elif not isinstance(made.call, CreateSignal):
+            self._note_stop(made.call, self.venue.create_of(made.signal))
+        self.send((made,))
+
     def create(self, close_time: int, fields: dict[str, Any]) -> CreateSignal:
         """Return a create of this market with its prices on the tick, its ref and its tag.
 

@@ -1,23 +1,23 @@
-"""Session: one strategy on one market, candle by candle, exactly as live."""
+"""Session: one strategy on one account, candle by candle, exactly as live."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backtest.engine.feed import Feed
 from backtest.engine.simulator import SimulatedVenue
-from backtest.errors import InvalidCandlesError
+from backtest.errors import InvalidCandlesError, InvalidSettingError, did_you_mean
 from backtest.model.candles import Candles
 from backtest.runner.decision import Decision, Refusal
 from backtest.runner.desk import Desk, table_rows
 from backtest.runner.passes import fresh
+from backtest.runner.window import Row, Window, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Sequence
 
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.events import Event
@@ -27,102 +27,344 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
-_COLUMNS = ("time", "open", "high", "low", "close", "volume")
-
 
 class Session:
     """Feeds closed candles to the engine as a shadow book and asks the strategy at each close.
 
-    Indicators are computed anew over all candles since the first one (the anchor) at every close: prefixes are
-    bit-identical to a whole run, sliding windows are not. Nothing after the close is in memory, so a look-ahead in the
-    strategy cannot hide here.
+    Several markets of one timeframe share one account (L14.1). An instant is walked once the candle of each market has
+    closed or was declared missing, in the engine's order; then the strategy decides market by market.
+
+    Indicators are computed anew at every close over all candles from the anchor on: prefixes are bit-identical to a whole
+    run, sliding windows are not. The anchor is the first candle until :meth:`move_anchor` moves it. Nothing after the
+    close is in memory, so a look-ahead in the strategy cannot hide here.
 
     Parameters
     ----------
+    strategy
+        Asked as a deep copy of its own.
     candles
-        History to begin with, or none: symbol and timeframe of what will come. History is walked, and decided on, by
-        :meth:`close` like everything else; this argument only names the series.
+        History to begin with, or none, of one market or by symbol: they name the series. History is walked, and decided
+        on, like everything else.
+    market
+        Tick, step, minimums and address, or those by symbol.
+    profile, assumptions
+        On which the shadow book executes the signals.
+
+    Attributes
+    ----------
+    events
+        Those of the instant walked last, of all markets, in order.
+    refused
+        The calls of that instant that the desk refused: never sent (L3.8).
     """
 
     def __init__(
         self,
         strategy: Strategy,
-        candles: Candles,
+        candles: Candles | Mapping[str, Candles],
         *,
-        market: Market,
+        market: Market | Mapping[str, Market],
         profile: SubscriberProfile,
         assumptions: VenueAssumptions | None = None,
     ) -> None:
-        self.strategy, self.market = fresh(strategy), market
-        empty = candles.slice(0, 0)
-        self._symbol, self._timeframe, self._exchange = candles.symbol, candles.timeframe, candles.exchange
-        self._volume_known = candles.volume_known
-        self.venue = SimulatedVenue([Feed(market, empty)], profile, assumptions, want_events=False)
-        self._desk = Desk(self.strategy, empty, market, self.venue)
-        self._table = strategy.has("signals")
-        self._n = 0
-        self._columns: dict[str, NDArray[Any]] = {
-            name: np.zeros(1024, np.int64 if name == "time" else np.float64) for name in _COLUMNS
+        series, self.markets = _by_symbol(candles, market)
+        empty = {symbol: one.slice(0, 0) for symbol, one in series.items()}
+        feeds = [Feed(self.markets[symbol], one) for symbol, one in empty.items()]
+        self._set_up(strategy, empty, SimulatedVenue(feeds, profile, assumptions))
+        for time, rows in _instants(series):
+            self.walk(time, rows)
+
+    @classmethod
+    def restore(
+        cls,
+        strategy: Strategy,
+        candles: Candles | Mapping[str, Candles],
+        decisions: Iterable[Decision | Refusal],
+        *,
+        market: Market | Mapping[str, Market],
+        profile: SubscriberProfile,
+        assumptions: VenueAssumptions | None = None,
+    ) -> Session:
+        """Return the session that has lived through candles and made these decisions, without asking the strategy again.
+
+        The calls go straight into the engine over the recorded candles. What follows is equal byte for byte to having
+        lived through it: events, living signals, money and the next decisions.
+
+        Parameters
+        ----------
+        strategy, market, profile, assumptions
+            As for the session that is brought back.
+        candles
+            All that it walked, from the account's start.
+        decisions
+            Its calls and refusals, in order; a call that never took effect is left out, one that took effect later has
+            that close as its ``at``.
+        """
+        series, markets = _by_symbol(candles, market)
+        venue = SimulatedVenue([Feed(markets[symbol], one) for symbol, one in series.items()], profile, assumptions)
+        session = cls.__new__(cls)
+        session.markets = markets
+        session._set_up(strategy, series, venue)
+        for made in decisions:
+            session._desk_of(made).recall(made)
+        venue.advance()
+        venue.new_events()
+        venue.forget_walked()
+        for symbol, one in series.items():
+            session._windows[symbol].extend(one)
+        session._walked = max((window.last or 0 for window in session._windows.values() if len(window)), default=None)
+        return session
+
+    def _set_up(self, strategy: Strategy, series: Mapping[str, Candles], venue: SimulatedVenue) -> None:
+        self.strategy, self.venue = fresh(strategy), venue
+        self._windows = {symbol: Window(one) for symbol, one in series.items()}
+        self._desks = {
+            symbol: Desk(self.strategy, one.slice(0, 0), self.markets[symbol], venue) for symbol, one in series.items()
         }
+        self._open: dict[int, dict[str, Row | None]] = {}
+        self._walked: int | None = None
         self.events: Sequence[Event] = ()
         self.refused: Sequence[Refusal] = ()
-        for row in zip(*(getattr(candles, name).tolist() for name in _COLUMNS), strict=True):
-            self.close(*row)
+
+    # ------------------------------------------------------------ candles
+
+    @property
+    def symbols(self) -> list[str]:
+        """The markets, in the order in which an instant is walked."""
+        return list(self._windows)
 
     @property
     def candles(self) -> Candles:
-        """All candles closed so far."""
-        columns: dict[str, Any] = {name: column[: self._n] for name, column in self._columns.items()}
-        return Candles(
-            self._symbol,
-            self._timeframe,
-            **columns,
-            exchange=self._exchange,
-            volume_known=self._volume_known,
-            _validated=True,
-        )
+        """All candles from the anchor on, of a session of one market."""
+        return self._windows[self._only()].candles
 
-    def close(self, time: int, open_: float, high: float, low: float, close: float, volume: float) -> list[Decision]:
-        """Take one closed candle; return the final calls of its close, already sent to the shadow book.
+    def candles_of(self, symbol: str) -> Candles:
+        """Return all candles of a market from its anchor on."""
+        return self._windows[self._known(symbol)].candles
+
+    def close(
+        self,
+        time: int,
+        open_: float,
+        high: float,
+        low: float,
+        close: float,
+        volume: float,
+        *,
+        symbol: str | None = None,
+    ) -> list[Decision]:
+        """Take one closed candle; return the final calls of what could be walked, already sent to the shadow book.
+
+        Parameters
+        ----------
+        time
+            Open time of the candle, UTC ms.
+        open_, high, low, close
+            Quote currency.
+        volume
+            Base currency.
+        symbol
+            Of which market; may be left out where there is one.
+
+        Returns
+        -------
+        list of Decision
+            Empty while another market of the instant is awaited.
 
         Raises
         ------
         InvalidCandlesError
-            For a candle that contradicts itself or is not newer than the last one; nothing has changed then.
+            For a candle that contradicts itself, comes twice, or is older than what was walked; nothing has changed then.
         """
-        self._remember(time, open_, high, low, close, volume)
-        self.venue.append(self._symbol, time, open_, high, low, close)
-        self.venue.advance()
-        self._desk.forget()
+        name = self._only() if symbol is None else self._known(symbol)
+        row: Row = (time, open_, high, low, close, volume)
+        if len(self._windows) == 1:
+            return self.walk(time, {name: row})
+        self._windows[name].check(row)
+        return self._take(time, name, row)
+
+    def missing(self, time: int, symbol: str) -> list[Decision]:
+        """Declare that a market has no candle at an instant; return the final calls of what could be walked by that.
+
+        It is never inserted later.
+
+        Parameters
+        ----------
+        time
+            Open time of the candle that does not come, UTC ms.
+        symbol
+            Of which market.
+        """
+        return self._take(time, self._known(symbol), None)
+
+    def walk(self, time: int, rows: Mapping[str, Row | None]) -> list[Decision]:
+        """Walk one instant; return the final calls of all markets, already sent to the shadow book.
+
+        Parameters
+        ----------
+        time
+            At which the candles opened, UTC ms.
+        rows
+            The closed candle of each market; one that is absent, or None, is missing.
+
+        Raises
+        ------
+        InvalidCandlesError
+            For a candle that contradicts itself, or an instant that is not newer than the last; nothing has changed then.
+        """
+        found = {symbol: row for symbol, row in rows.items() if row is not None}
+        for symbol, row in found.items():
+            self._windows[self._known(symbol)].check(row)
+            if row[0] != time:
+                raise InvalidCandlesError(
+                    f"the candle of {symbol} opened at {np.datetime64(int(row[0]), 'ms')}Z, the instant is {np.datetime64(time, 'ms')}Z"
+                )
+        if self._walked is not None and time <= self._walked:
+            raise InvalidCandlesError(
+                f"the instant of {np.datetime64(int(time), 'ms')}Z was walked already; candles come in order"
+            )
+        self._walked = time
+        for symbol, row in found.items():
+            self._windows[symbol].append(row)
+            self.venue.append(symbol, *row[:5])
+        if found:
+            self.venue.advance()
         self.events = self.venue.new_events()
-        made = self._decide()
-        self._desk.send(made)
+        return self._decide(found)
+
+    def _take(self, time: int, symbol: str, row: Row | None) -> list[Decision]:
+        """Keep what a market had at an instant; walk the instants that are complete, the oldest first."""
+        if self._walked is not None and time <= self._walked:
+            raise InvalidCandlesError(
+                f"{symbol}: the instant of {np.datetime64(int(time), 'ms')}Z was walked already; nothing is inserted later"
+            )
+        instant = self._open.setdefault(time, {})
+        if symbol in instant:
+            raise InvalidCandlesError(f"{symbol} had its candle of {np.datetime64(int(time), 'ms')}Z before")
+        instant[symbol] = row
+        decisions: list[Decision] = []
+        events: list[Event] = []
+        refused: list[Refusal] = []
+        while self._open and len(self._open[min(self._open)]) == len(self._windows):
+            first = min(self._open)
+            decisions += self.walk(first, self._open.pop(first))
+            events += self.events
+            refused += self.refused
+        self.events, self.refused = events, refused
+        return decisions
+
+    def awaited(self, time: int) -> list[str]:
+        """Return the markets whose candle of an instant (open time, UTC ms) is awaited still."""
+        had = self._open.get(time, {})
+        return [] if self._walked is not None and time <= self._walked else [s for s in self._windows if s not in had]
+
+    # ------------------------------------------------------------ the anchor
+
+    def anchor_of(self, symbol: str) -> int | None:
+        """Return the open time, UTC ms, of the oldest candle that indicators see; None before the first."""
+        return self._windows[self._known(symbol)].anchor
+
+    def move_anchor(self, symbol: str, time: int) -> None:
+        """Let the indicators of a market begin at a later candle, and forget those before it.
+
+        It changes what the strategy computes, so whoever moves it keeps a record: the same anchor at the same close gives
+        the same calls. Memory and time of a close stay flat with it.
+
+        Parameters
+        ----------
+        symbol
+            Of which market.
+        time
+            Open time of the first candle that stays, UTC ms.
+
+        Raises
+        ------
+        InvalidSettingError
+            While a signal of the market lives, or where no candle would be left.
+        """
+        window = self._windows[self._known(symbol)]
+        if self.venue.has_living(symbol):
+            raise InvalidSettingError(f"the anchor of {symbol} stays while one of its signals lives")
+        if window.last is None or time > window.last:
+            raise InvalidSettingError(
+                f"the anchor of {symbol} lies within its candles, was {np.datetime64(time, 'ms')}Z"
+            )
+        window.drop_before(time)
+        self.venue.forget_walked()
+
+    # ------------------------------------------------------------ decisions
+
+    def _decide(self, rows: Mapping[str, Row]) -> list[Decision]:
+        """Ask at the close of each market that has a candle, or had events, as a whole run does."""
+        made: list[Decision | Refusal] = []
+        for symbol, desk in self._desks.items():
+            desk.forget()
+            mine = self.events if len(self._desks) == 1 else [one for one in self.events if one.symbol == symbol]
+            if symbol in rows or (mine and desk.hears_events):
+                own = self._ask(desk, mine, closes=symbol in rows)
+                desk.send(own)
+                made += own
         self.refused = [one for one in made if isinstance(one, Refusal)]
         return [one for one in made if isinstance(one, Decision)]
 
-    def _decide(self) -> list[Decision | Refusal]:
-        candles, strategy, position = self.candles, self.strategy, self._n - 1
+    def _ask(self, desk: Desk, events: Sequence[Event], *, closes: bool) -> list[Decision | Refusal]:
+        candles, strategy = self._windows[desk.symbol].candles, self.strategy
+        position = len(candles) - 1
         ind = strategy.indicators(candles)
-        self._desk.bind(candles, ind)
-        if self._table:
+        desk.bind(candles, ind)
+        if not closes:
+            return desk.decide(position, events, asked=False)
+        if strategy.has("signals"):
             table = strategy.signals(candles, ind)
-            return self._desk.decide(position, self.events, asked=False, table=table, rows=table_rows(table, position))
+            return desk.decide(position, events, asked=False, table=table, rows=table_rows(table, position))
         asked = strategy.has("on_candle")
         if asked:
             triggers = strategy.triggers(candles, ind)
             asked = triggers is None or bool(triggers[position])
-        return self._desk.decide(position, self.events, asked=asked)
+        return desk.decide(position, events, asked=asked)
 
-    def _remember(self, *row: float) -> None:
-        time, open_, high, low, close, volume = (np.array([value]) for value in row)
-        Candles(self._symbol, self._timeframe, time, open_, high, low, close, volume)  # refuses what contradicts itself
-        if self._n and row[0] <= self._columns["time"][self._n - 1]:
-            raise InvalidCandlesError(
-                f"a candle of {np.datetime64(int(row[0]), 'ms')}Z came after that of {np.datetime64(int(self._columns['time'][self._n - 1]), 'ms')}Z; candles come in order"
+    def _desk_of(self, made: Decision | Refusal) -> Desk:
+        ref = made.signal
+        for symbol, desk in self._desks.items():
+            if ref.startswith(f"{symbol}-"):
+                return desk
+        raise InvalidSettingError(f"signal {ref} is of no market of this session, {', '.join(self._desks)}")
+
+    def _only(self) -> str:
+        if len(self._windows) > 1:
+            raise InvalidSettingError(f"say of which market, one of {', '.join(self._windows)}")
+        return next(iter(self._windows))
+
+    def _known(self, symbol: str) -> str:
+        if symbol not in self._windows:
+            known = ", ".join(self._windows)
+            raise InvalidSettingError(
+                f"there is no market {symbol!r}; this session has {known}.{did_you_mean(symbol, self._windows)}"
             )
-        if self._n == len(self._columns["time"]):
-            for name, column in self._columns.items():
-                self._columns[name] = np.concatenate([column, np.zeros_like(column)])
-        for name, value in zip(_COLUMNS, row, strict=True):
-            self._columns[name][self._n] = value
-        self._n += 1
+        return symbol
+
+
+def _by_symbol(
+    candles: Candles | Mapping[str, Candles], market: Market | Mapping[str, Market]
+) -> tuple[dict[str, Candles], dict[str, Market]]:
+    """Return series and markets by symbol, in the engine's order."""
+    given = {candles.symbol: candles} if isinstance(candles, Candles) else dict(candles)
+    if not given:
+        raise InvalidSettingError("a session needs the series of at least one market")
+    if len({one.timeframe for one in given.values()}) > 1:
+        raise InvalidSettingError("all markets of a session have one timeframe; another is another session")
+    series = dict(sorted(given.items()))
+    markets = dict(market) if isinstance(market, Mapping) else dict.fromkeys(series, market)
+    for symbol in series:
+        if symbol not in markets or (len(series) > 1 and not isinstance(market, Mapping)):
+            raise InvalidSettingError(f"market is given by symbol, and {symbol} has none")
+    return series, markets
+
+
+def _instants(series: Mapping[str, Candles]) -> Iterable[tuple[int, dict[str, Row]]]:
+    """Yield the instants of all series in order, with the candles that opened at each."""
+    found: dict[int, dict[str, Row]] = {}
+    for symbol, candles in series.items():
+        for row in rows_of(candles):
+            found.setdefault(row[0], {})[symbol] = row
+    return sorted(found.items())
