@@ -22,13 +22,14 @@ export NO_SQLITE := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports tests format bench lock clean
+.PHONY: help setup demo test lint types imports tests format bench mutants lock clean
 
 help:
 	@echo "make demo    run a strategy over real Bitcoin candles"
 	@echo "make test    every check, without network once set up"
 	@echo "make format  format the code and strip the notebooks"
 	@echo "make bench   measure speed"
+	@echo "make mutants ROOM=wire   plant faults and list those that no test notices"
 	@echo "make setup   install into $(VENV); the others do it when needed"
 	@echo "make lock    resolve the dependencies anew (network)"
 	@echo "make clean   remove what was made, $(WHEELHOUSE) excepted"
@@ -84,6 +85,12 @@ format: $(READY)
 
 bench: $(READY)
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit; done
+
+# Small faults, planted one at a time: which of them does no test notice? Minutes a room; not part of the checks.
+ROOM ?= wire
+FAULTS ?= 40
+mutants: $(READY)
+	$(BIN)/python tools/plant_faults.py $(ROOM) --faults $(FAULTS)
 
 # uv reads the hashes from the index; pip-tools would download every wheel of every platform to compute them.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
