@@ -66,7 +66,15 @@ def calls(  # noqa: PLR0913, PLR0917  every option is an argument
 
 
 def print_request(decision: Decision, *, as_json: bool = False) -> None:
-    """Print one call as HTTP has it, without host and secrets; our ref stands for the venue's id."""
+    """Print one call as HTTP has it, without host and secrets; our ref stands for the venue's id.
+
+    Parameters
+    ----------
+    decision
+        The call and its close.
+    as_json
+        As one JSON object, in place of an HTTP request.
+    """
     from backtest.model.calls import CreateSignal
     from backtest.runner.manifest import sent
     from backtest.wire import endpoint_of

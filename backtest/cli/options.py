@@ -91,7 +91,15 @@ StepOption = Annotated[str | None, typer.Option(help="Quantity step of the marke
 
 
 def strategy_from(source: str, params: list[str] | None) -> Strategy:
-    """Return the strategy of a file with its parameters."""
+    """Return the strategy of a file with its parameters.
+
+    Parameters
+    ----------
+    source
+        ``FILE.py`` or ``FILE.py:Class``.
+    params
+        Each ``name=value``, a value as JSON or plain text.
+    """
     from backtest.runner.loading import load_strategy
 
     return load_strategy(source)(**parameters_from(params))

@@ -126,7 +126,17 @@ def _tell_odd(given: list[Candles], held: list[Candles], *, incomplete: bool, sn
 
 
 def show(result: object, out: Path | None, *, calls: int = 0) -> None:
-    """Print a result, and save it with its page where a folder is given."""
+    """Print a result, and save it with its page where a folder is given.
+
+    Parameters
+    ----------
+    result
+        A :class:`backtest.Result`.
+    out
+        Folder in which it is saved with its page; None saves nothing.
+    calls
+        How many of the last calls are printed.
+    """
     from rich.console import Console
 
     from backtest.report.console import render_result

@@ -116,7 +116,15 @@ def svg(figure: Figure) -> str:
 
 
 def png(figure: Figure, dpi: int = 100) -> bytes:
-    """Return the figure as PNG on a transparent ground, the same bytes every time."""
+    """Return the figure as PNG on a transparent ground, the same bytes every time.
+
+    Parameters
+    ----------
+    figure
+        What is drawn.
+    dpi
+        Dots an inch.
+    """
     buffer = io.BytesIO()
     with neutral():
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None}, transparent=True)
@@ -129,7 +137,15 @@ def days(time: NDArray[np.int64] | int) -> NDArray[np.float64]:
 
 
 def time_axis(axes: Axes, window: tuple[int, int]) -> None:
-    """Write the x axis as UTC dates and times, from one instant (UTC ms) to another."""
+    """Write the x axis as UTC dates and times, from one instant (UTC ms) to another.
+
+    Parameters
+    ----------
+    axes
+        Whose horizontal axis shows time.
+    window
+        First and last instant, UTC ms.
+    """
     if window[0] < window[1]:
         axes.set_xlim(float(days(window[0])), float(days(window[1])))
     locator = AutoDateLocator(tz=UTC, minticks=4, maxticks=10)  # type: ignore[no-untyped-call]
@@ -153,6 +169,13 @@ def thin(values: NDArray[np.float64], most: int = 2_000) -> NDArray[np.int64]:
     """Return the rows to draw: all, or the lowest and highest of each of ``most / 2`` stretches, first and last kept.
 
     A line through them looks like the whole line, spikes included.
+
+    Parameters
+    ----------
+    values
+        (n,) one curve.
+    most
+        About how many rows may stay.
     """
     n = len(values)
     if n <= most:

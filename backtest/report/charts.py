@@ -44,7 +44,15 @@ def overview_chart(tables: ResultTables, symbol: str | None = None, *, last: int
 
 
 def price_chart(tables: ResultTables, symbol: str | None = None, *, last: int | None = None) -> Chart:
-    """Return the price of one symbol with what the signals did there; see :func:`overview_chart`."""
+    """Return the price of one symbol with what the signals did there; see :func:`overview_chart`.
+
+    Parameters
+    ----------
+    tables
+        The result.
+    symbol, last
+        As for :func:`overview_chart`.
+    """
     symbol = _known(tables, symbol)
     with neutral():
         figure, (axes,) = canvas(11.0, 4.2)
@@ -63,7 +71,15 @@ def account_chart(tables: ResultTables) -> Chart:
 
 
 def signal_chart(tables: ResultTables, signal: str) -> Chart:
-    """Return the life of one signal on its candles, its entry zone shaded (named as in :meth:`ResultTables.signal`)."""
+    """Return the life of one signal on its candles, its entry zone shaded (named as in :meth:`ResultTables.signal`).
+
+    Parameters
+    ----------
+    tables
+        The result.
+    signal
+        As for :meth:`ResultTables.signal`.
+    """
     name = tables.signal(signal)
     life = tables.events[tables.events["signal"] == name]
     symbol, first = str(life["symbol"].iloc[0]), int(life["time"].iloc[0])

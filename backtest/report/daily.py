@@ -23,6 +23,13 @@ def daily_equity(time: Integers, equity: Floats) -> tuple[Integers, Floats]:
 
     An equity point at midnight closes the day before. Days without a candle carry the equity before them, so that a
     year has 365 days whatever is missing.
+
+    Parameters
+    ----------
+    time
+        (n,) int64, closes in ascending order, UTC ms.
+    equity
+        (n,) float64, at each close, quote currency.
     """
     if len(time) == 0:
         return np.empty(0, np.int64), np.empty(0)
@@ -32,7 +39,15 @@ def daily_equity(time: Integers, equity: Floats) -> tuple[Integers, Floats]:
 
 
 def simple_returns(initial: float, values: Floats) -> Floats:
-    """Return the change of each value over the one before it, as a fraction; the first over ``initial``."""
+    """Return the change of each value over the one before it, as a fraction; the first over ``initial``.
+
+    Parameters
+    ----------
+    initial
+        What came before the first value.
+    values
+        (n,) float64.
+    """
     before = np.r_[initial, values[:-1]] if len(values) else values
     changes: Floats = values / before - 1.0
     return changes

@@ -72,7 +72,15 @@ def timeline(tables: ResultTables, signal: str) -> list[TimelineStep]:
 
 
 def timelines(tables: ResultTables, names: list[str]) -> dict[str, list[TimelineStep]]:
-    """Return the timelines of several signals by their full names."""
+    """Return the timelines of several signals by their full names.
+
+    Parameters
+    ----------
+    tables
+        The result.
+    names
+        Full names of signals.
+    """
     steps: dict[str, list[TimelineStep]] = {name: [] for name in names}
     for call in tables.calls:
         if call.get("ref") in steps:
@@ -85,7 +93,15 @@ def timelines(tables: ResultTables, names: list[str]) -> dict[str, list[Timeline
 
 
 def explain_text(tables: ResultTables, signal: str) -> str:
-    """Return the timeline of one signal as plain text, a reason under each step."""
+    """Return the timeline of one signal as plain text, a reason under each step.
+
+    Parameters
+    ----------
+    tables
+        The result.
+    signal
+        As for :func:`timeline`.
+    """
     name = tables.signal(signal)
     lines = [f"{name}: {signal_outcomes(tables, [name])[name]}", ""]
     for step in timeline(tables, name):
@@ -96,7 +112,15 @@ def explain_text(tables: ResultTables, signal: str) -> str:
 
 
 def signal_outcomes(tables: ResultTables, names: list[str]) -> dict[str, str]:
-    """Return in a few words what became of each signal."""
+    """Return in a few words what became of each signal.
+
+    Parameters
+    ----------
+    tables
+        The result.
+    names
+        Full names of signals.
+    """
     events = tables.events[tables.events["signal"].isin(names)]
     last = dict(zip(events["signal"], events["kind"], strict=True))
     outcomes = {name: f"never bought anything ({str(last.get(name, '')).replace('_', ' ')})" for name in names}

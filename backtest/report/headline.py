@@ -97,7 +97,15 @@ def planned(tables: ResultTables) -> list[str]:
 
 
 def data_line(tables: ResultTables, symbol: str) -> str:
-    """Return where the candles of a symbol come from, in one line."""
+    """Return where the candles of a symbol come from, in one line.
+
+    Parameters
+    ----------
+    tables
+        The result.
+    symbol
+        One of its symbols.
+    """
     about = (tables.manifest.get("candles") or {}).get(symbol, {})
     rows = int(about.get("rows", len(tables.candles[symbol])))
     gaps = int(about.get("gaps", 0))

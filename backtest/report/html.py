@@ -43,7 +43,17 @@ def tag(name: str, /, *children: Html | str, **attributes: str | None) -> Html:
 
 
 def table(head: Iterable[Html | str], rows: Iterable[Iterable[Html | str]], *, right: Iterable[int] = ()) -> Html:
-    """Return a table that scrolls in its own box; the columns numbered in ``right`` hold figures, no head is none."""
+    """Return a table that scrolls in its own box; the columns numbered in ``right`` hold figures, no head is none.
+
+    Parameters
+    ----------
+    head
+        Titles of the columns; empty for a table without.
+    rows
+        The cells of each row.
+    right
+        Positions of the columns that are figures, set to the right.
+    """
     figures, head = set(right), list(head)
 
     def cells(kind: str, row: Iterable[Html | str]) -> Html:

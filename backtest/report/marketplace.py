@@ -28,6 +28,13 @@ def marketplace_rows(trades: pd.DataFrame, days: float) -> list[Statistic]:
     """Return the venue's own figures for the closed trades over ``days`` in scope (first open to last close).
 
     The monthly return needs 90 days. They do not compound and do not mark open positions, so they differ from the account's.
+
+    Parameters
+    ----------
+    trades
+        One row a trade, closed or open.
+    days
+        In scope: first open to last close.
     """
     closed = trades[~trades["open"].to_numpy(bool)]
     share = closed["return"].to_numpy(np.float64) * closed["invest"].to_numpy(np.float64)

@@ -31,6 +31,13 @@ def repr_html(tables: ResultTables, stats: Statistics | None = None) -> str:
     """Return what a notebook shows of a result: the interval, twelve figures, warnings, and the overview as PNG.
 
     Every name is escaped, and nothing is loaded from elsewhere.
+
+    Parameters
+    ----------
+    tables
+        The result.
+    stats
+        Its statistics, where they were computed before.
     """
     stats = stats or statistics(tables)
     parts: list[Html | str] = [

@@ -38,6 +38,15 @@ def write_page(tables: ResultTables, path: str | os.PathLike[str], stats: Statis
     The same tables give the same bytes (for one version of matplotlib). The page holds no script, loads nothing and
     forbids itself to (Content-Security-Policy), so it can be sent to anyone.
 
+    Parameters
+    ----------
+    tables
+        The result.
+    path
+        Where the page is written.
+    stats
+        Its statistics, where they were computed before.
+
     Raises
     ------
     StorageError
@@ -49,7 +58,15 @@ def write_page(tables: ResultTables, path: str | os.PathLike[str], stats: Statis
 
 
 def page_html(tables: ResultTables, stats: Statistics | None = None) -> str:
-    """Return the page's text; ``stats`` where they were computed before."""
+    """Return the page's text; ``stats`` where they were computed before.
+
+    Parameters
+    ----------
+    tables
+        The result.
+    stats
+        Its statistics, where they were computed before.
+    """
     stats = stats or statistics(tables)
     links = tag("nav", *(tag("a", name.capitalize(), href=f"#{name}") for name in _PARTS))
     parts = [

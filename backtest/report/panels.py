@@ -48,6 +48,19 @@ def price_panel(
 
     Up to 20 trades show their targets (dotted) and stop (stepped); up to 400 candles are drawn as candles, filled where
     they fell. ``only`` names signals and their lives: then they alone are shown, their entry zones too.
+
+    Parameters
+    ----------
+    axes
+        On which it is drawn.
+    tables
+        The result.
+    symbol
+        Whose price.
+    window
+        First and last instant, UTC ms.
+    only
+        By signal, its life from and until (UTC ms): then they alone are shown, their entry zones too.
     """
     time = tables.column(symbol, "time")
     candles = tables.candles[symbol].iloc[slice(*np.searchsorted(time, window))]
@@ -71,7 +84,17 @@ def price_panel(
 
 
 def equity_panel(axes: Axes, tables: ResultTables, window: Window) -> None:
-    """Draw equity on its own scale, over the whole run with the initial balance as a thin line."""
+    """Draw equity on its own scale, over the whole run with the initial balance as a thin line.
+
+    Parameters
+    ----------
+    axes
+        On which it is drawn.
+    tables
+        The result.
+    window
+        First and last instant, UTC ms.
+    """
     time, values = _curve(tables, window)
     rows = thin(values)
     if window == tables.span:
@@ -87,6 +110,13 @@ def beside_panel(axes: Axes, tables: ResultTables) -> None:
 
     Buy and hold is drawn as much invested as the strategy was on the average, and as volatile: beside the whole of it, a
     strategy that invests a tenth would be a flat line.
+
+    Parameters
+    ----------
+    axes
+        On which it is drawn.
+    tables
+        The result.
     """
     path, held = equity_path(tables), hold_path(tables)
     ends, values = daily_equity(path.time, path.close)
@@ -112,7 +142,17 @@ def beside_panel(axes: Axes, tables: ResultTables) -> None:
 
 
 def drawdown_panel(axes: Axes, tables: ResultTables, window: Window) -> None:
-    """Draw how far equity lay below its highest close so far, in percent, as the largest drawdown counts it."""
+    """Draw how far equity lay below its highest close so far, in percent, as the largest drawdown counts it.
+
+    Parameters
+    ----------
+    axes
+        On which it is drawn.
+    tables
+        The result.
+    window
+        First and last instant, UTC ms.
+    """
     path = equity_path(tables)
     time = path.time
     inside = slice(*np.searchsorted(time, (window[0], window[1] + 1)))

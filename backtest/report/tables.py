@@ -114,7 +114,15 @@ class ResultTables:
         return int(distances.min()) if len(distances) else milliseconds("1d")
 
     def column(self, symbol: str, name: str) -> NDArray[Any]:
-        """Return one column of a symbol's candles."""
+        """Return one column of a symbol's candles.
+
+        Parameters
+        ----------
+        symbol
+            One of :attr:`symbols`.
+        name
+            ``time``, ``open``, ``high``, ``low``, ``close`` or ``volume``.
+        """
         values: NDArray[Any] = self.candles[symbol][name].to_numpy()
         return values
 

@@ -15,7 +15,17 @@ _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 
 
 def percent(fraction: float | None, *, signed: bool = False, digits: int = 2) -> str:
-    """Return ``3.12 %`` for 0.0312; ``signed`` puts a plus before gains."""
+    """Return ``3.12 %`` for 0.0312; ``signed`` puts a plus before gains.
+
+    Parameters
+    ----------
+    fraction
+        0.0312 for 3.12 %; None and what is not finite are ``n/a``.
+    signed
+        Whether gains get a plus.
+    digits
+        After the point.
+    """
     if fraction is None or not math.isfinite(fraction):
         return MISSING
     text = f"{100.0 * fraction:{'+' if signed else ''},.{digits}f}"
@@ -25,7 +35,15 @@ def percent(fraction: float | None, *, signed: bool = False, digits: int = 2) ->
 
 
 def money(amount: float | None, *, signed: bool = False) -> str:
-    """Return an amount with two decimals, or with four digits that count where it is below 0.1."""
+    """Return an amount with two decimals, or with four digits that count where it is below 0.1.
+
+    Parameters
+    ----------
+    amount
+        Quote currency; None and what is not finite are ``n/a``.
+    signed
+        Whether gains get a plus.
+    """
     if amount is None or not math.isfinite(amount):
         return MISSING
     if amount == 0.0:
@@ -37,7 +55,15 @@ def money(amount: float | None, *, signed: bool = False) -> str:
 
 
 def price(level: float | None, digits: int = 10) -> str:
-    """Return a price or quantity with at most so many digits that count, never with an exponent."""
+    """Return a price or quantity with at most so many digits that count, never with an exponent.
+
+    Parameters
+    ----------
+    level
+        Price or quantity; None and what is not finite are ``n/a``.
+    digits
+        That count.
+    """
     if level is None or not math.isfinite(level):
         return MISSING
     return decimal_text(float(f"{level:.{digits}g}"))
@@ -54,7 +80,15 @@ def count(number: float | None) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """Return ``1 trade`` or ``2 trades``."""
+    """Return ``1 trade`` or ``2 trades``.
+
+    Parameters
+    ----------
+    number
+        How many.
+    noun
+        In the singular.
+    """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -85,7 +119,15 @@ def duration(span: float | None) -> str:
 
 
 def value(number: float | None, unit: str) -> str:
-    """Return a statistic in its unit: ``fraction``, ``return``, ``money``, ``ratio``, ``count``, ``ms``, ``days``."""
+    """Return a statistic in its unit: ``fraction``, ``return``, ``money``, ``ratio``, ``count``, ``ms``, ``days``.
+
+    Parameters
+    ----------
+    number
+        In the unit; None is ``n/a``.
+    unit
+        One of :class:`backtest.report.statistic.Statistic`.
+    """
     if unit == "days":
         return MISSING if number is None else plural(int(number), "day")
     if unit == "per day":

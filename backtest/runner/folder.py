@@ -25,6 +25,13 @@ _TABLES = ("trades", "fills", "equity", "events")
 def save_tables(tables: ResultTables, folder: str | os.PathLike[str]) -> Path:
     """Write a result as a whole or not at all; an earlier result in the folder is replaced, nothing else is touched.
 
+    Parameters
+    ----------
+    tables
+        The result.
+    folder
+        Made with its parents where it is not there.
+
     Raises
     ------
     InvalidSettingError
@@ -105,6 +112,13 @@ def load_tables(folder: str | os.PathLike[str]) -> ResultTables:
 
 def write_figure(figure: Any, path: Path) -> None:
     """Write a figure as PNG or SVG, by the ending of its name.
+
+    Parameters
+    ----------
+    figure
+        What is drawn.
+    path
+        Its ending says which: ``.png`` or ``.svg``.
 
     Raises
     ------

@@ -72,7 +72,17 @@ def replay_calls(
 def execute_log(
     log: CallLog, prepared: Sequence[Prepared], profile: SubscriberProfile, assumptions: VenueAssumptions
 ) -> Execution:
-    """Walk a log once in the profile's mode, as :func:`backtest.runner.execute.execute` walks a strategy."""
+    """Walk a log once in the profile's mode, as :func:`backtest.runner.execute.execute` walks a strategy.
+
+    Parameters
+    ----------
+    log
+        The calls.
+    prepared
+        One a market; only its candles count.
+    profile, assumptions
+        On which the signals are executed.
+    """
     venue = walk_log([part.feed for part in prepared], log.calls, profile, assumptions)
     decided = sorted((Decision(logged.at, logged.call) for logged in log.calls), key=lambda decision: decision.at)
     return Execution(venue, prepared, [], [*decided])

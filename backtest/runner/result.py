@@ -196,7 +196,12 @@ class Result:
     def plot(self, *, symbol: str | None = None, last: int | None = None) -> Figure:
         """Return a figure: price with entries, targets, stops and exits; equity; drawdown.
 
-        ``symbol`` chooses one of several; ``last`` shows the last so many trades only.
+        Parameters
+        ----------
+        symbol
+            Whose price is drawn; None takes the first by name.
+        last
+            How many trades back the chart reaches; None draws every candle.
         """
         from backtest.report.charts import overview_chart
 

@@ -126,6 +126,13 @@ def _check_kind(name: str, value: object, kind: type) -> None:
 def lane_of(strategy: Strategy, lane: str | None = None) -> str:
     """Return which lane runs: ``"table"`` or ``"candle"``.
 
+    Parameters
+    ----------
+    strategy
+        What shall run.
+    lane
+        ``"table"`` or ``"candle"``; None takes the table where there is one.
+
     Raises
     ------
     InvalidSettingError
@@ -147,7 +154,13 @@ def feeds_of(
     detail: Candles | Mapping[str, Candles] | None = None,
     funding: ArrayLike | Mapping[str, ArrayLike] | None = None,
 ) -> list[Feed]:
-    """Return one feed a symbol, by name of the symbol."""
+    """Return one feed a symbol, by name of the symbol.
+
+    Parameters
+    ----------
+    candles, market, detail, funding
+        As for :func:`run`.
+    """
     if not isinstance(candles, Candles | Mapping):
         raise InvalidSettingError(f"candles are Candles or those by symbol, was {type(candles).__name__}")
     series = {candles.symbol: candles} if isinstance(candles, Candles) else dict(candles)

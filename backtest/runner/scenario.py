@@ -128,7 +128,17 @@ class Scenario:
 def walk_log(
     feeds: Sequence[Feed], calls: Sequence[LoggedCall], profile: SubscriberProfile, assumptions: VenueAssumptions
 ) -> SimulatedVenue:
-    """Send a call log in order of time and walk the candles to their end."""
+    """Send a call log in order of time and walk the candles to their end.
+
+    Parameters
+    ----------
+    feeds
+        The markets with their candles.
+    calls
+        In the order of the log; those of one instant act in this order.
+    profile, assumptions
+        On which the signals are executed.
+    """
     venue = SimulatedVenue(feeds, profile, assumptions)
     markets = {(feed.market.coin, feed.market.trade_market): feed.market for feed in feeds}
     creates: dict[str, CreateSignal] = {}
@@ -305,6 +315,13 @@ def _calls(values: Any) -> list[LoggedCall]:
 def logged_call(where: str, entry: Any) -> LoggedCall:
     """Return one call of a log from its parsed JSON; ``where`` (``"call 3"``) begins every refusal.
 
+    Parameters
+    ----------
+    where
+        Its place, ``"call 3"``, with which every refusal begins.
+    entry
+        The parsed JSON: ``at`` (UTC ms), ``ref``, ``call``, ``body`` and, of an update, ``allow_marketable``.
+
     Raises
     ------
     InvalidSignalError
@@ -388,7 +405,15 @@ def check_refs(calls: Sequence[LoggedCall]) -> None:
 
 
 def check_markets(calls: Sequence[LoggedCall], feeds: Sequence[Feed]) -> None:
-    """Refuse a create of a market without candles."""
+    """Refuse a create of a market without candles.
+
+    Parameters
+    ----------
+    calls
+        Of the log.
+    feeds
+        The markets that have candles.
+    """
     known = {f"{feed.market.coin}/{feed.market.trade_market}" for feed in feeds}
     for number, logged in enumerate(calls, 1):
         create = logged.call

@@ -144,7 +144,7 @@ def test_every_signal_is_explained_by_the_rules_that_made_its_steps(signal: str,
 def test_the_result_says_what_was_hardly_meant(replayed: tuple[Path, str]) -> None:
     out = " ".join(replayed[1].split())
     assert "Lint (warn, capital_over_100): 1 signal too-large: invest comes to 200 % of the portfolio." in out
-    assert "Lint (refuse, stop_wrong_side): 1 signal moved: stop_loss is moved to 9000" in out
+    assert "Lint (warn, stop_wrong_side): 1 signal moved: stop_loss is moved to 9000" in out
     assert "1 create was refused by the market or the account" in out
     assert "No funding rates were given for BTC/USD" in out
 
