@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backtest import Result
 from tests.command_line import BREAKOUT, ROOT, Done, backtest, days, in_process_of_its_own, strategy_file, write
 
 if TYPE_CHECKING:
@@ -197,22 +198,6 @@ def test_a_file_without_a_strategy(content: str, parts: tuple[str, ...], command
 
 CREATE = "if now.signals:\n    return\nc = now.close\nyield now.create({})"
 DECISIONS = {
-    "the stop lies on the wrong side": (
-        "entry=c, targets=(1.1 * c,), stop_loss=1.05 * c, invest=10",
-        ("Mine on BTC/USDT at the close of 2017-01-02", "stop_loss of a long lies below", "was "),
-    ),
-    "the stop of a short lies on the wrong side": (
-        "entry=c, targets=(0.9 * c,), stop_loss=0.95 * c, invest=10, side='short'",
-        ("at the close of 2017-01-02", "stop_loss of a short lies above"),
-    ),
-    "the targets are in the wrong order": (
-        "entry=c, targets=(1.2 * c, 1.1 * c), stop_loss=0.9 * c, invest=10",
-        ("at the close of 2017-01-02", "exit_price_2 of a long lies above exit_price_1"),
-    ),
-    "the first target lies under the entry": (
-        "entry=c, targets=(0.99 * c,), stop_loss=0.9 * c, invest=10",
-        ("exit_price_1 of a long lies above the near entry bound",),
-    ),
     "there is no target": ("entry=c, targets=(), stop_loss=0.9 * c, invest=10", ("exit_price_1 is missing",)),
     "there are too many targets": (
         "entry=c, targets=tuple(c * (1.1 + k / 10) for k in range(6)), stop_loss=0.9 * c, invest=10",
@@ -230,6 +215,24 @@ DECISIONS = {
         "entry=c, targets=(1.2 * c,), stop_loss=0.9 * c, invest=0",
         ("invest", "was 0"),
     ),
+}
+OUT_OF_ORDER = {
+    "the stop lies on the wrong side": (
+        "entry=c, targets=(1.1 * c,), stop_loss=1.05 * c, invest=10",
+        ("stop_loss of a long lies below", "was "),
+    ),
+    "the stop of a short lies on the wrong side": (
+        "entry=c, targets=(0.9 * c,), stop_loss=0.95 * c, invest=10, side='short'",
+        ("stop_loss of a short lies above"),
+    ),
+    "the targets are in the wrong order": (
+        "entry=c, targets=(1.2 * c, 1.1 * c), stop_loss=0.9 * c, invest=10",
+        ("exit_price_2 of a long lies above exit_price_1"),
+    ),
+    "the first target lies under the entry": (
+        "entry=c, targets=(0.99 * c,), stop_loss=0.9 * c, invest=10",
+        ("exit_price_1 of a long lies above the near entry bound",),
+    ),
     "the bounds are swapped": (
         "entry=(c, 0.99 * c), targets=(1.2 * c,), stop_loss=0.9 * c, invest=10",
         ("entry_price_min may not exceed entry_price_max",),
@@ -245,6 +248,24 @@ def test_a_signal_that_no_venue_would_accept(case: str, command: str, csv: Path,
     saved = ["--out", out] if command == "run" else []
     refused(backtest(command, file, "--candles", csv, *saved), *parts)
     assert not out.parent.exists()
+
+
+@pytest.mark.parametrize("case", OUT_OF_ORDER, ids=lambda name: name.replace(" ", "-"))
+def test_prices_out_of_order_are_refused_alone_and_the_run_goes_on(case: str, csv: Path, out: Path) -> None:
+    fields, parts = OUT_OF_ORDER[case]
+    file = strategy_file(csv.parent, CREATE.format(fields))
+    done = backtest("run", file, "--candles", csv, "--out", out)
+    assert (done.status, done.err) == (0, "")
+    said = " ".join(done.out.split())
+    assert "calls were refused at the desk and never sent; the first, about BTC/USDT-" in said
+    for part in parts:
+        assert part in said
+    result = Result.load(out)
+    assert len(result.calls) == 0
+    acted = 299  # the refusal of the last close finds no candle
+    assert result.stats["calls_refused_by_desk"] == result.stats["signals_refused"] == acted
+    told = backtest("calls", file, "--candles", csv)
+    assert (told.status, told.out) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -284,7 +305,7 @@ def test_a_profile_that_is_none(text: str, parts: tuple[str, ...], csv: Path, ou
 
 
 def test_a_profile_that_is_not_there(csv: Path) -> None:
-    refused(backtest("run", BREAKOUT, "--candles", csv, "--profile", "mine.json"), "mine.json", "No such file")
+    refused(backtest("run", BREAKOUT, "--candles", csv, "--profile", "mine.json"), "there is no profile file mine.json")
 
 
 ELSEWHERE = {

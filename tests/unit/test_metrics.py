@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from backtest.report.daily import DAY, daily_equity
-from backtest.report.equity import drawdowns, hold_path, longest_drawdown
+from backtest.report.equity import drawdowns, equity_path, hold_path, longest_drawdown
 from backtest.report.metrics import exposure, statistics
 from tests.unit.test_report_tables import HOUR, START, TRADE_COLUMNS, changed, sample_tables
 
@@ -241,6 +241,67 @@ def test_the_marketplace_adds_up_without_compounding() -> None:
         "frequency": 4 / 146,
     }
     assert {key: stats[key] for key in expected} == pytest.approx(expected)
+
+
+def test_a_trade_that_made_nothing_is_no_win() -> None:
+    stats = statistics(replace(curve(10_000.0), trades=trades({"pnl": 0.0}, {"pnl": 10.0})))
+    assert stats["win_ratio"] == stats["win_rate"] == 0.5
+
+
+def test_a_span_of_an_hour_has_a_frequency() -> None:
+    hour = replace(curve(10_000.0, step=HOUR), trades=trades({"pnl": 1.0}))
+    assert statistics(hour)["frequency"] == pytest.approx(24.0)
+    none = statistics(replace(curve(), trades=trades()))
+    assert (none["frequency"], none.row("frequency").reason) == (None, "no candles")
+
+
+def test_the_smallest_loss_makes_a_profit_factor() -> None:
+    stats = statistics(replace(curve(10_000.0), trades=trades({"pnl": 1.0}, {"pnl": -0.5})))
+    assert stats["profit_factor"] == pytest.approx(2.0)
+
+
+def test_an_open_trade_may_be_ambiguous_too() -> None:
+    rows = trades({"pnl": 1.0}, {"pnl": 1.0, "open": True, "exit_time": -1, "ambiguous": True})
+    assert statistics(replace(curve(10_000.0), trades=rows))["ambiguous_trades"] == 1
+
+
+def test_buy_and_hold_is_always_in_the_market() -> None:
+    stats = statistics(curve(10_000.0, 10_100.0))
+    assert (stats.row("exposure").hold, stats.row("invested").hold) == (1.0, 1.0)
+    none = statistics(curve())
+    assert (none.row("exposure").hold, none.row("invested").hold) == (None, None)
+
+
+def test_a_drawdown_at_a_low_counts_what_was_held_all_through() -> None:
+    """Bought at 100 in the first candle, half sold in the third: lows of 90, 80 and 85."""
+    n = 4
+    time = START + HOUR * np.arange(n, dtype=np.int64)
+    low = np.array([90.0, 80.0, 85.0, 60.0])
+    flat = np.full(n, 100.0)
+    frame = pd.DataFrame({"time": time, "open": flat, "high": flat, "low": low, "close": flat, "volume": np.ones(n)})
+    fills = pd.DataFrame(
+        [
+            {"time": START, "kind": "entered", "buy": True, "quantity": 10.0},
+            {"time": START + 2 * HOUR, "kind": "target_hit", "buy": False, "quantity": 6.0},
+            {"time": START + 3 * HOUR, "kind": "stop_hit", "buy": False, "quantity": 4.0},
+        ]
+    ).assign(signal="s", symbol="BTC/USDT", price=100.0, fee=0.0, target=0, rule="L4.1", leg="gap")
+    tables = replace(curve(*[10_000.0] * n, step=HOUR), candles={"BTC/USDT": frame}, fills=fills)
+    path = equity_path(tables)
+    assert path.worst.tolist() == [10_000.0, 9_800.0, 9_940.0, 10_000.0]
+    assert path.invested.tolist() == [0.1, 0.1, 0.04, 0.0]
+    assert statistics(tables)["max_drawdown"] == pytest.approx(-0.02)
+
+
+def test_a_short_falls_at_the_highs() -> None:
+    time = START + HOUR * np.arange(2, dtype=np.int64)
+    flat, high = np.full(2, 100.0), np.array([150.0, 110.0])
+    frame = pd.DataFrame({"time": time, "open": flat, "high": high, "low": flat, "close": flat, "volume": flat})
+    fills = pd.DataFrame([{"time": START, "kind": "entered", "buy": False, "quantity": 10.0}]).assign(
+        signal="s", symbol="BTC/USDT", price=100.0, fee=0.0, target=0, rule="L4.1", leg="gap"
+    )
+    tables = replace(curve(10_000.0, 10_000.0, step=HOUR), candles={"BTC/USDT": frame}, fills=fills)
+    assert equity_path(tables).worst.tolist() == [10_000.0, 9_900.0]
 
 
 def test_statistics_are_a_mapping_with_details() -> None:

@@ -183,10 +183,12 @@ def test_a_row_without_the_figure_is_never_the_best_before_one_that_has_it(candl
     assert many.best("sharpe") == 1
 
 
-def test_below_ninety_days_there_is_no_sharpe_ratio(candles: Candles) -> None:
-    many = run_many(Cross, {"slow": [20]}, candles.slice(0, 88 * 24), profile=FEES)
-    assert np.isnan(many.sharpe[0])
+@pytest.mark.parametrize(("days", "defined"), [(89, False), (90, True)])
+def test_below_ninety_days_there_is_no_sharpe_ratio(candles: Candles, days: int, defined: bool) -> None:
+    many = run_many(Cross, {"slow": [20]}, candles.between("2017-07-02").slice(0, days * 24), profile=FEES)
+    assert many.daily.shape == (1, days)
     assert many.table["trades"][0] > 0
+    assert bool(np.isfinite(many.sharpe[0])) == defined
 
 
 def test_trades_are_whole_numbers_and_count_open_ones(candles: Candles) -> None:
