@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from backtest.errors import InvalidSignalError
 from backtest.model.events import SignalRef
 from backtest.model.intake import (
-    Check,
+    Condition,
     bounds_of,
     buy_relations,
     create_on_tick,
@@ -26,9 +26,9 @@ from backtest.model.intake import (
     on_tick,
     pair_on_tick,
     pair_relations,
-    price_checks,
+    price_conditions,
     price_relations,
-    size_checks,
+    size_conditions,
     update_relations,
 )
 
@@ -160,7 +160,7 @@ class CreateSignal:
         found |= {f"exit_price_{number}": price for number, price in enumerate(self.targets, 1)}
         return {name: price for name, price in found.items() if price is not None}
 
-    def relations(self) -> Iterator[Check]:
+    def relations(self) -> Iterator[Condition]:
         """Yield the order in which the prices stand, and where it is broken (L3.8)."""
         return create_relations(self.prices, self.side, version=self.version)
 
@@ -195,7 +195,7 @@ class CreateSignal:
             raise InvalidSignalError(
                 f"ttl_buy_order is a whole number of ms above 0, was {self.ttl_buy_order!r}", "ttl_buy_order"
             )
-        _require(first_broken((*price_checks(prices), *size_checks(sizes, self.prices))))
+        _require(first_broken((*price_conditions(prices), *size_conditions(sizes, self.prices))))
 
     def _check_attachments(self) -> None:
         for name in ("attachment_image1_url", "attachment_image2_url", "attachment_description"):
@@ -284,7 +284,7 @@ class TakeProfit:
             trailing_stop_limit_price=limit,
         )
 
-    def relations(self, side: int) -> Iterator[Check]:
+    def relations(self, side: int) -> Iterator[Condition]:
         """Yield the order in which the prices stand, and where it is broken (L3.8)."""
         yield from price_relations({"sell_price": self.sell_price})
         yield from pair_relations(self.trailing_stop_price, self.trailing_stop_limit_price, side)
@@ -306,7 +306,7 @@ class TrailingStop:
         stop, limit = pair_on_tick(market.price_grid, side, self.trailing_stop_price, self.trailing_stop_limit_price)
         return replace(self, trailing_stop_price=stop, trailing_stop_limit_price=limit)
 
-    def relations(self, side: int) -> Iterator[Check]:
+    def relations(self, side: int) -> Iterator[Condition]:
         """Yield the order in which the prices stand, and where it is broken (L3.8)."""
         return pair_relations(self.trailing_stop_price, self.trailing_stop_limit_price, side)
 
@@ -340,18 +340,18 @@ class Rebuy:
             trailing_stop_limit_price=limit,
         )
 
-    def relations(self, side: int, stop: float | None = None) -> Iterator[Check]:
+    def relations(self, side: int, stop: float | None = None) -> Iterator[Condition]:
         """Yield the order in which the prices stand, the zone before ``stop`` among them (L3.8)."""
         yield from self.zone_relations()
         near = "buy_price_max" if side > 0 else "buy_price_min"
         yield from buy_relations(near, getattr(self, near), stop, side)
         yield from pair_relations(self.trailing_stop_price, self.trailing_stop_limit_price, side)
 
-    def zone_relations(self) -> Iterator[Check]:
+    def zone_relations(self) -> Iterator[Condition]:
         """Yield the order of the two bounds, which needs no side."""
         low, high = self.buy_price_min, self.buy_price_max
         yield from price_relations({"buy_price_min": low, "buy_price_max": high})
-        yield Check("buy_price_min", low > high, "may not exceed buy_price_max {0}", low, (high,))
+        yield Condition("buy_price_min", low > high, "may not exceed buy_price_max {0}", low, (high,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +370,7 @@ class Dca:
         """Return the call with its price on the tick (L3.6)."""
         return replace(self, buy_price=on_tick(market.price_grid, self.buy_price, -side))
 
-    def relations(self, side: int, stop: float | None = None) -> Iterator[Check]:
+    def relations(self, side: int, stop: float | None = None) -> Iterator[Condition]:
         """Yield that the price can be reached before ``stop`` (L3.8)."""
         return buy_relations("buy_price", self.buy_price, stop, side)
 
@@ -424,7 +424,7 @@ class UpdatePrices:
             self, **{name: on_tick(market.price_grid, price, ways.get(name, side)) for name, price in prices}
         )
 
-    def relations(self, side: int) -> Iterator[Check]:
+    def relations(self, side: int) -> Iterator[Condition]:
         """Yield the order in which the prices of this update stand, and where it is broken (L3.8)."""
         return update_relations(self.prices, side)
 
@@ -511,7 +511,7 @@ def later_side_check(call: Call, side: int) -> None:
         _require(first_broken(pair_relations(call.trailing_stop_price, call.trailing_stop_limit_price, side)))
 
 
-def _require(broken: Check | None) -> None:
+def _require(broken: Condition | None) -> None:
     if broken is not None:
         raise InvalidSignalError(broken.sentence, broken.field)
 

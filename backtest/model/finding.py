@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from backtest.model.intake import Check
+    from backtest.model.intake import Condition
 
 __all__ = ["Finding", "Severity", "finding_of"]
 
@@ -41,6 +41,6 @@ class Finding:
     sentence: str
 
 
-def finding_of(broken: Check) -> Finding:
+def finding_of(broken: Condition) -> Finding:
     """Return the finding for a call whose prices are out of order: a stop on the wrong side, a crossed range."""
     return Finding(_CODES.get(broken.field, "invalid"), broken.field, "refuse", broken.sentence)

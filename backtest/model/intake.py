@@ -3,7 +3,7 @@
 Everything here takes one call or a table of them: a value is a number or a (k,) column, a side is +1 or -1 or a column
 of them. A single create is one row, so that no rule stands twice. Prices go by the API's names in version 2.
 
-What fails a :class:`Check` is one of two things. An *error* is a fault of the code that made the call: NaN, shares that do
+What fails a :class:`Condition` is one of two things. An *error* is a fault of the code that made the call: NaN, shares that do
 not sum, leverage below 1. Anything else is a *relation between prices*: the market or the tick brought it about, no
 venue could take the call, and the desk refuses this one call (L3.8).
 """
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from backtest.model.grid import Grid
 
 __all__ = [
-    "Check",
     "Column",
+    "Condition",
     "bounds_of",
     "broken_rows",
     "buy_relations",
@@ -32,14 +32,14 @@ __all__ = [
     "create_relations",
     "create_ways",
     "first_broken",
-    "leverage_check",
+    "leverage_condition",
     "named",
     "on_tick",
     "pair_on_tick",
     "pair_relations",
-    "price_checks",
+    "price_conditions",
     "price_relations",
-    "size_checks",
+    "size_conditions",
     "update_relations",
 ]
 
@@ -50,7 +50,7 @@ _NEAR = "the near entry bound"
 _SHARE_SLACK = 1e-7
 
 
-class Check(NamedTuple):
+class Condition(NamedTuple):
     """One thing that a call must keep, and where it does not.
 
     Attributes
@@ -75,7 +75,7 @@ class Check(NamedTuple):
     side: Column = 1
     is_error: bool = False
 
-    def at(self, row: int) -> Check:
+    def at(self, row: int) -> Condition:
         """Return the rule for one row of a table."""
         return self._replace(
             broken=_item(self.broken, row),
@@ -98,9 +98,9 @@ class Check(NamedTuple):
         return f"{self.field} {words}, was {self.value!r}"
 
 
-def first_broken(checks: Iterable[Check]) -> Check | None:
-    """Return the first check that one call fails."""
-    return next((check for check in checks if check.broken), None)
+def first_broken(conditions: Iterable[Condition]) -> Condition | None:
+    """Return the first condition that one call fails."""
+    return next((condition for condition in conditions if condition.broken), None)
 
 
 # ------------------------------------------------------------ the tick (L3.6)
@@ -168,15 +168,15 @@ def pair_on_tick(grid: Grid, side: Column, trigger: Column, limit: Column) -> tu
 # ------------------------------------------------------------ faults of the code
 
 
-def price_checks(prices: Mapping[str, Column]) -> Iterator[Check]:
+def price_conditions(prices: Mapping[str, Column]) -> Iterator[Condition]:
     """Yield that each price is finite."""
     for name, price in prices.items():
         if price is not None:
             broken = _not(abs(price) < math.inf)
-            yield Check(name, broken, "is a finite number above 0", price, is_error=True)
+            yield Condition(name, broken, "is a finite number above 0", price, is_error=True)
 
 
-def size_checks(sizes: Mapping[str, Column], prices: Mapping[str, Column]) -> Iterator[Check]:
+def size_conditions(sizes: Mapping[str, Column], prices: Mapping[str, Column]) -> Iterator[Condition]:
     """Yield the rules about the numbers of a create that are no prices.
 
     Parameters
@@ -188,53 +188,53 @@ def size_checks(sizes: Mapping[str, Column], prices: Mapping[str, Column]) -> It
     """
     invest, leverage, ttl = sizes.get("invest"), sizes.get("leverage"), sizes.get("ttl_buy_order")
     if invest is not None:
-        yield Check("invest", _outside(invest), "is a finite number above 0", invest, is_error=True)
+        yield Condition("invest", _outside(invest), "is a finite number above 0", invest, is_error=True)
     if leverage is not None:
         broken = _not(leverage >= 1.0) | (leverage == math.inf)
-        yield Check("leverage", broken, "is at least 1", leverage, is_error=True)
+        yield Condition("leverage", broken, "is at least 1", leverage, is_error=True)
     if ttl is not None:
         broken = _not(ttl >= 1) | (ttl == math.inf)
-        yield Check("ttl_buy_order", broken, "is a whole number of ms above 0", ttl, is_error=True)
-    yield from _share_checks(sizes, prices)
+        yield Condition("ttl_buy_order", broken, "is a whole number of ms above 0", ttl, is_error=True)
+    yield from _share_conditions(sizes, prices)
 
 
-def _share_checks(sizes: Mapping[str, Column], prices: Mapping[str, Column]) -> Iterator[Check]:
+def _share_conditions(sizes: Mapping[str, Column], prices: Mapping[str, Column]) -> Iterator[Condition]:
     """Yield that shares lie between 0 and 100, each with its price, and sum to 100 (L4.2)."""
     shares = {part: sizes.get(f"invest_entry_{part}") for part in ("min", "mid", "max")}
     given = {part: share for part, share in shares.items() if share is not None}
     for part, share in given.items():
         name = f"invest_entry_{part}"
         broken = _not(share >= 0.0) | (share > 100.0)
-        yield Check(name, broken, "is a percent from 0 to 100", share, is_error=True)
+        yield Condition(name, broken, "is a percent from 0 to 100", share, is_error=True)
         if prices.get(f"entry_price_{part}") is None:
-            yield Check(name, share > 0.0, f"needs entry_price_{part} where it is above 0", share, is_error=True)
+            yield Condition(name, share > 0.0, f"needs entry_price_{part} where it is above 0", share, is_error=True)
     if given:
         total = sum(given.values())
         words = "is what invest_entry_min and invest_entry_mid leave: the three sum to 100"
         if not isinstance(total, np.ndarray):
             words = f"{words}, the sum was {total:g}"
         broken = _not(abs(total - 100.0) <= _SHARE_SLACK)
-        yield Check("invest_entry_max", broken, words, shares["max"], is_error=True)
+        yield Condition("invest_entry_max", broken, words, shares["max"], is_error=True)
 
 
-def leverage_check(leverage: Column, account: str | None) -> Check:
+def leverage_condition(leverage: Column, account: str | None) -> Condition:
     """Return that leverage above 1 needs an account that has it (L5.2): on SPOT it would be sent and never applied."""
     broken = False if account in {"FUTURES", "MARGIN"} or leverage is None else leverage > 1.0
     words = 'needs account="FUTURES" or account="MARGIN"; on SPOT every signal is 1x, so leave it out'
-    return Check("leverage", broken, words, leverage, is_error=True)
+    return Condition("leverage", broken, words, leverage, is_error=True)
 
 
 # ------------------------------------------------------------ relations between prices (L3.8)
 
 
-def price_relations(prices: Mapping[str, Column]) -> Iterator[Check]:
+def price_relations(prices: Mapping[str, Column]) -> Iterator[Condition]:
     """Yield that each price lies above 0, where a coarse tick or a wide stop may have brought it."""
     for name, price in prices.items():
         if price is not None:
-            yield Check(name, price <= 0.0, "lies above 0", price)
+            yield Condition(name, price <= 0.0, "lies above 0", price)
 
 
-def create_relations(prices: Mapping[str, Column], side: Column, *, version: int = 2) -> Iterator[Check]:
+def create_relations(prices: Mapping[str, Column], side: Column, *, version: int = 2) -> Iterator[Condition]:
     """Yield the order in which the prices of a create stand: bounds, targets, stop.
 
     Parameters
@@ -250,23 +250,23 @@ def create_relations(prices: Mapping[str, Column], side: Column, *, version: int
     names = {name: named(name, version) for name in prices}
     yield from price_relations({names[name]: price for name, price in prices.items()})
     if low is not None:
-        yield Check(
+        yield Condition(
             names["entry_price_min"], low > high, f"may not exceed {names['entry_price_max']} {{0}}", low, (high,)
         )
     if mid is not None:
         broken = (mid > high) if low is None else (mid > high) | (low > mid)
-        yield Check("entry_price_mid", broken, "lies between the bounds {0} and {1}", mid, (low, high))
+        yield Condition("entry_price_mid", broken, "lies between the bounds {0} and {1}", mid, (low, high))
     near, far = bounds_of(low, high, side)
     yield from _target_relations(prices, side, near, names)
     stop = prices.get("stop_loss")
     if stop is not None:
         words = "of a {side} lies {below} its far entry bound {0}"
-        yield Check("stop_loss", side * stop >= side * far, words, stop, (far,), side)
+        yield Condition("stop_loss", side * stop >= side * far, words, stop, (far,), side)
 
 
 def _target_relations(
     prices: Mapping[str, Column], side: Column, before: Column, names: Mapping[str, str]
-) -> Iterator[Check]:
+) -> Iterator[Condition]:
     """Yield that each target lies beyond ``before``, the near bound (None: unknown), and beyond its predecessor."""
     what = _NEAR
     for number in range(1, 7):
@@ -276,7 +276,7 @@ def _target_relations(
         name = names[f"exit_price_{number}"]
         if before is not None:
             words = f"of a {{side}} lies {{above}} {what} {{0}}"
-            yield Check(name, side * price <= side * before, words, price, (before,), side)
+            yield Condition(name, side * price <= side * before, words, price, (before,), side)
         before, what = price, name
 
 
@@ -289,35 +289,35 @@ def bounds_of(low: Column, high: Column, side: Column) -> tuple[Column, Column]:
     return (high, low) if side > 0 else (low, high)
 
 
-def pair_relations(trigger: Column, limit: Column, side: Column) -> Iterator[Check]:
+def pair_relations(trigger: Column, limit: Column, side: Column) -> Iterator[Condition]:
     """Yield that the limit of a trailing stop is not better than its trigger; nothing where the two are absent."""
     if trigger is None or limit is None:
         return
     yield from price_relations({"trailing_stop_price": trigger, "trailing_stop_limit_price": limit})
     words = "of a {side} may not {exceed} its trigger {0}"
-    yield Check("trailing_stop_limit_price", side * limit > side * trigger, words, limit, (trigger,), side)
+    yield Condition("trailing_stop_limit_price", side * limit > side * trigger, words, limit, (trigger,), side)
 
 
-def buy_relations(field: str, price: Column, stop: Column, side: Column) -> Iterator[Check]:
+def buy_relations(field: str, price: Column, stop: Column, side: Column) -> Iterator[Condition]:
     """Yield that a later buy lies above 0 and can be reached before the stop; ``stop`` None is not known."""
     yield from price_relations({field: price})
     if stop is not None:
         words = "lies {above} the stop {0} of its {side}, before which it could not be reached"
-        yield Check(field, side * price <= side * stop, words, price, (stop,), side)
+        yield Condition(field, side * price <= side * stop, words, price, (stop,), side)
 
 
-def update_relations(prices: Mapping[str, Column], side: Column) -> Iterator[Check]:
+def update_relations(prices: Mapping[str, Column], side: Column) -> Iterator[Condition]:
     """Yield the order in which the prices of one update stand among themselves; the rest is the venue's to judge (L11)."""
     yield from price_relations(prices)
     low, high = prices.get("entry_price_min"), prices.get("entry_price_max")
     if low is not None and high is not None:
-        yield Check("entry_price_min", low > high, "may not exceed entry_price_max {0}", low, (high,))
+        yield Condition("entry_price_min", low > high, "may not exceed entry_price_max {0}", low, (high,))
     yield from _target_relations(prices, side, None, {name: name for name in prices})
     stop = prices.get("stop_loss")
     first = next((price for name, price in prices.items() if name.startswith("exit_") and price is not None), None)
     if stop is not None and first is not None:
         words = "of a {side} lies {below} the nearest target {0} of the same update"
-        yield Check("stop_loss", side * stop >= side * first, words, stop, (first,), side)
+        yield Condition("stop_loss", side * stop >= side * first, words, stop, (first,), side)
 
 
 def named(field: str, version: int) -> str:
@@ -325,12 +325,12 @@ def named(field: str, version: int) -> str:
     return field if version == 2 else field.replace("entry_price", "buy_price").replace("exit_price", "sell_price")
 
 
-def broken_rows(checks: Iterable[Check], rows: int) -> tuple[NDArray[np.bool_], tuple[Check, int] | None]:
+def broken_rows(conditions: Iterable[Condition], rows: int) -> tuple[NDArray[np.bool_], tuple[Condition, int] | None]:
     """Return which rows break a relation, and the first row that is an error.
 
     Parameters
     ----------
-    checks
+    conditions
         Of a table, errors before relations: what is compared with NaN breaks no relation.
     rows
         How many there are.
@@ -338,19 +338,19 @@ def broken_rows(checks: Iterable[Check], rows: int) -> tuple[NDArray[np.bool_], 
     Returns
     -------
     tuple
-        (k,) bool; and the check that the first faulty row fails, for that row, with its position, or None.
+        (k,) bool; and the condition that the first faulty row fails, for that row, with its position, or None.
     """
     refused = np.zeros(rows, bool)
-    first: tuple[Check, int] | None = None
-    for check in checks:
-        if not np.any(check.broken):
+    first: tuple[Condition, int] | None = None
+    for condition in conditions:
+        if not np.any(condition.broken):
             continue
-        if not check.is_error:
-            refused |= check.broken
+        if not condition.is_error:
+            refused |= condition.broken
             continue
-        row = int(np.argmax(np.broadcast_to(check.broken, rows)))
+        row = int(np.argmax(np.broadcast_to(condition.broken, rows)))
         if first is None or row < first[1]:
-            first = check.at(row), row
+            first = condition.at(row), row
     return refused, first
 
 

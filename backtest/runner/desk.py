@@ -21,7 +21,7 @@ from backtest.model.calls import (
     placed_call,
 )
 from backtest.model.events import Event, SignalRef, Status
-from backtest.model.intake import Check, create_on_tick, create_relations, first_broken, leverage_check
+from backtest.model.intake import Condition, create_on_tick, create_relations, first_broken, leverage_condition
 from backtest.model.signal import LiveSignal
 from backtest.runner.decision import Decision, Refusal
 from backtest.strategy.moment import Moment
@@ -70,7 +70,7 @@ class Desk:
         self.hears_events = hears_events(strategy)
         self._returned: list[Call] = []
         self._made: list[Made] = []
-        self._judged: list[tuple[CreateSignal, Check | None, bool]] = []
+        self._judged: list[tuple[CreateSignal, Condition | None, bool]] = []
         self._born: dict[SignalRef, CreateSignal] = {}
         self._refused: set[SignalRef] = set()
         self._stops: dict[SignalRef, float | None] = {}
@@ -312,14 +312,14 @@ class Desk:
         self._returned.append(call)
         self._made.append(Decision(self._close_time, call))
 
-    def _by_hand(self, call: CreateSignal) -> tuple[CreateSignal, Check | None, bool]:
+    def _by_hand(self, call: CreateSignal) -> tuple[CreateSignal, Condition | None, bool]:
         """Judge a create that :meth:`create` did not make, or that was changed since."""
         if (call.coin, call.trade_market) != (self.market.coin, self.market.trade_market):
             raise InvalidSignalError(
                 f"coin and trade_market were {call.symbol}; this strategy runs on {self.market.coin}/{self.market.trade_market}",
                 "coin",
             )
-        _require(leverage_check(call.leverage, call.account))
+        _require(leverage_condition(call.leverage, call.account))
         placed = call.rounded(self.market)
         broken = first_broken(placed.relations())
         return placed, broken, broken is not None and first_broken(call.relations()) is None
@@ -350,7 +350,7 @@ class Desk:
         self._returned.append(placed)
         self._made.append(Decision(self._close_time, placed))
 
-    def _relations(self, call: Call, create: CreateSignal) -> Iterator[Check]:
+    def _relations(self, call: Call, create: CreateSignal) -> Iterator[Condition]:
         """Return the order in which the prices of a later call must stand."""
         if isinstance(call, Dca | Rebuy):
             return call.relations(create.side, self._stops.get(create.ref, create.stop_loss))
@@ -369,7 +369,7 @@ class Desk:
         elif isinstance(call, TrailingStop | TakeProfit | Rebuy) and call.trailing_stop_price is not None:
             self._stops[create.ref] = None
 
-    def _refuse(self, call: Call, broken: Check, *, after_rounding: bool) -> None:
+    def _refuse(self, call: Call, broken: Condition, *, after_rounding: bool) -> None:
         reason = refusal_reason(broken, self.market, after_rounding=after_rounding)
         if self.strict:
             raise InvalidSignalError(reason, broken.field)
@@ -420,7 +420,7 @@ class Taken(NamedTuple):
     """
 
     fields: dict[str, Any]
-    broken: Check | None
+    broken: Condition | None
     after_rounding: bool
 
 
@@ -452,7 +452,7 @@ def taken(fields: Mapping[str, Any], market: Market) -> Taken:
     if "entry_price_max" in placed:
         broken = first_broken(create_relations(placed, side, version=version))
     after = broken is not None and first_broken(create_relations(prices, side, version=version)) is None
-    _require(leverage_check(found.get("leverage"), found.get("account")))
+    _require(leverage_condition(found.get("leverage"), found.get("account")))
     found["targets"] = tuple(placed.pop(f"exit_price_{k}", None) for k in range(1, len(targets) + 1))
     found["invest"] = float(found["invest"]) if "invest" in found else None
     if "ttl_buy_order" in found:
@@ -460,7 +460,7 @@ def taken(fields: Mapping[str, Any], market: Market) -> Taken:
     return Taken({**found, **placed, "type": "long" if side > 0 else "short"}, broken, after)
 
 
-def refusal_reason(broken: Check, market: Market, *, after_rounding: bool) -> str:
+def refusal_reason(broken: Condition, market: Market, *, after_rounding: bool) -> str:
     """Return the sentence of a refusal; ``after_rounding`` says that the market's tick did it."""
     return f"{broken.sentence}, after rounding to the tick {market.tick}" if after_rounding else broken.sentence
 
@@ -468,7 +468,7 @@ def refusal_reason(broken: Check, market: Market, *, after_rounding: bool) -> st
 _PRICES = ("entry_price_min", "entry_price_mid", "entry_price_max", "stop_loss")
 
 
-def _require(broken: Check) -> None:
+def _require(broken: Condition) -> None:
     if broken.broken:
         raise InvalidSignalError(broken.sentence, broken.field)
 

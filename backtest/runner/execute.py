@@ -15,8 +15,8 @@ from backtest.model.calls import placed_call
 from backtest.runner.decision import Decision, Refusal
 from backtest.runner.desk import Desk, hears_events, row_fields, table_rows, taken
 from backtest.runner.memory import keep_freed_columns
+from backtest.runner.scout import Scout
 from backtest.runner.table_lane import refused_at, table_records
-from backtest.strategy.moment import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from backtest.engine.feed import Feed
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.calls import Call
-    from backtest.model.intake import Check
+    from backtest.model.intake import Condition
     from backtest.model.profile import SubscriberProfile
     from backtest.strategy import Indicators, SignalTable, Strategy
 
 __all__ = ["Execution", "Prepared", "execute", "prepare"]
 
 _NO_POSITIONS: NDArray[np.int64] = np.empty(0, np.int64)
-_FURTHEST = 65_536  # closes that one peek may pass
 
 
 @dataclass(slots=True)
@@ -57,8 +56,6 @@ class Execution:
     desks: Sequence[Desk]
     made: list[Decision | Refusal] = field(default_factory=list)
     from_tables: bool = False
-    ahead: int = 1
-    """At how many closes a peek may ask."""
 
     @cached_property
     def decisions(self) -> list[Decision]:
@@ -241,18 +238,17 @@ def _decide(run: Execution, desk: Desk, part: Prepared, position: int, events: S
 def _walk_one(run: Execution, desk: Desk, part: Prepared) -> None:
     """Walk one market: compiled code between two closes at which Python has something to decide."""
     venue, hears = run.venue, desk.hears_events
-    asked, closes = _asked_at(part).tolist(), part.feed.candles.close_time
-    last, due, k = len(part.feed.candles) - 1, 0, 0
+    closes, last, due = part.feed.candles.close_time, len(part.feed.candles) - 1, 0
+    rows = None if part.table is None else partial(_decide, run, desk, part, events=(), asked=True)
+    scout = Scout(desk, _asked_at(part).tolist(), partial(_send, run, desk), rows)
     while due <= last:
-        k = _ask_ahead(run, desk, part, asked, k, last)
+        scout.go_ahead(last)
         planned = _planned(desk, closes, int(closes[due - 1]) if due else 0)
-        stop = min(asked[k] if k < len(asked) else last, planned)
-        venue.advance(desk.time[stop] + desk.span)
+        venue.advance(desk.time[min(scout.next_stop(last), planned)] + desk.span)
         desk.forget()
         position = venue.row - 1
         events = venue.new_events() if hears else ()
-        is_asked = k < len(asked) and asked[k] == position
-        k += is_asked
+        is_asked = scout.arrived(position)
         if is_asked or events or position == planned:
             _decide(run, desk, part, position, events, asked=is_asked)
         due = position + 1
@@ -272,58 +268,12 @@ def _planned_close(desk: Desk, closes: NDArray[np.int64], reached: int) -> int |
     return int(closes[position]) if position < len(closes) else None
 
 
-def _ask_ahead(run: Execution, desk: Desk, part: Prepared, asked: list[int], k: int, last: int) -> int:
-    """Ask at closes that are known to change nothing, without entering the engine; return the next place in ``asked``.
-
-    Nothing happens while nothing lives, nor on the quiet candles that a peek passes; a peek is taken back to the first
-    close that returned a call. A ratcheting stop changes at every candle, so nothing is quiet then. A peek that was taken
-    back was in vain, so the next one looks less far, and further again where nothing was returned.
-    """
-    venue = run.venue
-    if not venue.has_living(desk.symbol):
-        return _ask(run, desk, part, asked, k, last)[0]
-    watched = desk.plan is not None and desk.plan.watches_closes
-    if watched or venue.is_ratcheting or venue.awaits_call or k >= len(asked):
-        return k
-    furthest = min(k + run.ahead, len(asked)) - 1
-    venue.advance(desk.time[asked[furthest]] + desk.span, peek=True)
-    desk.forget()
-    reached, first = venue.row, k
-    k, returned = _ask(run, desk, part, asked, k, reached - 1)
-    run.ahead = max(1, k - first) if returned else min(2 * run.ahead, _FURTHEST)
-    if returned and asked[k - 1] < reached - 1:
-        venue.rewind(asked[k - 1] + 1)
-    return k
-
-
-def _ask(run: Execution, desk: Desk, part: Prepared, asked: list[int], k: int, until: int) -> tuple[int, bool]:
-    """Ask at the closes up to ``until``, or to the first that returns a call."""
-    n = len(asked)
-    if part.table is not None:
-        while k < n and asked[k] <= until:
-            k += 1
-            if _decide(run, desk, part, asked[k - 1], (), asked=True):
-                return k, True
-        return k, False
-    on_candle, collect = desk.strategy.on_candle, desk.collect
-    while k < n:
-        position = asked[k]
-        if position > until:
-            break
-        k += 1
-        made = collect(position, on_candle(Moment(desk, position)))
-        if made:
-            _send(run, desk, made)
-            return k, True
-    return k, False
-
-
 def _send(run: Execution, desk: Desk, made: Sequence[Decision | Refusal]) -> None:
     desk.send(made)
     run.made.extend(made)
 
 
-def _sentence(worded: Callable[[int], tuple[Call, Check, str]], position: int) -> str:
+def _sentence(worded: Callable[[int], tuple[Call, Condition, str]], position: int) -> str:
     return worded(position)[2]
 
 

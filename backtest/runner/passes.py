@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +32,7 @@ def fresh(strategy: Strategy) -> Strategy:
     InvalidSettingError
         For one that holds what cannot be copied, such as an open file.
     """
-    with suppress(TypeError, ValueError):  # parameters that are no JSON have none, and say so where it is needed
-        strategy.identity  # noqa: B018 - of the parameters as given, kept with the copy whatever it does to them
+    strategy.identity  # noqa: B018 - of the parameters as given, kept with the copy whatever it does to them
     try:
         return copy.deepcopy(strategy)
     except Exception as error:

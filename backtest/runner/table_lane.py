@@ -13,18 +13,18 @@ from backtest.errors import InvalidSignalError
 from backtest.model.calls import CreateSignal, TrailingStop, placed_call
 from backtest.model.events import SignalRef
 from backtest.model.intake import (
-    Check,
+    Condition,
     broken_rows,
     buy_relations,
     create_on_tick,
     create_relations,
     first_broken,
-    leverage_check,
+    leverage_condition,
     on_tick,
     pair_on_tick,
     pair_relations,
-    price_checks,
-    size_checks,
+    price_conditions,
+    size_conditions,
 )
 from backtest.runner.desk import refusal_reason, row_fields, taken
 
@@ -79,17 +79,21 @@ def table_records(table: SignalTable, candles: Candles, market: Market) -> NDArr
     side, split = table.sides(), _is_split(table)
     first = _first_row(table, market, int(at[0]))
     placed = create_on_tick(market.price_grid, raw, side, split=split)
-    checks = [*price_checks(raw), *size_checks(sizes, raw), leverage_check(sizes["leverage"], table.account)]
-    checks += create_relations(placed, side, version=table.version)
-    refused, error = broken_rows(checks, n)
+    conditions = [
+        *price_conditions(raw),
+        *size_conditions(sizes, raw),
+        leverage_condition(sizes["leverage"], table.account),
+    ]
+    conditions += create_relations(placed, side, version=table.version)
+    refused, error = broken_rows(conditions, n)
     _raise(error, at)
     records = np.tile(first, n)
     _write_creates(records[::width], placed, {**sizes, "side": side})
     records["at"] = np.repeat(at, width)
     if refused.any():
         records["kind"][::width][refused] = C_REFUSED_CREATE
-    for place, (columns, checks) in enumerate(_followers(table, market), 1):
-        part, (broken, error) = records[place::width], broken_rows(checks, n)
+    for place, (columns, conditions) in enumerate(_followers(table, market), 1):
+        part, (broken, error) = records[place::width], broken_rows(conditions, n)
         _raise(error, at)
         for name, values in columns.items():
             part[name] = values
@@ -102,10 +106,10 @@ def table_records(table: SignalTable, candles: Candles, market: Market) -> NDArr
     return records
 
 
-def refused_at(table: SignalTable, market: Market) -> Callable[[int], tuple[Call, Check, str]]:
+def refused_at(table: SignalTable, market: Market) -> Callable[[int], tuple[Call, Condition, str]]:
     """Return a function that words the refusal of the record at a position: the call, what is broken, and the sentence."""
 
-    def worded(position: int) -> tuple[Call, Check, str]:
+    def worded(position: int) -> tuple[Call, Condition, str]:
         row, place = divmod(position, table.width)
         one = taken(row_fields(table, row), market)
         create = _create(one.fields, market)
@@ -158,14 +162,14 @@ def _write_creates(creates: NDArray[Any], prices: dict[str, Column], numbers: di
             creates[{**PRICE_FIELDS, **SIZE_FIELDS}.get(name, name)] = values
 
 
-def _followers(table: SignalTable, market: Market) -> Iterator[tuple[dict[str, Column], list[Check]]]:
+def _followers(table: SignalTable, market: Market) -> Iterator[tuple[dict[str, Column], list[Condition]]]:
     """Yield the fields of each call that follows a create, on the tick, and what it must keep."""
     side, grid = table.sides(), market.price_grid
     trigger, limit = (table.trail(name) for name in _PAIR)
     stop = on_tick(grid, table.column("stop_loss"), -side)
     if trigger is not None and limit is not None:
         placed, leg = pair_on_tick(grid, side, trigger, limit)
-        finite = price_checks(dict(zip(_PAIR, (trigger, limit), strict=True)))
+        finite = price_conditions(dict(zip(_PAIR, (trigger, limit), strict=True)))
         pair = list(pair_relations(placed, leg, side))
         yield {"trail": placed, "trail_limit": leg}, [*finite, *pair]
         if stop is not None:  # a trailing stop stands anywhere, one that was refused nowhere (NaN breaks no relation)
@@ -173,18 +177,18 @@ def _followers(table: SignalTable, market: Market) -> Iterator[tuple[dict[str, C
     for number in range(len(table.dca)):
         price, multiplier = table.level(number, 0), table.level(number, 1)
         placed = on_tick(grid, price, -side)
-        finite = price_checks({"buy_price": price})
-        size = Check("multiplier", _is_no_size(multiplier), "is a finite number above 0", multiplier, is_error=True)
+        finite = price_conditions({"buy_price": price})
+        size = Condition("multiplier", _is_no_size(multiplier), "is a finite number above 0", multiplier, is_error=True)
         relations = buy_relations("buy_price", placed, stop, side)
         yield {"price": placed, "multiplier": multiplier}, [*finite, size, *relations]
 
 
 def _follower(
     calls: Sequence[TrailingStop | Dca], place: int, create: CreateSignal, market: Market
-) -> tuple[Call, Check | None, bool]:
+) -> tuple[Call, Condition | None, bool]:
     """Return the call at a place behind a create, what it breaks, and whether rounding did it."""
 
-    def broken(one: TrailingStop | Dca) -> Check | None:
+    def broken(one: TrailingStop | Dca) -> Condition | None:
         if isinstance(one, TrailingStop):
             return first_broken(one.relations(create.side))
         trails = [call for call in calls if isinstance(call, TrailingStop)]
@@ -201,10 +205,10 @@ def _is_no_size(value: Column) -> Any:
     return np.logical_not((np.asarray(value) > 0.0) & (np.asarray(value) < np.inf))
 
 
-def _raise(error: tuple[Check, int] | None, at: NDArray[np.int64]) -> None:
+def _raise(error: tuple[Condition, int] | None, at: NDArray[np.int64]) -> None:
     if error is not None:
-        check, row = error
-        raise _dated(InvalidSignalError(check.sentence, check.field), int(at[row]))
+        condition, row = error
+        raise _dated(InvalidSignalError(condition.sentence, condition.field), int(at[row]))
 
 
 def _dated(error: InvalidSignalError, at: int) -> InvalidSignalError:

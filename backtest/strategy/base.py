@@ -117,8 +117,19 @@ class Strategy(BaseModel, metaclass=_StrategyClass):
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """The parameters as plain JSON values."""
-        return self.model_dump(mode="json")
+        """The parameters as plain JSON values.
+
+        Raises
+        ------
+        InvalidSettingError
+            Where one is something else, an array for example: then the strategy has no identity.
+        """
+        try:
+            return self.model_dump(mode="json")
+        except ValueError as error:
+            raise InvalidSettingError(
+                f"a parameter of {type(self).__name__} is no plain value, so that it cannot be recorded: {error}"
+            ) from None
 
     @cached_property
     def identity(self) -> str:

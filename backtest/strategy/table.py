@@ -95,19 +95,20 @@ class SignalTable:
         object.__setattr__(self, "at", at.astype(np.int64, copy=False))
         if self.while_open not in ("skip", "stack"):
             raise InvalidSettingError(f'while_open is "skip" or "stack", was {self.while_open!r}')
-        for name in _NUMBERS:
-            self.column(name)
+        for name in (*_NUMBERS, *_TRAILING):
+            value = getattr(self, name)
+            if value is not None and type(value) is not float:  # a session makes a table at every close
+                self._sized(name, value)
         for number in range(len(self.targets)):
             self.target(number)
         self.sides()
-        self._check_followers()
+        if self.trailing_stop_price is not None or self.trailing_stop_limit_price is not None or self.dca:
+            self._check_followers()
 
     def _check_followers(self) -> None:
         if (self.trailing_stop_price is None) != (self.trailing_stop_limit_price is None):
             missing = _TRAILING[self.trailing_stop_price is not None]
             raise InvalidSettingError(f"SignalTable.{missing} is missing; the two trailing prices come together")
-        for name in _TRAILING:
-            self.trail(name)
         levels: tuple[Any, ...] = self.dca
         for number, level in enumerate(levels):
             if not (isinstance(level, tuple) and len(level) == 2):

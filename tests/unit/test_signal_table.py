@@ -327,7 +327,7 @@ def test_flags_choose_rows_as_positions_do() -> None:
 
 
 def test_an_empty_table_is_no_signal() -> None:
-    result = run(Fixed(fields={**GOOD, "at": np.empty(0, np.int64), **TRAILED, "dca": ((95.0, 1.0),)}), candles())
+    result = run(Fixed(fields={**GOOD, "at": [False] * N, **TRAILED, "dca": ((95.0, 1.0),)}), candles())
     assert result.calls == []
     assert len(result.trades) == 0
 

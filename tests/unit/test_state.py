@@ -110,6 +110,19 @@ def test_what_cannot_be_copied_is_refused() -> None:
         run(Lock(), candles())
 
 
+class Holding(Strategy):
+    level: Any = None
+
+    def on_candle(self, now: Moment) -> None:
+        return None
+
+
+def test_a_parameter_that_is_no_plain_value_is_refused_in_one_sentence() -> None:
+    with pytest.raises(InvalidSettingError, match="a parameter of Holding is no plain value") as caught:
+        run(Holding(level=np.zeros(3)), candles())
+    assert "\n" not in str(caught.value)
+
+
 def test_a_field_without_a_type_is_refused_when_the_class_is_made() -> None:
     with pytest.raises(
         InvalidSettingError, match="strategy Bare has a field that is none: lookback has no type"
