@@ -40,6 +40,14 @@ class _Group(TyperGroup):
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Show what a strategy's emission takes before the other commands, as it has no name of its own to ask for."""
+        named = self.commands[_DEFAULT]
+        with formatter.section("Options of emit FILE.py"):
+            records = [record for each in named.get_params(ctx) if (record := each.get_help_record(ctx))]
+            formatter.write_dl([record for record in records if record[0] != "--help"])
+        super().format_options(ctx, formatter)
+
 
 app = typer.Typer(
     cls=_Group,
@@ -54,7 +62,7 @@ def register(parent: typer.Typer) -> None:
     parent.add_typer(app, name="emit")
 
 
-@app.command(_DEFAULT)
+@app.command(_DEFAULT, hidden=True)
 def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     strategy: options.StrategyArgument,
     paper: Annotated[bool, typer.Option("--paper", help="To the paper venue; this is the default.")] = False,

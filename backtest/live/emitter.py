@@ -112,7 +112,7 @@ class Emitter:
         """Keep what one pass brought (T1), all of it or nothing; return the new calls."""
         kinds = [kind for one in decided for kind in one.kinds]
         hit("K0", kinds)
-        new = self.journal.keep(decided, self.wall())
+        new = self.journal.keep(decided, self.wall(), self.limits.bare)
         hit("K1", kinds)
         return new
 

@@ -28,11 +28,12 @@ from backtest.venue.verdict import Meaning, Verdict
 from backtest.wire import tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
     from typing import Self
 
     from backtest.live.schema import Decided, Seen, Told
+    from backtest.model.calls import Call
 
 __all__ = ["Journal"]
 
@@ -197,7 +198,7 @@ class Journal(Questions):
         hit("K11", {intent.kind for intent in found})
         return found
 
-    def keep(self, decided: Sequence[Decided], now: int) -> list[Intent]:
+    def keep(self, decided: Sequence[Decided], now: int, blocked: Callable[[Call], str] = lambda _: "") -> list[Intent]:
         """Keep all that one pass brought: candles, outcomes told, calls and cursors (T1); return the new calls.
 
         Parameters
@@ -206,6 +207,8 @@ class Journal(Questions):
             One for each stream that had a close; calls are planned in this order.
         now
             UTC ms, for the record.
+        blocked
+            Returns why a call is never to be sent, or nothing; it is kept as blocked from the beginning.
 
         Raises
         ------
@@ -221,10 +224,14 @@ class Journal(Questions):
                     self._see(series, candle)
                 for told in one.told:
                     self._tell(one.stream.strategy, told)
-                for intent in intents_of(one.stream, one.time, one.calls):
-                    if not self.knows(intent):
-                        self._add(intent, now)
-                        new.append(intent)
+                for intent, call in zip(intents_of(one.stream, one.time, one.calls), one.calls, strict=True):
+                    if self.knows(intent):
+                        continue
+                    self._add(intent, now)
+                    new.append(intent)
+                    reason = blocked(call)
+                    if reason:
+                        self._move(intent, State.BLOCKED, now, reason)
                 for ref in one.ended:
                     where = "strategy = ? AND ref = ? AND state = 'living'"
                     key = (one.stream.strategy, ref)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backtest.live.intent import ENTRIES, Intent
+from backtest.model.calls import CreateSignal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from backtest.live.journal import Journal
     from backtest.live.settings import EmitSettings
+    from backtest.model.calls import Call
 
 __all__ = ["Limits", "expired"]
 
@@ -33,6 +35,15 @@ class Limits:
 
     def __init__(self, journal: Journal, settings: EmitSettings, stop_file: Path | None) -> None:
         self._journal, self._settings, self.stop_file = journal, settings, stop_file
+        run = journal.last_run()
+        self._live = run is not None and run.mode == "live"
+
+    def bare(self, call: Call) -> str:
+        """Return why a create is never sent live: the venue, and not our process, must end a loss when we die."""
+        if not (self._live and isinstance(call, CreateSignal) and call.stop_loss is None):
+            return ""
+        allowed = call.allow_no_stop or self._settings.allow_no_stop
+        return "" if allowed else "it has no stop_loss; live that needs allow_no_stop"
 
     def reason(self, intent: Intent, unknown: Sequence[Intent], *, halted: bool) -> str:
         """Return why an entry is held back; empty where it may go.

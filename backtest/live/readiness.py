@@ -17,7 +17,6 @@ from backtest.model.calls import CreateSignal
 from backtest.runner.linting import lint_decisions
 from backtest.runner.loading import load_strategy
 from backtest.runner.run import feeds_of, run
-from backtest.runner.session import Session
 from backtest.venue.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Check", "Readiness", "readiness"]
 
 _CLOCK_OFF = 2.0
-_WATCHED = 600
 T = TypeVar("T")
 
 
@@ -245,7 +243,7 @@ class _Looking:
             return
         self.look(f"stops of {name}", lambda: self._stops(result))
         self.look(f"lint of {name}", lambda: _lint(result, rows, markets, profile))
-        self.look(f"look-ahead of {name}", lambda: _watched(strategy, rows, markets, profile))
+        self.look(f"checks of {name}", lambda: _honest(result))
         self._keep(strategy, result, each.timeframe)
 
     def _load(self, number: int, each: StrategySettings) -> tuple[tuple[Strategy, SubscriberProfile], str]:
@@ -314,7 +312,7 @@ def _backtest(
     strategy: Strategy, candles: dict[str, Candles], markets: dict[str, Market], profile: SubscriberProfile
 ) -> tuple[Result, str]:
     try:
-        result = run(strategy, candles, market=markets, profile=profile)
+        result = run(strategy, candles, market=markets, profile=profile, checks="full")
     except BacktestError:
         raise
     except Exception as error:  # a strategy's own code: whatever it raises is its author's
@@ -340,23 +338,9 @@ def _lint(
     return True, "; ".join(found) or "nothing"
 
 
-def _watched(
-    strategy: Strategy, candles: dict[str, Candles], markets: dict[str, Market], profile: SubscriberProfile
-) -> tuple[bool, str]:
-    """Walk the last candles of each market one close at a time, with nothing later in memory, and compare."""
-    for symbol, one in candles.items():
-        last = one.slice(max(0, len(one) - _WATCHED), len(one))
-        expected = run(strategy, last, market=markets[symbol], profile=profile).calls
-        session = Session(strategy, last.slice(0, 0), market=markets[symbol], profile=profile)
-        columns = (last.time, last.open, last.high, last.low, last.close, last.volume)
-        found = [
-            call for row in zip(*(column.tolist() for column in columns), strict=True) for call in session.close(*row)
-        ]
-        for have, want in zip([*found, None], [*expected, None], strict=False):
-            if have != want:
-                at = (have or want).at  # type: ignore[union-attr]  # one of the two is there
-                raise InvalidSettingError(
-                    f"walked close by close, {symbol} gives other calls than the backtest, first at {at}: the strategy looks "
-                    "ahead or keeps state"
-                )
-    return True, f"close by close the last {_WATCHED} candles give the calls of the backtest"
+def _honest(result: Result) -> tuple[bool, str]:
+    """Say what the checks of the run found: look-ahead, state, history that does not suffice."""
+    found = [f"{finding.check}: {finding.sentence}" for finding in result.checks]
+    if result.checks.failed:
+        raise InvalidSettingError("; ".join(found))
+    return True, "; ".join(found) or "nothing to look at"

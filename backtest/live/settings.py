@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDi
 from pydantic_settings.exceptions import SettingsError
 
 from backtest.errors import InvalidSettingError, did_you_mean
+from backtest.live.feed_settings import FeedSettings
 from backtest.market_data.series import Series, exchange_name
 from backtest.venue.credentials import refuse_secrets
 
@@ -130,6 +131,7 @@ class LiveSettings(BaseSettings):
     account: AccountSettings = AccountSettings()
     limits: EmitSettings = EmitSettings()
     alerts: AlertSettings = AlertSettings()
+    feed: FeedSettings = FeedSettings()
     strategy: tuple[StrategySettings, ...] = ()
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,7 +112,7 @@ def test_all_conditions_on_the_named_markets(exchange: Loopback, store: Path, fo
         "backtest of Every 1h",
         "stops of Every 1h",
         "lint of Every 1h",
-        "look-ahead of Every 1h",
+        "checks of Every 1h",
         "limiter",
     ]
     assert {text.split()[0] for text in found.values()} == {"ok"}
@@ -140,7 +141,7 @@ def test_the_same_from_a_file_with_the_calls_of_all_strategies(exchange: Loopbac
 MISSING = [
     (("--param", "stop=false"), "stops of Every 1h", "signals have no stop_loss, the first is BTC/USDT-"),
     (("--param", "gain=0.95"), "lint of Every 1h", "refused and not sent, the first about BTC/USDT-"),
-    (("--param", "ahead=true"), "look-ahead of Every 1h", "looks ahead or keeps state"),
+    (("--param", "ahead=true"), "checks of Every 1h", "look-ahead"),
     (("--account", "0123"), "confirmation", "account 0123 was named, this is "),
     (("--param", "hour=3"), "strategy 1", "hours"),
 ]
@@ -235,3 +236,11 @@ def test_one_strategy_given_twice_is_refused(exchange: Loopback, store: Path, fo
     (folder / "live.toml").write_text("")
     done = backtest("emit", "check", "--config", "live.toml")
     assert (done.status, "no strategy was named" in lines(done)["strategies"]) == (2, True)
+
+
+def test_help_shows_what_an_emission_takes() -> None:
+    done = backtest("emit", "--help")
+    assert done.status == 0
+    for option in ("--paper", "--live", "--journal", "--config", "--market"):
+        assert re.search(rf"^  (-\w, )?{option}\b", done.out, re.MULTILINE), option
+    assert re.search(r"^  check +Look at every condition", done.out, re.MULTILINE)

@@ -59,10 +59,12 @@ class Venue:
 class Room:
     """An emitter with everything around it, on a clock that waiting moves on."""
 
-    def __init__(self, path: Path, per_minute: int = 1000, limits: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, path: Path, per_minute: int = 1000, limits: dict[str, Any] | None = None, mode: str = "paper"
+    ) -> None:
         self.clock = CandleClock(HOUR)
         self.venue = Venue(self.clock, per_minute)
-        self.journal = Journal(path, Run("paper", "account", 0))
+        self.journal = Journal(path, Run(mode, "account", 0))
         settings = EmitSettings(**{"tries": 3, "backoff_first": 1.0, "backoff_most": 300.0, **(limits or {})})
         self.emitter = Emitter(self.journal, self.venue, self.clock, settings, self.clock.now)
 
@@ -410,3 +412,25 @@ def test_waits_are_spread(room: Room) -> None:
         0.5 * most <= wait <= most for most, wait in zip([1.0] * 50 + [2.0] * 50 + [300.0] * 50, waits, strict=True)
     )
     assert len(set(waits)) > 100
+
+
+@pytest.mark.parametrize(
+    ("mode", "limits", "fields", "states"),
+    [
+        ("paper", {}, {}, ["acked", "acked", "acked"]),
+        ("live", {}, {}, ["blocked", "blocked", "acked"]),
+        ("live", {"allow_no_stop": True}, {}, ["acked", "acked", "acked"]),
+        ("live", {}, {"allow_no_stop": True}, ["acked", "acked", "acked"]),
+    ],
+)
+def test_a_create_without_a_stop_needs_leave_live(
+    tmp_path: Path, mode: str, limits: dict[str, Any], fields: dict[str, Any], states: list[str]
+) -> None:
+    room = Room(tmp_path / "journal.sqlite", limits=limits, mode=mode)
+    bare = create(stop_loss=None, **fields)
+    assert room.close(HOUR, bare, UpdatePrices(bare.ref, stop_loss=91.0), create(number=1)) == []
+    assert room.states() == states
+    if states[0] == "blocked":
+        assert room.venue.got == ["create_v2"]
+        assert "it has no stop_loss; live that needs allow_no_stop" in status_text(room.journal)
+    room.journal.close()

@@ -22,6 +22,10 @@ journal = "kept/live.sqlite"
 per_minute = 20
 tries = 2
 
+[feed]
+late_after = 7
+graces = { bybit = 3 }
+
 [[strategy]]
 file = "strategies/breakout.py:Breakout"
 parameters = { lookback = 72 }
@@ -49,6 +53,7 @@ def test_a_file_is_read_and_its_paths_begin_at_its_folder(file: Path) -> None:
     found = LiveSettings.load(file)
     assert (found.account.fingerprint, found.account.journal) == ("0123456789abcdef", file.parent / "kept/live.sqlite")
     assert (found.limits.per_minute, found.limits.tries, found.limits.most_unknowns) == (20, 2, 3)
+    assert (found.feed.late_after, found.feed.grace_of("bybit"), found.feed.grace_of("okx")) == (7.0, 3.0, 2.0)
     breakout, dip = found.strategy
     assert breakout.file == str(file.parent / "strategies/breakout.py:Breakout")
     assert (breakout.parameters, breakout.profile) == ({"lookback": 72}, "anny")
