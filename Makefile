@@ -70,10 +70,11 @@ types: $(READY)
 imports: $(READY)
 	$(BIN)/lint-imports
 
-# The second run has numba's compiler off: only then does coverage see the kernel's lines. (5: no test is marked.)
+# The second run are the examples of the docstrings. The third has numba's compiler off: only then does coverage see the kernel's lines. (5: no test is marked.)
 tests: $(READY)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses $(PYTEST_WORKERS) --dist worksteal
+	$(BIN)/coverage run -m pytest --quiet --doctest-modules backtest
 	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest --numprocesses $(PYTEST_WORKERS) --dist worksteal -m jit_off || test $$? -eq 5
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report

@@ -137,7 +137,24 @@ def _kept(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 @_kept
 def sma(x: ArrayLike, n: int) -> FloatArray:
-    """Return the simple moving average of ``n`` rows; warm from row ``n - 1``."""
+    """Return the simple moving average; warm from row ``n - 1``.
+
+    Formula: the sum of the last ``n`` values over ``n``.
+
+    Parameters
+    ----------
+    x
+        (m,) of any unit, oldest first.
+    n
+        Rows in the mean, at least 2.
+
+    Source: Murphy, Technical Analysis of the Financial Markets (1999), chapter 9.
+
+    Examples
+    --------
+    >>> sma([1.0, 2.0, 3.0, 4.0], 2).tolist()
+    [nan, 1.5, 2.5, 3.5]
+    """
     import talib
 
     return talib.SMA(_column("sma", x), _whole("sma", "n", n, 2))
@@ -145,7 +162,24 @@ def sma(x: ArrayLike, n: int) -> FloatArray:
 
 @_kept
 def ema(x: ArrayLike, n: int) -> FloatArray:
-    """Return the exponential moving average, weight ``2 / (n + 1)``, begun with the mean of the first ``n`` rows."""
+    """Return the exponential moving average; warm from row ``n - 1``, where it begins with the mean of the first ``n`` rows.
+
+    Formula: ``y[t] = y[t - 1] + 2 / (n + 1) * (x[t] - y[t - 1])``.
+
+    Parameters
+    ----------
+    x
+        (m,) of any unit, oldest first.
+    n
+        Rows, at least 2; the newest weighs ``2 / (n + 1)``.
+
+    Source: Murphy (1999), chapter 9; TA-Lib ``EMA``.
+
+    Examples
+    --------
+    >>> ema([1.0, 2.0, 3.0, 7.0], 3).tolist()
+    [nan, nan, 2.0, 4.5]
+    """
     import talib
 
     return talib.EMA(_column("ema", x), _whole("ema", "n", n, 2))
@@ -153,7 +187,24 @@ def ema(x: ArrayLike, n: int) -> FloatArray:
 
 @_kept
 def wma(x: ArrayLike, n: int) -> FloatArray:
-    """Return the linearly weighted moving average of ``n`` rows, the newest weighing ``n``, the oldest 1."""
+    """Return the linearly weighted moving average; warm from row ``n - 1``.
+
+    Formula: the sum of ``k * x`` over the last ``n`` rows, ``k`` from 1 for the oldest to ``n``, over ``n (n + 1) / 2``.
+
+    Parameters
+    ----------
+    x
+        (m,) of any unit, oldest first.
+    n
+        Rows, at least 2.
+
+    Source: Murphy (1999), chapter 9; TA-Lib ``WMA``.
+
+    Examples
+    --------
+    >>> wma([1.0, 2.0, 4.0], 2).round(4).tolist()
+    [nan, 1.6667, 3.3333]
+    """
     import talib
 
     return talib.WMA(_column("wma", x), _whole("wma", "n", n, 2))
@@ -163,7 +214,22 @@ def wma(x: ArrayLike, n: int) -> FloatArray:
 def rsi(x: ArrayLike, n: int = 14) -> FloatArray:
     """Return Wilder's relative strength index, 0 to 100; warm from row ``n``.
 
+    Formula: ``100 * up / (up + down)``, with ``up`` and ``down`` the averages of gains and losses, smoothed by ``1 / n``.
     Where nothing moved TA-Lib says 0, not 50: on an illiquid market ask for a moved price before calling 0 oversold.
+
+    Parameters
+    ----------
+    x
+        (m,) of any unit, oldest first.
+    n
+        Rows of the smoothing, at least 2.
+
+    Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section VI.
+
+    Examples
+    --------
+    >>> rsi([1.0, 2.0, 3.0, 2.0], 2).round(2).tolist()
+    [nan, nan, 100.0, 50.0]
     """
     import talib
 
@@ -172,7 +238,24 @@ def rsi(x: ArrayLike, n: int = 14) -> FloatArray:
 
 @_kept
 def roc(x: ArrayLike, n: int = 10) -> FloatArray:
-    """Return the rate of change over ``n`` rows, in percent."""
+    """Return the rate of change, in percent; warm from row ``n``.
+
+    Formula: ``100 * (x[t] / x[t - n] - 1)``.
+
+    Parameters
+    ----------
+    x
+        (m,) of any unit, oldest first.
+    n
+        Rows to look back, at least 1.
+
+    Source: Murphy (1999), chapter 10.
+
+    Examples
+    --------
+    >>> roc([10.0, 11.0, 12.1], 1).round(6).tolist()
+    [nan, 10.0, 10.0]
+    """
     import talib
 
     return talib.ROC(_column("roc", x), _whole("roc", "n", n, 1))
@@ -180,7 +263,24 @@ def roc(x: ArrayLike, n: int = 10) -> FloatArray:
 
 @_kept
 def stddev(x: ArrayLike, n: int = 20) -> FloatArray:
-    """Return the standard deviation of ``n`` rows (of the population: divided by ``n``), in units of ``x``."""
+    """Return the standard deviation, in units of ``x``; warm from row ``n - 1``.
+
+    Formula: the root of the mean squared distance to the mean of the last ``n`` rows (of the population: divided by ``n``).
+
+    Parameters
+    ----------
+    x
+        (m,) of any unit, oldest first.
+    n
+        Rows, at least 2.
+
+    Source: TA-Lib ``STDDEV``.
+
+    Examples
+    --------
+    >>> stddev([1.0, 3.0, 3.0], 2).tolist()
+    [nan, 1.0, 0.0]
+    """
     import talib
 
     return talib.STDDEV(_column("stddev", x), _whole("stddev", "n", n, 2))
@@ -188,7 +288,24 @@ def stddev(x: ArrayLike, n: int = 20) -> FloatArray:
 
 @_kept
 def highest(x: ArrayLike, n: int) -> FloatArray:
-    """Return the highest of the last ``n`` rows, this one included."""
+    """Return the highest of the last ``n`` rows, this one included; warm from row ``n - 1``.
+
+    Formula: ``max(x[t - n + 1], ..., x[t])``.
+
+    Parameters
+    ----------
+    x
+        (m,) of any unit, oldest first.
+    n
+        Rows, at least 2. For a level to break, take :func:`previous` of it.
+
+    Source: Donchian channel; Murphy (1999), chapter 9.
+
+    Examples
+    --------
+    >>> highest([1.0, 3.0, 2.0], 2).tolist()
+    [nan, 3.0, 3.0]
+    """
     import talib
 
     return talib.MAX(_column("highest", x), _whole("highest", "n", n, 2))
@@ -196,7 +313,24 @@ def highest(x: ArrayLike, n: int) -> FloatArray:
 
 @_kept
 def lowest(x: ArrayLike, n: int) -> FloatArray:
-    """Return the lowest of the last ``n`` rows, this one included."""
+    """Return the lowest of the last ``n`` rows, this one included; warm from row ``n - 1``.
+
+    Formula: ``min(x[t - n + 1], ..., x[t])``.
+
+    Parameters
+    ----------
+    x
+        (m,) of any unit, oldest first.
+    n
+        Rows, at least 2.
+
+    Source: Donchian channel; Murphy (1999), chapter 9.
+
+    Examples
+    --------
+    >>> lowest([1.0, 3.0, 2.0], 2).tolist()
+    [nan, 1.0, 2.0]
+    """
     import talib
 
     return talib.MIN(_column("lowest", x), _whole("lowest", "n", n, 2))
@@ -206,10 +340,21 @@ def lowest(x: ArrayLike, n: int) -> FloatArray:
 def macd(x: ArrayLike, fast: int = 12, slow: int = 26, signal: int = 9) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return MACD line, signal line and histogram (line minus signal), all warm from row ``slow + signal - 2``.
 
+    Formula: line ``ema(x, fast) - ema(x, slow)``, signal ``ema(line, signal)``.
+
+    Parameters
+    ----------
+    x
+        (m,) of any unit, oldest first.
+    fast, slow, signal
+        Rows of the three averages.
+
     Raises
     ------
     InvalidSettingError
         Unless ``2 <= fast < slow``.
+
+    Source: Appel, Technical Analysis: Power Tools for Active Investors (2005), chapter 8.
     """
     import talib
 
@@ -220,7 +365,26 @@ def macd(x: ArrayLike, fast: int = 12, slow: int = 26, signal: int = 9) -> tuple
 
 @_kept
 def bbands(x: ArrayLike, n: int = 20, width: float = 2.0) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return upper, middle and lower Bollinger band: the SMA and ``width`` standard deviations around it."""
+    """Return upper, middle and lower Bollinger band.
+
+    Formula: ``sma(x, n)``, and ``width * stddev(x, n)`` above and below it.
+
+    Parameters
+    ----------
+    x
+        (m,) of any unit, oldest first.
+    n
+        Rows, at least 2.
+    width
+        Standard deviations, above 0.
+
+    Source: Bollinger, Bollinger on Bollinger Bands (2001), chapter 7.
+
+    Examples
+    --------
+    >>> [band.tolist() for band in bbands([1.0, 3.0], 2, 2.0)]
+    [[nan, 4.0], [nan, 2.0], [nan, 0.0]]
+    """
     import talib
 
     if isinstance(width, bool) or not 0.0 < width < np.inf:
@@ -266,7 +430,17 @@ def on(
 
 @_kept
 def true_range(candles: Candles) -> FloatArray:
-    """Return the true range: the candle's span, stretched to the previous close; NaN in row 0."""
+    """Return the true range, in quote currency; NaN in row 0.
+
+    Formula: ``max(high, close before) - min(low, close before)``.
+
+    Parameters
+    ----------
+    candles
+        (m,), in quote currency.
+
+    Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section III.
+    """
     import talib
 
     return talib.TRANGE(candles.high, candles.low, candles.close)
@@ -274,7 +448,25 @@ def true_range(candles: Candles) -> FloatArray:
 
 @_kept
 def atr(candles: Candles, n: int = 14) -> FloatArray:
-    """Return Wilder's average true range, in quote currency; warm from row ``n``."""
+    """Return Wilder's average true range, in quote currency; warm from row ``n``.
+
+    Formula: ``y[t] = y[t - 1] + (true_range[t] - y[t - 1]) / n``, begun with the mean of the first ``n`` true ranges.
+
+    Parameters
+    ----------
+    candles
+        (m,), in quote currency.
+    n
+        Rows of the smoothing, at least 1.
+
+    Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section III.
+
+    Examples
+    --------
+    >>> from backtest import Candles
+    >>> atr(Candles.sample("BTC/USD", "1d"), 14)[-1].round(2).item()
+    325.45
+    """
     import talib
 
     return talib.ATR(candles.high, candles.low, candles.close, _whole("atr", "n", n, 1))
@@ -282,7 +474,19 @@ def atr(candles: Candles, n: int = 14) -> FloatArray:
 
 @_kept
 def adx(candles: Candles, n: int = 14) -> FloatArray:
-    """Return Wilder's average directional index, 0 to 100; warm from row ``2 n - 1``."""
+    """Return Wilder's average directional index, 0 to 100; warm from row ``2 n - 1``.
+
+    Formula: the average, smoothed by ``1 / n``, of ``100 * |plus - minus| / (plus + minus)`` of the two directional indicators.
+
+    Parameters
+    ----------
+    candles
+        (m,), in quote currency.
+    n
+        Rows of the smoothing, at least 2.
+
+    Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section IV.
+    """
     import talib
 
     return talib.ADX(candles.high, candles.low, candles.close, _whole("adx", "n", n, 2))
@@ -290,7 +494,21 @@ def adx(candles: Candles, n: int = 14) -> FloatArray:
 
 @_kept
 def stoch(candles: Candles, n: int = 14, smooth: int = 3, signal: int = 3) -> tuple[FloatArray, FloatArray]:
-    """Return the slow stochastic, 0 to 100: %K of ``n`` rows, an SMA of ``smooth``, and %D, its SMA of ``signal``."""
+    """Return the slow stochastic, %K and %D, each 0 to 100.
+
+    Formula: ``100 * (close - lowest) / (highest - lowest)`` over ``n`` rows; %K is its SMA of ``smooth``, %D the SMA of %K.
+
+    Parameters
+    ----------
+    candles
+        (m,), in quote currency.
+    n
+        Rows of the range.
+    smooth, signal
+        Rows of the two averages.
+
+    Source: Murphy (1999), chapter 10; TA-Lib ``STOCH``.
+    """
     import talib
 
     return talib.STOCH(
@@ -305,7 +523,24 @@ def stoch(candles: Candles, n: int = 14, smooth: int = 3, signal: int = 3) -> tu
 
 @_kept
 def previous(x: ArrayLike, k: int = 1) -> FloatArray:
-    """Return ``x`` as it was ``k`` rows ago; NaN in the first ``k`` rows."""
+    """Return ``x`` as it was ``k`` rows ago; NaN in the first ``k`` rows.
+
+    Formula: ``y[t] = x[t - k]``.
+
+    Parameters
+    ----------
+    x
+        (m,) of any unit, oldest first.
+    k
+        Rows to look back, at least 1.
+
+    Source: none; it is the lag operator.
+
+    Examples
+    --------
+    >>> previous([1.0, 2.0, 3.0]).tolist()
+    [nan, 1.0, 2.0]
+    """
     column = _column("previous", x)
     k = _whole("previous", "k", k, 1)
     shifted = np.empty_like(column)
@@ -318,14 +553,41 @@ def previous(x: ArrayLike, k: int = 1) -> FloatArray:
 def crossed_above(a: ArrayLike, b: ArrayLike) -> BoolArray:
     """Return where ``a`` is above ``b`` and was not in the row before; False where any of the four values is NaN.
 
-    Either of the two may be a single number: ``crossed_above(rsi, 30)``.
+    Formula: ``a[t] > b[t] and a[t - 1] <= b[t - 1]``.
+
+    Parameters
+    ----------
+    a, b
+        (m,) of one unit; either may be a single number: ``crossed_above(rsi, 30)``.
+
+    Source: none; it is the definition.
+
+    Examples
+    --------
+    >>> crossed_above([1.0, 3.0, 4.0], 2.0).tolist()
+    [False, True, False]
     """
     return _crossed("crossed_above", a, b, np.greater, np.less_equal)
 
 
 @_kept
 def crossed_below(a: ArrayLike, b: ArrayLike) -> BoolArray:
-    """Return where ``a`` is below ``b`` and was not in the row before; False where any of the four values is NaN."""
+    """Return where ``a`` is below ``b`` and was not in the row before; False where any of the four values is NaN.
+
+    Formula: ``a[t] < b[t] and a[t - 1] >= b[t - 1]``.
+
+    Parameters
+    ----------
+    a, b
+        (m,) of one unit; either may be a single number.
+
+    Source: none; it is the definition.
+
+    Examples
+    --------
+    >>> crossed_below([3.0, 1.0, 0.0], 2.0).tolist()
+    [False, True, False]
+    """
     return _crossed("crossed_below", a, b, np.less, np.greater_equal)
 
 

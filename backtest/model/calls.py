@@ -84,6 +84,16 @@ class CreateSignal:
         Life of the entry orders in ms.
     ref
         Our name for it, set by the run (``SYMBOL-closeMs-n``); never sent.
+
+    Examples
+    --------
+    >>> address = {"coin": "BTC", "trade_market": "USDT", "exchange": "BINANCE"}
+    >>> create = CreateSignal(**address, invest=10, entry_price_max=100.0, targets=(105.0,), stop_loss=95.0)
+    >>> create.side, create.near_bound, create.symbol
+    (1, 100.0, 'BTC/USDT')
+    >>> CreateSignal(**address, invest=-1, entry_price_max=100.0, targets=(105.0,))
+    Traceback (most recent call last):
+    backtest.errors.InvalidSignalError: invest is a finite number above 0, was -1
     """
 
     coin: str
@@ -247,6 +257,11 @@ class TakeProfit:
 
     ``sell_amount_relative`` is percent of the position, 1 to 100; below 100 both trailing prices are required: the stop
     for what remains.
+
+    Examples
+    --------
+    >>> TakeProfit("BTC/USDT-0-0", "market", 100.0).sell_amount_relative
+    100.0
     """
 
     signal: SignalRef
@@ -292,7 +307,13 @@ class TakeProfit:
 
 @dataclass(frozen=True, slots=True)
 class TrailingStop:
-    """``POST .../call/trailingstop``: replace the stop by one that ratchets (L8)."""
+    """``POST .../call/trailingstop``: replace the stop by one that ratchets (L8).
+
+    Examples
+    --------
+    >>> TrailingStop("BTC/USDT-0-0", trailing_stop_price=95.0, trailing_stop_limit_price=94.5).trailing_stop_price
+    95.0
+    """
 
     signal: SignalRef
     trailing_stop_price: float
@@ -313,7 +334,13 @@ class TrailingStop:
 
 @dataclass(frozen=True, slots=True)
 class Rebuy:
-    """``POST .../call/rebuy``: buy again inside a zone (L10.2). ``invest`` is percent; None: the signal's own."""
+    """``POST .../call/rebuy``: buy again inside a zone (L10.2). ``invest`` is percent; None: the signal's own.
+
+    Examples
+    --------
+    >>> Rebuy("BTC/USDT-0-0", buy_price_min=90.0, buy_price_max=92.0, invest=5).buy_price_max
+    92.0
+    """
 
     signal: SignalRef
     buy_price_min: float
@@ -356,7 +383,13 @@ class Rebuy:
 
 @dataclass(frozen=True, slots=True)
 class Dca:
-    """``POST .../call/dca``: a limit buy of ``multiplier`` x the original investment at ``buy_price`` (L10.1)."""
+    """``POST .../call/dca``: a limit buy of ``multiplier`` x the original investment at ``buy_price`` (L10.1).
+
+    Examples
+    --------
+    >>> Dca("BTC/USDT-0-0", buy_price=90.0, multiplier=1.5).multiplier
+    1.5
+    """
 
     signal: SignalRef
     buy_price: float
@@ -381,6 +414,11 @@ class UpdatePrices:
 
     A minimum above the maximum is refused when it acts (L11.1): either may be the one already known.
     ``allow_marketable`` is ours and never sent: without it a stop or target that would trade at once is refused (L11.2).
+
+    Examples
+    --------
+    >>> UpdatePrices("BTC/USDT-0-0", stop_loss=97.0, exit_price_2=112.0).prices
+    {'exit_price_2': 112.0, 'stop_loss': 97.0}
     """
 
     signal: SignalRef
@@ -431,7 +469,13 @@ class UpdatePrices:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """``DELETE .../cancel``: kill all orders and sell the position at market (L12.1)."""
+    """``DELETE .../cancel``: kill all orders and sell the position at market (L12.1).
+
+    Examples
+    --------
+    >>> Cancel("BTC/USDT-0-0").signal
+    'BTC/USDT-0-0'
+    """
 
     signal: SignalRef
 

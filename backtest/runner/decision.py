@@ -16,7 +16,14 @@ __all__ = ["Decision", "Refusal"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A call and the close at which it was decided, UTC ms."""
+    """A call and the close at which it was decided, UTC ms.
+
+    Examples
+    --------
+    >>> from backtest import Cancel, Decision
+    >>> Decision(3_600_000, Cancel("BTC/USDT-0-0")).signal
+    'BTC/USDT-0-0'
+    """
 
     at: int
     call: Call

@@ -86,6 +86,19 @@ def run(
         that do not sum, leverage on SPOT.
     InvalidSettingError
         Arguments that do not fit each other.
+
+    Examples
+    --------
+    >>> from backtest import Candles, Strategy, SubscriberProfile, run
+    >>> class Dip(Strategy):
+    ...     def on_candle(self, now):
+    ...         if not now.signals and now.close < 0.95 * now.open:
+    ...             yield now.market(targets=[1.05 * now.close], stop_loss=0.9 * now.close, invest=10)
+    >>> result = run(Dip(), Candles.sample("ETH/USD", "1d"), profile=SubscriberProfile.anny(balance=1_000))
+    >>> result.equity.iloc[0].item()
+    1000.0
+    >>> result.refused
+    []
     """
     profile = SubscriberProfile.anny() if profile is None else profile
     assumptions = VenueAssumptions() if assumptions is None else assumptions

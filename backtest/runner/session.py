@@ -56,6 +56,21 @@ class Session:
         Those of the instant walked last, of all markets, in order.
     refused
         The calls of that instant that the desk refused: never sent (L3.8).
+
+    Examples
+    --------
+    >>> from backtest import Candles, Market, Session, Strategy, SubscriberProfile
+    >>> class Once(Strategy):
+    ...     def on_candle(self, now):
+    ...         if now.position == 1:
+    ...             yield now.market(targets=[1.1 * now.close], stop_loss=0.9 * now.close, invest=10)
+    >>> days = Candles.sample("BTC/USD", "1d")
+    >>> session = Session(Once(), days.slice(0, 0), market=Market("BTC/USD"), profile=SubscriberProfile.anny())
+    >>> rows = zip(days.time.tolist(), days.open, days.high, days.low, days.close, days.volume)
+    >>> [len(session.close(*next(rows))) for _ in range(4)]
+    [0, 1, 0, 0]
+    >>> [event.kind.value for event in session.events], [one.status.value for one in session.venue.living("BTC/USD")]
+    ([], ['open'])
     """
 
     def __init__(

@@ -63,6 +63,28 @@ class Strategy(BaseModel, metaclass=_StrategyClass):
     ------
     InvalidSettingError
         For an unknown parameter (with "did you mean") or one out of range, in one sentence.
+
+    Examples
+    --------
+    >>> from backtest import Candles, Field, Strategy, indicators, run
+    >>> class Trend(Strategy):
+    ...     slow: int = Field(50, ge=2, description="days of the average")
+    ...
+    ...     def indicators(self, candles):
+    ...         return {"slow": indicators.sma(candles.close, self.slow)}
+    ...
+    ...     def on_candle(self, now):
+    ...         if not now.signals and now.close > now["slow"]:
+    ...             stop = 0.9 * now.close
+    ...             yield now.market(targets=[1.2 * now.close], stop_loss=stop, invest=10)
+    >>> Trend(slow=20).parameters
+    {'slow': 20}
+    >>> result = run(Trend(slow=20), Candles.sample("ETH/USD", "1d"))
+    >>> len(result.trades) > 10
+    True
+    >>> Trend(fast=5)
+    Traceback (most recent call last):
+    backtest.errors.InvalidSettingError: Trend has no parameter 'fast'; it has slow. Did you mean "slow"?
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))

@@ -52,6 +52,18 @@ class Moment:
 
     ``now.close`` and its like are the numbers of the candle that has just closed; ``now["atr"]`` is an indicator's value
     at it.
+
+    Examples
+    --------
+    >>> from backtest import Candles, Strategy, run
+    >>> class Once(Strategy):
+    ...     def on_candle(self, now):
+    ...         if now.position == 3 and now.close > now.previous("close") and not now.signals:
+    ...             c = now.close
+    ...             yield now.create(entry=(0.99 * c, c), targets=[1.1 * c], stop_loss=0.9 * c, invest=10, ttl="2d")
+    >>> calls = run(Once(), Candles.sample("LTC/USD", "1d")).calls
+    >>> [type(made.call).__name__ for made in calls]
+    ['CreateSignal']
     """
 
     __slots__ = ("_view", "position")

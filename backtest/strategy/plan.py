@@ -39,6 +39,13 @@ class Plan(BaseModel):
     ----------
     parts
         At most one of each kind.
+
+    Examples
+    --------
+    >>> from backtest import BreakEvenAt, Plan, TimeStop
+    >>> plan = Plan(parts=(BreakEvenAt(target=1), TimeStop(candles=48)))
+    >>> [part.kind for part in plan.parts]
+    ['break_even_at', 'time_stop']
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -33,6 +33,11 @@ class BreakEvenAt(_Part):
     ``include_fees`` adds ``fee`` (a fraction, of the entry and of the exit) to the average entry; a strategy does not
     know the fees of its subscribers, so the plan states the one that it covers. Where the market has already fallen
     back to that price by the close, the stop stays where it is.
+
+    Examples
+    --------
+    >>> BreakEvenAt(target=2, include_fees=False)
+    BreakEvenAt(kind='break_even_at', target=2, include_fees=False, fee=0.001)
     """
 
     kind: Literal["break_even_at"] = "break_even_at"
@@ -56,6 +61,11 @@ class MovingTarget(_Part):
     """From target ``from_target`` on, each target that is hit moves the stop to the target before it.
 
     Before the first target lies the average entry, without fees, as in the subscribers' own trailing take profit (L6.5).
+
+    Examples
+    --------
+    >>> MovingTarget(from_target=2)
+    MovingTarget(kind='moving_target', from_target=2)
     """
 
     kind: Literal["moving_target"] = "moving_target"
@@ -110,6 +120,11 @@ class TimeStop(_Part):
     """Cancel a signal that has not ended ``candles`` candles, or ``milliseconds``, after its create acted.
 
     It is judged at closes, once, at the first one at or after that instant; what is open is sold at market (L12.1).
+
+    Examples
+    --------
+    >>> TimeStop(candles=48)
+    TimeStop(kind='time_stop', candles=48, milliseconds=None)
     """
 
     kind: Literal["time_stop"] = "time_stop"
@@ -142,6 +157,14 @@ class DcaLadder(_Part):
     ``prices`` names them instead. Each DCA is ``size`` times the original investment, each further one ``size_scale``
     times the one before (L10.1). Levels that the entry already covers, and those that cannot be reached before the
     create's stop, are left out.
+
+    Examples
+    --------
+    >>> from backtest import CreateSignal
+    >>> address = {"coin": "BTC", "trade_market": "USDT", "exchange": "BINANCE", "ref": "BTC/USDT-0-0"}
+    >>> create = CreateSignal(**address, invest=5, entry_price_max=100.0, targets=(110.0,), stop_loss=95.0)
+    >>> [call.buy_price for call in DcaLadder(levels=3, step_percent=2.0).opening(create)]
+    [98.0, 96.0]
     """
 
     kind: Literal["dca_ladder"] = "dca_ladder"

@@ -60,6 +60,16 @@ class SignalTable:
     dca
         ``(buy_price, multiplier)`` for each DCA call that follows each create at the same close (L10.1); numbers or
         columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from backtest import SignalTable
+    >>> close = np.array([100.0, 102.0, 101.0])
+    >>> at = np.flatnonzero(close > 100.5)
+    >>> table = SignalTable(at=at, entry_price_max=close[at], targets=(1.1 * close[at],), stop_loss=95.0, invest=10)
+    >>> len(table), table.rows.tolist(), table.column("entry_price_max").tolist()
+    (2, [1, 2], [102.0, 101.0])
     """
 
     at: ArrayLike
