@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,6 +31,7 @@ Row = tuple[float, ...]
 
 _ENDED = frozenset({Status.CLOSED, Status.EXPIRED, Status.INVALIDATED, Status.CANCELED, Status.REFUSED})
 _CREATES_A_CLOSE = 16
+_MOST_KEPT = 20_000
 _CLOSES = (0, 1, -1, -2)
 
 
@@ -61,15 +62,11 @@ class Account:
         profile: SubscriberProfile,
         assumptions: VenueAssumptions,
     ) -> None:
-        self._feeds = [
-            Feed(market, _candles(symbol, timeframe, [], known)) for symbol, (market, known) in sorted(markets.items())
-        ]
-        self._markets = [feed.market for feed in self._feeds]
-        self._terms = (profile, assumptions)
-        self._sent: list[tuple[Call, int]] = []
-        self._walked: dict[str, list[Row]] = {symbol: [] for symbol in markets}
-        self.venue = SimulatedVenue(self._feeds, *self._terms)
+        feeds = [Feed(market, _empty(symbol, timeframe, known)) for symbol, (market, known) in sorted(markets.items())]
+        self._markets = [feed.market for feed in feeds]
+        self.venue = SimulatedVenue(feeds, profile, assumptions)
         self.events: list[Event] = []
+        self._kept = 0
 
     def send(self, call: Call, at: int) -> None:
         """Let a call act on the candles to come; one about another market, or a signal not followed, is none of its own.
@@ -90,9 +87,7 @@ class Account:
             market = self._market_of(create)
         else:
             return
-        placed = placed_call(call, create, market) if market else call
-        self._sent.append((placed, at))
-        self.venue.send(placed, at)
+        self.venue.send(placed_call(call, create, market) if market else call, at)
 
     def _market_of(self, create: CreateSignal) -> Market | None:
         named = (create.coin, create.trade_market, create.exchange)
@@ -104,29 +99,15 @@ class Account:
 
     def walk(self, rows: Mapping[str, Iterable[Row]]) -> None:
         """Walk closed candles by symbol: whole instants, each of which is walked once."""
-        if len(self._markets) > 1:
-            self._walk_again(rows)
-            return
-        for symbol, mine in rows.items():
-            for time, open_, high, low, close, _ in mine:
-                self.venue.append(symbol, int(time), open_, high, low, close)
+        together = sorted((int(row[0]), symbol, row) for symbol, mine in rows.items() for row in mine)
+        for time, symbol, (_, open_, high, low, close, _) in together:
+            self.venue.append(symbol, time, open_, high, low, close)
         self.venue.advance()
         self.events.extend(self.venue.new_events())
-
-    def _walk_again(self, rows: Mapping[str, Iterable[Row]]) -> None:
-        """Walk everything so far in a new engine: it takes candles one by one for a single market only."""
-        for symbol, mine in rows.items():
-            self._walked[symbol].extend(mine)
-        feeds = []
-        for feed in self._feeds:
-            symbol, candles = feed.market.symbol, feed.candles
-            rows_so_far = _candles(symbol, candles.timeframe, self._walked[symbol], candles.volume_known)
-            feeds.append(replace(feed, candles=rows_so_far))
-        self.venue = SimulatedVenue(feeds, *self._terms)
-        for call, at in self._sent:
-            self.venue.send(call, at)
-        self.venue.advance()
-        self.events = self.venue.new_events()
+        self._kept += len(together)
+        if self._kept > _MOST_KEPT:
+            self.venue.forget_walked()
+            self._kept = 0
 
     def ended(self, ref: str) -> bool:
         """Whether the signal has ended in this account."""
@@ -252,13 +233,10 @@ class Subscriber:
         }
 
 
-def _candles(symbol: str, timeframe: str, rows: Sequence[Row], volume_known: bool) -> Candles:  # noqa: FBT001
-    """Return rows as candles."""
-    table = np.array(rows, np.float64).reshape(-1, 6)
-    columns: dict[str, Any] = {
-        name: table[:, k].copy() for k, name in enumerate(("open", "high", "low", "close", "volume"), 1)
-    }
-    return Candles(symbol, timeframe, table[:, 0].astype(np.int64), **columns, volume_known=volume_known)
+def _empty(symbol: str, timeframe: str, volume_known: bool) -> Candles:  # noqa: FBT001
+    """Return a series without candles, which names symbol and timeframe."""
+    columns: dict[str, Any] = {name: np.empty(0) for name in ("open", "high", "low", "close", "volume")}
+    return Candles(symbol, timeframe, np.empty(0, np.int64), **columns, volume_known=volume_known)
 
 
 def event_row(event: Event) -> dict[str, Any]:
