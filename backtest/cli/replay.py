@@ -81,16 +81,16 @@ def replay(  # noqa: PLR0913, PLR0917  every option is an argument
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
-    _show(result)
+    _show(result, read.profile.intrabar)
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(result: dict[str, Any], mode: str) -> None:
     import numpy as np
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from backtest.report.text import percent
+    from backtest.report.interval import Interval
 
     console = Console()
     for signal in result["signals"]:
@@ -122,12 +122,9 @@ def _show(result: dict[str, Any]) -> None:
                 f"open {signal['open_quantity']:.10g} in base currency\n"
             )
         )
-    spread = ", ".join(
-        f"{mode} {percent(value, signed=True, digits=4)}" for mode, value in result["total_return"].items()
-    )
     console.print(
         Text(
-            f"total return {spread}\n"
+            f"total return {Interval(**result['total_return']).shown(mode, digits=4)}\n"
             f"cash {result['cash']:.8g} in quote currency; ambiguous candles {result['ambiguous_candles']}"
         )
     )

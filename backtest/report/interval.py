@@ -38,19 +38,25 @@ class Interval(NamedTuple):
         """The modes, that with the lowest return first."""
         return sorted(MODES, key=lambda mode: self._asdict()[mode])
 
-    def shown(self, mode: str) -> str:
+    def shown(self, mode: str, digits: int = 2) -> str:
         """Return the interval as people read it, lowest first.
 
         Parameters
         ----------
         mode
             The run's own; a bound that is not its return names the modes that have it.
+        digits
+            After the point of a percent.
         """
         own = self._asdict()[mode]
+
+        def percent(one: float) -> str:
+            return text.percent(one, signed=True, digits=digits)
+
         if self.lowest == self.highest:
-            return f"{text.percent(own, signed=True)} in every reading of the candles"
-        bounds = " to ".join(f"{text.percent(bound, signed=True)}{self._named(bound, own)}" for bound in self.bounds)
-        between = "" if own in self.bounds else f", {mode} {text.percent(own, signed=True)}"
+            return f"{percent(own)} in every reading of the candles"
+        bounds = " to ".join(f"{percent(bound)}{self._named(bound, own)}" for bound in self.bounds)
+        between = "" if own in self.bounds else f", {mode} {percent(own)}"
         return bounds + between
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,8 @@ class ResultTables:
         ``time`` (close of the candle, UTC ms) and ``equity``, quote currency.
     calls
         ``method, path, body, at, ref`` of each Signal API request, as it would be sent.
+    refused
+        ``at, ref, kind, field, value, reason, rule, call`` of each call that the desk refused (L3.8).
 
     Notes
     -----
@@ -54,6 +56,7 @@ class ResultTables:
     equity: pd.DataFrame
     events: pd.DataFrame
     calls: list[dict[str, Any]]
+    refused: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def symbols(self) -> list[str]:

@@ -106,6 +106,7 @@ class Finished:
         total = float(pnl.sum())
         return {
             "candles": int(self.execution.venue.account.ambiguous),
+            "tight_candles": int(getattr(self.execution.venue.account, "tight", 0)),  # L2.7
             "trades": int(touched.sum()),
             "pnl_share": float(pnl[touched].sum()) / total if total else 0.0,
         }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["load_tables", "save_tables", "write_figure"]
 
 _TABLES = ("trades", "fills", "equity", "events")
+_LINES = ("calls", "refused")
 
 
 def save_tables(tables: ResultTables, folder: str | os.PathLike[str]) -> Path:
@@ -80,8 +81,9 @@ def _write(tables: ResultTables, folder: Path) -> None:
     )
     for name in _TABLES:
         put(name, getattr(tables, name))
-    lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in tables.calls]
-    (folder / "calls.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    for name in _LINES:
+        lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in getattr(tables, name)]
+        (folder / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     (folder / "manifest.json").write_text(json.dumps(tables.manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
@@ -99,15 +101,18 @@ def load_tables(folder: str | os.PathLike[str]) -> ResultTables:
             f"{source} was saved in format {manifest.get('format')!r}; this version reads format {FORMAT}"
         )
     try:
-        frames = {name: pd.read_parquet(source / f"{name}.parquet") for name in ("candles", *_TABLES)}
-        calls = [json.loads(line) for line in (source / "calls.jsonl").read_text("utf-8").splitlines()]
+        frames: dict[str, Any] = {name: pd.read_parquet(source / f"{name}.parquet") for name in ("candles", *_TABLES)}
+        lines: dict[str, Any] = {
+            name: [json.loads(line) for line in (source / f"{name}.jsonl").read_text("utf-8").splitlines()]
+            for name in _LINES
+        }
     except (OSError, ValueError) as error:
         raise InvalidSettingError(f"the result in {source} is incomplete: {error}") from None
     candles = {
         str(symbol): part.drop(columns="symbol").reset_index(drop=True)
         for symbol, part in frames.pop("candles").groupby("symbol")
     }
-    return ResultTables(manifest=manifest, candles=candles, calls=calls, **frames)
+    return ResultTables(manifest=manifest, candles=candles, **frames, **lines)
 
 
 def write_figure(figure: Any, path: Path) -> None:

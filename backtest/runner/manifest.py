@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,11 @@ from backtest.model.calls import CreateSignal
 from backtest.model.events import SignalRef
 from backtest.report.tables import ResultTables
 from backtest.runner.caveats import caveats
-from backtest.runner.decision import Decision
+from backtest.runner.decision import Decision, Refusal
 from backtest.runner.frames import equity_frame, events_frame, fills_frame, trades_frame
 from backtest.runner.record import record_of
 from backtest.strategy import Strategy
-from backtest.wire import call_from_body, endpoint_of
+from backtest.wire import ENDPOINTS, call_from_body, endpoint_of, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from backtest.engine.feed import Feed
     from backtest.runner.finished import Finished
 
-__all__ = ["FORMAT", "calls_of", "sent", "tables_of"]
+__all__ = ["FORMAT", "calls_of", "refusals_of", "sent", "tables_of"]
 
-FORMAT = 1
+FORMAT = 2
+_OURS = ("allow_marketable", "allow_no_stop")  # keys of ours, which no body holds
 _PACKAGES = ("signal-backtest", "numpy", "numba", "pandas", "pyarrow", "TA-Lib", "empyrical-reloaded")
 
 
@@ -42,6 +44,7 @@ def tables_of(run: Finished) -> ResultTables:
         equity=equity_frame(venue),
         events=events_frame(venue),
         calls=[sent(decision) for decision in run.execution.decisions],
+        refused=[_unsent(refusal) for refusal in run.execution.refusals],
     )
 
 
@@ -58,22 +61,43 @@ def sent(decision: Decision) -> dict[str, Any]:
         "path": request.path,
         "body": json.loads(request.body),
     }
-    if getattr(call, "allow_marketable", False):
-        row["allow_marketable"] = True
+    for own in _OURS:
+        if getattr(call, own, False):
+            row[own] = True
     return row
 
 
 def calls_of(rows: Sequence[dict[str, Any]]) -> list[Decision]:
     """Return saved calls as objects."""
-    return [
-        Decision(
-            row["at"],
-            call_from_body(
-                row["kind"], row["body"], SignalRef(row["ref"]), allow_marketable=row.get("allow_marketable", False)
-            ),
-        )
-        for row in rows
-    ]
+    found = []
+    for row in rows:
+        call: Any = call_from_body(row["kind"], row["body"], SignalRef(row["ref"]))
+        found.append(Decision(row["at"], replace(call, **{own: True for own in _OURS if row.get(own)})))
+    return found
+
+
+def refusals_of(rows: Sequence[dict[str, Any]]) -> list[Refusal]:
+    """Return saved refusals of the desk as objects."""
+    found = []
+    for row in rows:
+        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in row["call"].items()}
+        made: Any = ENDPOINTS[row["kind"]].call
+        found.append(Refusal(row["at"], made(**fields), row["field"], row["value"], row["reason"], row["rule"]))
+    return found
+
+
+def _unsent(refusal: Refusal) -> dict[str, Any]:
+    """Return a call that the desk refused: by its fields, since no body can state it."""
+    return {
+        "at": refusal.at,
+        "ref": refusal.signal,
+        "kind": kind_of(refusal.call),
+        "field": refusal.field,
+        "value": refusal.value,
+        "reason": refusal.reason,
+        "rule": refusal.rule,
+        "call": asdict(refusal.call),
+    }
 
 
 def _manifest(run: Finished) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from backtest.runner.folder import load_tables, save_tables
 from backtest.runner.frames import events_frame, events_of, fills_frame, trades_columns
 from backtest.runner.loading import load_strategy
 from backtest.runner.luck import KINDS, Luck, luck_of
-from backtest.runner.manifest import calls_of, tables_of
+from backtest.runner.manifest import calls_of, refusals_of, tables_of
 from backtest.runner.record import StrategyRecord
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Result:
     @property
     def refused(self) -> list[Refusal]:
         """The calls that the desk refused and that are never sent, since their prices were out of order (L3.8)."""
-        return self._run.execution.refusals if self._run else []
+        return self._run.execution.refusals if self._run else refusals_of(self.tables.refused)
 
     # ------------------------------------------------------------ how sure
 

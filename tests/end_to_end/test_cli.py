@@ -215,7 +215,7 @@ def test_replay_of_one_file_as_json_and_as_a_table() -> None:
     table = well(backtest("replay", file))
     assert "target_hit 2" in table
     assert "L6.1" in table
-    assert "total return pessimistic" in " ".join(table.split())
+    assert "in every reading of the candles" in " ".join(table.split())
 
 
 def test_replay_of_a_folder_lists_every_file_and_stops_at_none(tmp_path: Path) -> None:

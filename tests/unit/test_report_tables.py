@@ -206,7 +206,7 @@ def sample_tables(
 
 def manifest(symbols: tuple[str, ...], makers: list[Maker], final: float) -> dict[str, Any]:
     return {
-        "format": 1,
+        "format": 2,
         "strategy": {
             "name": "Breakout",
             "identity": "8c1f" * 16,

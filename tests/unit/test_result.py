@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,12 @@ from backtest import (
     Candles,
     EventKind,
     InvalidSettingError,
+    Moment,
     Result,
     StorageError,
     Strategy,
     SubscriberProfile,
+    UpdatePrices,
     VenueAssumptions,
     replay_calls,
     run,
@@ -26,6 +29,11 @@ from backtest.runner.record import StrategyRecord
 from strategies.breakout import Breakout
 from strategies.ema_cross import EmaCross
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from backtest import Call
+
 ROOT = Path(__file__).parents[2]
 FILES = [
     "calls.jsonl",
@@ -34,6 +42,7 @@ FILES = [
     "events.parquet",
     "fills.parquet",
     "manifest.json",
+    "refused.jsonl",
     "trades.parquet",
 ]
 STRATEGY = Breakout(lookback=5, risk=0.4)  # stops so tight that candles are ambiguous
@@ -168,6 +177,27 @@ def test_statistics_of_several_results_make_a_table_of_figures(result: Result) -
     assert table["b"].isna()["win_rate"]
 
 
+class Muddled(Strategy):
+    """Sends creates whose stop lies above them every second day, and an update past the market."""
+
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        for signal in now.signals:
+            if signal.open_quantity:
+                yield UpdatePrices(signal.ref, exit_price_1=now.close * 0.5, allow_marketable=now.position % 3 == 0)
+        if not now.signals:
+            stop = now.close * (1.1 if now.position % 2 else 0.9)
+            yield now.create(entry=now.close, targets=[now.close * 1.2, now.close * 1.3], stop_loss=stop, invest=10)
+
+
+def test_calls_that_the_desk_refused_are_saved_and_loaded(tmp_path: Path) -> None:
+    ran = run(Muddled(), candles().slice(0, 40))
+    assert len(ran.refused) == 5
+    back = Result.load(ran.save(tmp_path / "out"))
+    assert back.refused == ran.refused
+    assert back.calls == ran.calls
+    assert back.stats["calls_refused_by_desk"] == ran.stats["calls_refused_by_desk"]
+
+
 def test_a_signal_is_explained_by_its_number(result: Result, loaded: Result) -> None:
     assert result.explain(3) == result.explain("3") == loaded.explain(3)
     with pytest.raises(InvalidSettingError, match="signal was '0'"):
@@ -189,7 +219,7 @@ def test_a_loaded_result_saves_to_the_same_bytes(loaded: Result, saved: Path, tm
 
 def test_the_manifest_says_what_was_run_and_when_nothing(saved: Path) -> None:
     manifest = json.loads((saved / "manifest.json").read_text("utf-8"))
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["strategy"]["name"] == "Breakout"
     assert manifest["strategy"]["parameters"] == {"lookback": 5, "risk": 0.4, "invest": 10.0}
     assert manifest["profile"]["name"] == "anny"
@@ -290,8 +320,8 @@ def test_a_place_that_cannot_be_written_is_an_error_of_the_disk(result: Result) 
         (lambda folder: (folder / "manifest.json").unlink(), "holds no result"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "holds no result"),
         (
-            lambda folder: (folder / "manifest.json").write_text('{"format": 2}'),
-            "format 2; this version reads format 1",
+            lambda folder: (folder / "manifest.json").write_text('{"format": 1}'),
+            "format 1; this version reads format 2",
         ),
         (lambda folder: (folder / "trades.parquet").unlink(), "is incomplete"),
         (lambda folder: (folder / "events.parquet").write_bytes(b"PAR1"), "is incomplete"),
