@@ -122,7 +122,7 @@ def places(module: ast.Module) -> list[ast.AST]:
 
 def _kind(node: ast.AST) -> str | None:
     """Return what would be planted, in words."""
-    operator = node.ops[0] if isinstance(node, ast.Compare) else getattr(node, "op", None)
+    operator: Any = node.ops[0] if isinstance(node, ast.Compare) else getattr(node, "op", None)
     if not isinstance(node, ast.UnaryOp) and type(operator) in OTHER:
         return f"{type(operator).__name__} -> {OTHER[type(operator)].__name__}"
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub):
