@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,20 +38,28 @@ def caveats(run: Finished) -> list[str]:
     if free:
         found.append(f"No funding rates were given for {_names(free)}: funding was taken as 0.")
     found += _of_funding(run)
-    unsent = run.execution.refusals
-    if unsent:
-        were = "call was" if len(unsent) == 1 else "calls were"
-        found.append(
-            f"{len(unsent):,} {were} refused at the desk and never sent; the first, about {unsent[0].signal}: {unsent[0].reason}."
-        )
-    refused = int(np.sum(run.venue.outcomes()["status"] == REFUSED))
-    refused -= sum(isinstance(one.call, CreateSignal) for one in unsent)
-    if refused:
-        were = "create was" if refused == 1 else "creates were"
-        found.append(f"{refused:,} {were} refused by the market or the account; see the events of kind refused.")
+    found += _of_refusals(run)
     if not isinstance(run.strategy, Strategy):
         found.extend(run.strategy.warnings(feeds))
     found.extend(lint_sentences(run.execution.decisions, feeds, run.profile))
+    return found
+
+
+def _of_refusals(run: Finished) -> list[str]:
+    """Say what the desk refused, by field, and how many creates the market or the account refused."""
+    found, unsent = [], run.execution.refusals
+    if unsent:
+        were = "call was" if len(unsent) == 1 else "calls were"
+        fields = Counter(one.field for one in unsent)
+        by = ", ".join(f"{count:,} for {field}" for field, count in fields.most_common()) if len(fields) > 1 else ""
+        first = f"the first, about {unsent[0].signal}: {unsent[0].reason}"
+        found.append(f"{len(unsent):,} {were} refused at the desk and never sent{f' ({by})' if by else ''}; {first}.")
+    never = {one.signal for one in unsent if isinstance(one.call, CreateSignal)}
+    ended = zip(run.venue.refs, run.venue.outcomes()["status"], strict=True)
+    refused = sum(status == REFUSED and ref not in never for ref, status in ended)
+    if refused:
+        were = "create was" if refused == 1 else "creates were"
+        found.append(f"{refused:,} {were} refused by the market or the account; see the events of kind refused.")
     return found
 
 

@@ -144,6 +144,28 @@ def test_too_few_trades_are_flagged_everywhere(trades: int, said: str | None, tm
             assert said in page
 
 
+class Muddled(Strategy):
+    """Sends a create whose stop lies above it at every second close, else one without a target above it."""
+
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        target, stop = (120.0, 110.0) if now.position % 3 else (90.0, 80.0)
+        yield now.create(entry=100.0, targets=[target], stop_loss=stop, invest=10)
+
+
+def test_calls_that_the_desk_refused_are_counted_by_field_and_not_as_the_markets() -> None:
+    warnings = run(Muddled(), flat(30), profile=FREE).tables.warnings
+    (told,) = [one for one in warnings if "refused" in one]
+    assert told.startswith("30 calls were refused at the desk and never sent (20 for stop_loss, 10 for exit_price_1); ")
+    assert "the first, about BTC/USDT-" in told
+
+
+def test_creates_that_the_account_refused_are_counted_apart() -> None:
+    warnings = run(Greedy(), flat(100), profile=FREE).tables.warnings
+    assert [one for one in warnings if "refused" in one] == [
+        "1 create was refused by the market or the account; see the events of kind refused."
+    ]
+
+
 SYMBOLS = [f"C{number}/USDT" for number in range(9)]
 
 
