@@ -46,6 +46,7 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
     tidy: options.TidyOption = False,
     snap: options.SnapOption = False,
     lane: Annotated[str | None, typer.Option(help="table or candle, where the strategy has both.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End at the first call that the desk refuses.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for tables, calls and report.html.")] = None,
 ) -> None:
     """Run a strategy over candles and show what a subscriber would have got.
@@ -68,7 +69,9 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
     funding = _funding(held, store, incomplete=incomplete)
     _tell(held, fine if detail is None else {}, funding)
     _tell_odd(given, held, incomplete=incomplete, snapped=snap)
-    result = run_strategy(chosen, by_symbol, market=markets, profile=account, detail=fine, funding=funding, lane=lane)
+    result = run_strategy(
+        chosen, by_symbol, market=markets, profile=account, detail=fine, funding=funding, lane=lane, strict=strict
+    )
     show(result, out)
 
 

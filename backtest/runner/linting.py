@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backtest.model.calls import CreateSignal
+from backtest.model.events import SignalRef
+from backtest.model.finding import Finding
 from backtest.model.lint import lint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backtest.engine.feed import Feed
-    from backtest.model.events import SignalRef
-    from backtest.model.finding import Finding
     from backtest.model.profile import SubscriberProfile
     from backtest.runner.decision import Decision
 
@@ -53,6 +53,8 @@ def lint_decisions(decisions: Sequence[Decision], feeds: Sequence[Feed], profile
     for decision in decisions:
         if not isinstance(decision.call, CreateSignal):
             followed.setdefault(decision.call.signal, []).append(decision)
+    decisions_at = {one.call.ref: one.at for one in decisions if isinstance(one.call, CreateSignal)}
+    twins = _twins(decisions)
     about = {(feed.market.coin, feed.market.trade_market): (feed, _median_range(feed)) for feed in feeds}
     first: dict[str, tuple[SignalRef, Finding]] = {}
     count: dict[str, int] = {}
@@ -71,10 +73,41 @@ def lint_decisions(decisions: Sequence[Decision], feeds: Sequence[Feed], profile
             timeframe=feed.candles.timeframe,
             has_detail=feed.detail is not None,
         )
+        found += _early(decisions_at.get(create.ref), later)
+        if create.ref in twins:
+            found.append(twins[create.ref])
         for code, finding in {one.code: one for one in reversed(found)}.items():
             first.setdefault(code, (create.ref, finding))
             count[code] = count.get(code, 0) + 1
     return [Linted(finding, count[code], ref) for code, (ref, finding) in sorted(first.items())]
+
+
+def _twins(decisions: Sequence[Decision]) -> dict[SignalRef, Finding]:
+    """Return the creates that say what an earlier one of the same close says: both are opened."""
+    closes: dict[int, list[CreateSignal]] = {}
+    for one in decisions:
+        if isinstance(one.call, CreateSignal):
+            closes.setdefault(one.at, []).append(one.call)
+    found: dict[SignalRef, Finding] = {}
+    for creates in closes.values():
+        said: dict[CreateSignal, SignalRef] = {}
+        for create in creates if len(creates) > 1 else ():
+            bare = replace(create, ref=SignalRef(""), attachment_description=None)
+            twin = said.setdefault(bare, create.ref)
+            if twin != create.ref:
+                sentence = f"every field is that of {twin}, made at the same close: a subscriber opens both"
+                found[create.ref] = Finding("twins", "invest", "warn", sentence)
+    return found
+
+
+def _early(at: int | None, later: Sequence[Decision]) -> list[Finding]:
+    """Return that calls about a signal were sent before it was created, and did nothing (L11.3)."""
+    early = [one for one in later if at is not None and one.at < at]
+    if not early:
+        return []
+    were, did = ("1 call was", "it") if len(early) == 1 else (f"{len(early)} calls were", "they")
+    sentence = f"{were} sent before the create, the first a {type(early[0].call).__name__}: {did} did nothing"
+    return [Finding("before_create", "ref", "warn", sentence)]
 
 
 def _median_range(feed: Feed) -> float:

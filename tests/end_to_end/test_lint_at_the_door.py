@@ -151,6 +151,34 @@ def test_what_no_venue_could_take_is_refused_alone(case: str, csv: Path) -> None
     assert f"calls: {sent} of {sent}, equal byte for byte" in done.out
 
 
+def test_strict_ends_the_run_at_the_first_such_call(csv: Path) -> None:
+    create, later, sentence, _ = IMPOSSIBLE["the stop lies on the wrong side"]
+    file = strategy_file(csv.parent, DECISION.format(create, later))
+    done = backtest("run", file, "--candles", csv, "--tick", "0.01", "--strict")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"error: Mine on BTC/USDT at the close of 2017-01-06T00:00:00.000Z: {sentence}\n"
+
+
+def test_the_same_stop_at_every_close_is_told_with_its_count(csv: Path) -> None:
+    body = """from backtest import UpdatePrices
+for signal in now.signals:
+    yield UpdatePrices(signal.ref, stop_loss=100.0)
+if len(now.candles) == 5:
+    c = now.close
+    yield now.create(entry=c, targets=(9 * c,), stop_loss=0.2 * c, invest=10, ttl='2d')"""
+    done = backtest("run", strategy_file(csv.parent, body), "--candles", csv, "--tick", "0.01")
+    out = " ".join(done.out.split())
+    assert "Lint (warn, repeats): 1 signal BTC/USDT-1483660800000-0: stop_loss is sent again as 100: " in out
+    assert "an update that changes nothing, 54 times" in out
+
+
+def test_leverage_on_spot_ends_the_command_with_the_way_out(csv: Path) -> None:
+    create = "entry=c, targets=(1.2 * c,), stop_loss=0.9 * c, invest=10, leverage=5"
+    done = backtest("run", strategy_file(csv.parent, DECISION.format(create, "")), "--candles", csv)
+    assert (done.status, done.out) == (2, "")
+    assert 'leverage needs account="FUTURES" or account="MARGIN"; on SPOT every signal is 1x' in done.err
+
+
 @pytest.mark.parametrize("command", ["run", "emit"])
 @pytest.mark.parametrize("case", INVALID, ids=lambda name: name.replace(" ", "-"))
 def test_what_the_api_would_refuse_ends_the_command(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from backtest.model.events import SignalRef
 from backtest.model.lint import lint, lint_refusals
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
+from backtest.model.sizing import Sizing
 from backtest.runner.decision import Decision
 from backtest.runner.linting import lint_sentences
 from backtest.runner.log_replay import replay_calls
@@ -294,9 +295,62 @@ def test_a_run_tells_each_kind_once_with_its_count() -> None:
     assert len(told) == 4
 
 
-def test_linting_5000_signals_takes_a_blink() -> None:
-    feeds = feeds_of(series())[0]
-    decisions = [Decision(one.at, one.call) for one in calls(5000, LONG | {"ttl_buy_order": 3_600_000})]
-    started = time.perf_counter()
-    assert lint_sentences(decisions, [feeds], ANNY) == []
-    assert time.perf_counter() - started < 1.5  # 0.2 s; the rest is for a busy machine
+def test_twins_and_calls_before_their_create_are_told() -> None:
+    create = CreateSignal(**LONG | {"ttl_buy_order": 3_600_000})
+    at = 3_600_000 * 5
+    log = [
+        LoggedCall(at, replace(create, ref=SignalRef("a"), attachment_description="ref:0123456789ab")),
+        LoggedCall(at, replace(create, ref=SignalRef("b"), attachment_description="ref:ba9876543210")),
+        LoggedCall(at, replace(create, ref=SignalRef("c"), invest=11.0)),
+        LoggedCall(at + 1, replace(create, ref=SignalRef("d"))),
+        LoggedCall(at - 1, UpdatePrices(SignalRef("a"), stop_loss=96.0)),
+    ]
+    told = lint_sentences([Decision(one.at, one.call) for one in log], feeds_of(series()), ANNY)
+    assert told == [
+        "Lint (warn, before_create): 1 signal a: 1 call was sent before the create, the first a UpdatePrices: it did nothing.",
+        "Lint (warn, twins): 1 signal b: every field is that of a, made at the same close: a subscriber opens both.",
+    ]
+
+
+SIZED: dict[str, tuple[dict[str, Any], dict[str, Any], float]] = {
+    "the dearer fee is inside the allocation": ({}, {"maker_fee": 0.01, "taker_fee": 0.002}, 1000.0 / 1.01),
+    "whichever of the two it is": ({}, {"maker_fee": 0.002, "taker_fee": 0.01}, 1000.0 / 1.01),
+    "leverage pays it on the notional": (TEN, {"maker_fee": 0.0, "taker_fee": 0.01}, 1000.0 / 1.1 * 10.0),
+    "leverage on MARGIN too": (TEN | {"account": "MARGIN"}, {"maker_fee": 0.0, "taker_fee": 0.0}, 10_000.0),
+    "none on SPOT": ({"leverage": 10.0}, {"maker_fee": 0.0, "taker_fee": 0.0}, 1000.0),
+    "no more than the market has": (
+        TEN | {"leverage": 99.0},
+        {"maker_fee": 0.0, "taker_fee": 0.0},
+        20_000.0,
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "profile", "notional"), SIZED.values(), ids=SIZED)
+def test_what_a_percent_buys(fields: dict[str, Any], profile: dict[str, Any], notional: float) -> None:
+    sizing = Sizing(CreateSignal(**LONG | fields), MARKET, SubscriberProfile.anny(**profile))
+    assert sizing.notional(10.0) == pytest.approx(notional, rel=1e-12)
+    assert sizing.quantity(10.0, 100.0) == pytest.approx(notional / 100.0, abs=1e-8)
+
+
+def test_an_order_of_nothing_is_too_small_without_any_minimum() -> None:
+    sizing = Sizing(CreateSignal(**LONG), MARKET, ANNY)
+    assert sizing.is_too_small(0.0, 100.0)
+    assert not sizing.is_too_small(1e-8, 100.0)
+    exact = Sizing(CreateSignal(**LONG), DEAR, ANNY)
+    assert not exact.is_too_small(4.0, 100.0)  # at the minimum
+    assert exact.is_too_small(3.99, 100.0)
+
+
+@pytest.mark.parametrize(("chosen", "numbers"), [(None, [1, 2, 3]), (2, [1, 2]), (1, [1]), ("4%", [1, 2, 3])])
+def test_the_target_that_sells_all_is_the_last_that_counts(chosen: Any, numbers: list[int]) -> None:
+    create = CreateSignal(**LONG | {"targets": (105.0, 110.0, 115.0)})
+    parts = Sizing(create, MARKET, SubscriberProfile.anny(take_profit_at=chosen)).target_parts()
+    assert [part[0] for part in parts] == numbers
+    whole = Sizing(create, MARKET, ANNY).quantity(create.invest or 0.0, 100.0)
+    assert sum(part[2] for part in parts) == pytest.approx(whole, abs=1e-7)
+
+
+def test_many_signals_with_nothing_wrong_give_no_finding() -> None:
+    decisions = [Decision(one.at, one.call) for one in calls(500, LONG | {"ttl_buy_order": 3_600_000})]
+    assert lint_sentences(decisions, feeds_of(series()), ANNY) == []
