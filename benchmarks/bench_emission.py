@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from backtest import Call, Cancel, Candles, Market, Moment, Session, SignalRef, Strategy, SubscriberProfile
 from backtest.live import emission
-from backtest.live.emission import Plan, rehearse
+from backtest.live.channel import Channel
+from backtest.live.emission import rehearse
 from backtest.live.settings import EmitSettings
 from backtest.venue.credentials import Credentials
 from backtest.venue.paper_client import PaperClient
@@ -101,7 +102,7 @@ def main() -> None:
     signals, living = (
         (int(text) for text in (*sys.argv[1:], "10000", "100")[:2]) if len(sys.argv) != 2 else (int(sys.argv[1]), 100)
     )
-    plan = Plan(Steady(living=living), candles(signals), Market("BTC/USDT", tick="0.01"), SubscriberProfile.anny())
+    plan = Channel(Steady(living=living), candles(signals), Market("BTC/USDT", tick="0.01"), SubscriberProfile.anny())
     closes: list[int] = []
     Timed.closes = closes
     emission.Session = Timed  # type: ignore[misc]

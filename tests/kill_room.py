@@ -7,15 +7,16 @@ import multiprocessing
 import os
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from backtest.errors import BacktestError
-from backtest.live.clock import CandleClock
+from backtest.live.clock import CandleClock, WallClock
 from backtest.live.emitter import Emitter
 from backtest.live.intent import State
 from backtest.live.journal import Journal
 from backtest.live.schema import Decided, Run, Stream
+from backtest.live.sender import Sender
 from backtest.live.settings import EmitSettings
 from backtest.model.calls import Call, Cancel, CreateSignal, TakeProfit, UpdatePrices
 from backtest.model.events import SignalRef
@@ -34,6 +35,9 @@ START = 1_700_002_800_000
 PATIENT = Timeouts(connect=5.0, pool=5.0, read=10.0, write=10.0, total=30.0)
 """Nothing here waits for an answer that never comes: on a busy machine no answer may look lost."""
 STREAM = Stream(credentials().fingerprint, "a" * 64, "BTC/USDT", "1h")
+COINS = ("BTC", *(f"C{number:02}" for number in range(1, 20)))
+BEAT = 1000
+"""Milliseconds between two closes of the twenty markets."""
 RESOLVED = "resolved-by-a-test"
 
 _context = multiprocessing.get_context("forkserver")
@@ -49,22 +53,24 @@ class Job:
     closes: int
     failpoint: str = ""
     resolve: str = ""
+    base: int = 0
+    """Where it is given: the wall's time of the first close, of twenty markets, and the sender has a thread of its own."""
 
 
-def script(close: int) -> list[Call]:
+def script(close: int, market: int = 0, base: int = START, span: int = HOUR) -> list[Call]:
     """Return the calls of one close: every three closes a signal with its later calls, in the order of the desk."""
-    at = START + close * HOUR
-    born = at - (close % 3) * HOUR
-    ref = SignalRef(f"BTC/USDT-{born}-0")
+    born = base + (close - close % 3) * span
+    coin = COINS[market]
+    ref = SignalRef(f"{coin}/USDT-{born}-0")
     if close % 3 == 0:
         return [
             CreateSignal(
-                coin="BTC",
+                coin=coin,
                 trade_market="USDT",
                 exchange="BINANCE",
-                invest=10.0,
+                invest=1.0,
                 entry_price_max=100.0,
-                targets=(110.0 + close,),
+                targets=(110.0 + len(COINS) * close + market,),
                 stop_loss=90.0,
                 ref=ref,
             )
@@ -88,6 +94,40 @@ def work(job: Job) -> int:
 
 
 def _emit(job: Job, journal: Journal) -> int:
+    return _emit_beside(job, journal) if job.base else _emit_in_order(job, journal)
+
+
+def _emit_beside(job: Job, journal: Journal) -> int:
+    """Emit for twenty markets on the wall's clock, with the sender in a thread of its own."""
+    streams = [replace(STREAM, symbol=f"{coin}/USDT") for coin in COINS]
+    clock = WallClock()
+    with Client(credentials(job.url), rate=RateLimit(100_000), timeouts=PATIENT) as client:
+        emitter = Emitter(journal, client, clock, EmitSettings(tries=4, backoff_first=0.01), clock.now)
+        emitter.recover()
+        before = journal.cursor(*streams[0].key)
+        with Sender(emitter) as sender:
+            for close in range(job.closes):
+                at = job.base + close * BEAT
+                if before is not None and at < before.time:
+                    continue
+                calls = [script(close, market, job.base, BEAT) for market in range(len(COINS))]
+                pairs = zip(streams, calls, strict=True)
+                emitter.plan([Decided(stream, at, each, anchor=job.base) for stream, each in pairs])
+                _wait(journal, sender)
+    return 4 if journal.intents(State.UNKNOWN) else 0
+
+
+def _wait(journal: Journal, sender: Sender) -> None:
+    """Wait until nothing is planned but what waits for a person."""
+    while True:
+        assert sender.wait(30.0)
+        lost = {(row.strategy, row.ref) for row in journal.signals("unknown")}
+        if all(intent.signal in lost for intent in journal.intents(State.PLANNED)):
+            return
+        time.sleep(0.005)
+
+
+def _emit_in_order(job: Job, journal: Journal) -> int:
     clock = CandleClock()
     rate = RateLimit(10_000, clock.seconds)
     with Client(credentials(job.url), rate=rate, timeouts=PATIENT) as client:

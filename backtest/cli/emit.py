@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
-    from backtest.live.emission import Plan, Rehearsed
+    from backtest.live.channel import Channel
+    from backtest.live.emission import Rehearsed
     from backtest.live.schema import Run
     from backtest.live.settings import EmitSettings, LiveSettings
     from backtest.venue.credentials import Credentials
@@ -109,9 +110,9 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
         raise InvalidSettingError("--candles is missing; name a file, or sample:BTC/USD:1h")
     series = options.candles_from(candles, symbol=symbol, timeframe=timeframe, exchange=exchange)
     traded = options.market_from(series, source=candles, exchange=exchange, tick=tick, step=step)
-    from backtest.live.emission import Plan
+    from backtest.live.channel import Channel
 
-    plan = Plan(chosen, series, traded, options.profile_from(profile))
+    plan = Channel(chosen, series, traded, options.profile_from(profile))
     if dry_run:
         _print_requests(plan)
         return
@@ -276,7 +277,7 @@ def _check_live(settings: LiveSettings, account: str | None, store: str | None, 
     raise InvalidSettingError("candles of an exchange, as they close, are not built yet; nothing was sent")
 
 
-def _print_requests(plan: Plan) -> None:
+def _print_requests(plan: Channel) -> None:
     from backtest.wire import endpoint_of
 
     plan.backtest(_warn)
@@ -294,7 +295,7 @@ def _warn(sentence: str) -> None:
     typer.echo(f"warning: {sentence}", err=True)
 
 
-def _rehearse(plan: Plan, settings: EmitSettings, journal: Path, speed: str) -> None:
+def _rehearse(plan: Channel, settings: EmitSettings, journal: Path, speed: str) -> None:
     from backtest.live.emission import rehearse
     from backtest.live.stopping import stopped_by_signal
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backtest.engine.feed import Feed
 from backtest.errors import InvalidSettingError
 from backtest.live.clock import CandleClock, WallClock
 from backtest.live.emitter import Emitter
@@ -22,10 +21,6 @@ from backtest.live.person import stop_file_of
 from backtest.live.rehearsal import Rehearsal
 from backtest.live.schema import Run, Stream
 from backtest.live.status import status_text
-from backtest.model.assumptions import VenueAssumptions
-from backtest.runner.linting import lint_decisions
-from backtest.runner.run import run
-from backtest.runner.session import Session
 from backtest.venue.client import Client
 from backtest.venue.paper_client import PaperClient
 from backtest.venue.rate import RateLimit
@@ -33,43 +28,12 @@ from backtest.venue.rate import RateLimit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backtest.live.channel import Channel
     from backtest.live.settings import EmitSettings
-    from backtest.model.candles import Candles
-    from backtest.model.market import Market
-    from backtest.model.profile import SubscriberProfile
-    from backtest.runner.result import Result
     from backtest.strategy import Strategy
     from backtest.venue.credentials import Credentials
 
-__all__ = ["Plan", "Rehearsed", "code_hash", "rehearse", "stream_of", "subscriber_name"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is emitted: a strategy on one market, for a subscriber."""
-
-    strategy: Strategy
-    candles: Candles
-    market: Market
-    profile: SubscriberProfile
-    assumptions: VenueAssumptions = VenueAssumptions()  # noqa: RUF009 - frozen
-
-    def session(self) -> Session:
-        """Return a fresh session, whose engine is the shadow book."""
-        options = {"market": self.market, "profile": self.profile, "assumptions": self.assumptions}
-        return Session(self.strategy, self.candles.slice(0, 0), **options)  # type: ignore[arg-type]  # each fits its own
-
-    def backtest(self, warn: Callable[[str], object]) -> Result:
-        """Return the run that emission is to equal; ``warn`` hears what is refused, and what lint says of the rest."""
-        options = {"market": self.market, "profile": self.profile, "assumptions": self.assumptions}
-        result = run(self.strategy, self.candles, **options)  # type: ignore[arg-type]  # each fits its own
-        if result.refused:
-            first, number = result.refused[0], len(result.refused)
-            were = "1 call is refused" if number == 1 else f"{number:,} calls are refused"
-            warn(f"{were} at the desk and not sent; the first, about {first.signal}: {first.reason}")
-        for one in lint_decisions(result.calls, [Feed(self.market, self.candles)], self.profile):
-            warn(f"{one.sentence} ({one.finding.code})")
-        return result
+__all__ = ["Rehearsed", "code_hash", "rehearse", "stream_of", "subscriber_name"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +60,7 @@ class Rehearsed:
 
 
 def rehearse(  # noqa: PLR0913 - each is of the caller
-    plan: Plan,
+    channel: Channel,
     credentials: Credentials,
     journal_path: Path,
     settings: EmitSettings,
@@ -119,31 +83,23 @@ def rehearse(  # noqa: PLR0913 - each is of the caller
     """
     if not credentials.is_local:
         raise InvalidSettingError(f"paper calls go to this machine only, ANNY_BASE_URL was {credentials.base_url}")
-    expected = plan.backtest(warn)
+    expected = channel.backtest(warn)
     clock, wall = CandleClock(), WallClock()
-    start = Run("paper", credentials.fingerprint, wall.now(), code_hash(plan.strategy), settings.hash)
+    start = Run("paper", credentials.fingerprint, wall.now(), code_hash(channel.strategy), settings.hash)
     with (
         Journal(journal_path, start) as journal,
         Client(credentials, rate=RateLimit(settings.per_minute, clock.seconds)) as client,
         PaperClient(credentials.base_url, token) as control,
     ):
-        name = subscriber_name(plan)
-        terms = plan.profile.to_dict(), plan.assumptions.to_dict()
-        place = (plan.market.exchange, plan.candles.timeframe)
-        control.subscribe(name, *terms, place=place, strategy=plan.strategy.identity)
-        control.subscribe(subscriber_name(plan, everything=True), *terms, place=place)
+        name = subscriber_name(channel)
+        terms = channel.profile.to_dict(), channel.assumptions.to_dict()
+        place = (channel.market.exchange, channel.candles.timeframe)
+        control.subscribe(name, *terms, place=place, strategy=channel.strategy.identity)
+        control.subscribe(subscriber_name(channel, everything=True), *terms, place=place)
         stop_file = stop_file_of(journal_path)
         emitter = Emitter(journal, client, clock, settings, wall.now, stop_file, stop or threading.Event())
-        drive = Rehearsal(
-            plan.session(),
-            plan.candles,
-            plan.market,
-            emitter=emitter,
-            clock=clock,
-            control=control,
-            stream=stream_of(plan, credentials),
-            pace=pace,
-        )
+        stream = stream_of(channel, credentials)
+        drive = Rehearsal(channel, emitter=emitter, clock=clock, control=control, stream=stream, pace=pace)
         emitter.recover()
         if tell is not None and journal.cursors():
             tell(status_text(journal))
@@ -152,28 +108,28 @@ def rehearse(  # noqa: PLR0913 - each is of the caller
         return Rehearsed(report, journal.intents(State.UNKNOWN), left, emitter.halted, emitter.stop.is_set())
 
 
-def stream_of(plan: Plan, credentials: Credentials) -> Stream:
+def stream_of(channel: Channel, credentials: Credentials) -> Stream:
     """Return what every intent's id begins with."""
-    candles = plan.candles
-    account, identity = credentials.fingerprint, plan.strategy.identity
+    candles = channel.candles
+    account, identity = credentials.fingerprint, channel.strategy.identity
     return Stream(account, identity, candles.symbol, candles.timeframe, candles.exchange, candles.volume_known)
 
 
-def subscriber_name(plan: Plan, *, everything: bool = False) -> str:
+def subscriber_name(channel: Channel, *, everything: bool = False) -> str:
     """Return the name of a paper subscriber: other terms or another strategy are another subscriber.
 
     Parameters
     ----------
-    plan
+    channel
         What is emitted.
     everything
-        The subscriber who follows all strategies, and not only that of the plan.
+        The subscriber who follows all strategies, and not only that of the channel.
     """
-    place = (plan.market.exchange, plan.candles.timeframe)
-    strategy = "" if everything else plan.strategy.identity
-    text = json.dumps([plan.profile.to_dict(), plan.assumptions.to_dict(), *place, strategy], sort_keys=True)
-    who = "all" if everything else type(plan.strategy).__name__
-    return f"{plan.profile.name}-{who}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    place = (channel.market.exchange, channel.candles.timeframe)
+    strategy = "" if everything else channel.strategy.identity
+    text = json.dumps([channel.profile.to_dict(), channel.assumptions.to_dict(), *place, strategy], sort_keys=True)
+    who = "all" if everything else type(channel.strategy).__name__
+    return f"{channel.profile.name}-{who}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def code_hash(strategy: Strategy) -> str:

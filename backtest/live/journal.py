@@ -10,6 +10,7 @@ import json
 import sqlite3
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -227,11 +228,12 @@ class Journal(Questions):
                 for intent, call in zip(intents_of(one.stream, one.time, one.calls), one.calls, strict=True):
                     if self.knows(intent):
                         continue
-                    self._add(intent, now)
-                    new.append(intent)
+                    kept = self._add(intent, now)
                     reason = blocked(call)
                     if reason:
                         self._move(intent, State.BLOCKED, now, reason)
+                        kept = replace(kept, state=State.BLOCKED)
+                    new.append(kept)
                 for ref in one.ended:
                     where = "strategy = ? AND ref = ? AND state = 'living'"
                     key = (one.stream.strategy, ref)
@@ -280,8 +282,7 @@ class Journal(Questions):
                 number = min([0, *(each.number for each in tried)]) - 1
                 at = cursor.time if cursor else 0
                 intent = intent_of(stream, at, Cancel(SignalRef(row.ref)), number)
-                self._add(intent, now)
-                new.append(intent)
+                new.append(self._add(intent, now))
         return new
 
     def begin(self, intents: Sequence[Intent], now: int) -> None:
@@ -392,8 +393,8 @@ class Journal(Questions):
         self._db.execute(f"INSERT INTO cursor ({names}, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '') {again}", row)  # noqa: S608
         seal(self._db, "cursor", "strategy = ? AND symbol = ? AND timeframe = ?", *one.stream.key)
 
-    def _add(self, intent: Intent, now: int) -> None:
-        """Plan one call; older ones that it makes pointless are superseded."""
+    def _add(self, intent: Intent, now: int) -> Intent:
+        """Plan one call and return it as it is kept; older ones that it makes pointless are superseded."""
         state = self._supersede(intent, now)
         if intent.creates:
             tag = tag_of(json.loads(intent.body).get("attachment_description"))
@@ -404,10 +405,11 @@ class Journal(Questions):
             self._merge(intent, "wished")
         names = (intent.id, intent.strategy, intent.symbol, intent.timeframe, intent.candle, intent.kind, intent.ref)
         kept = (intent.number, intent.body, intent.valid_until, int(intent.allow_marketable))
-        self._chain.add("intent", (*names, *kept, "I" if intent.repeatable else "N"))
+        seq = self._chain.add("intent", (*names, *kept, "I" if intent.repeatable else "N"))
         self._chain.add("event", (now, intent.id, State.PLANNED.value, "", None))
         if state is not State.PLANNED:
             self._move(intent, state, now, "the create was never sent")
+        return replace(intent, seq=seq, state=state)
 
     def _supersede(self, newer: Intent, now: int) -> State:
         """Give up older calls of the signal that a newer one makes pointless; return the state of the newer one.

@@ -109,14 +109,16 @@ class Questions:
         """Return all calls of a strategy, in the order of planning."""
         return self._intents("strategy = ?", strategy)
 
-    def state_of(self, identity: str) -> State:
-        """Return the state of an intent by its whole id."""
-        return State(self._one("SELECT state FROM intent WHERE id = ?", identity))
+    def intent_named(self, strategy: str, candle: int, kind: str, ref: str, number: int) -> Intent | None:
+        """Return the call of a close, kind and number about a signal; None where it was never planned."""
+        where = "strategy = ? AND ref = ? AND candle = ? AND kind = ? AND number = ?"
+        found = self._intents(where, strategy, ref, candle, kind, number)
+        return found[0] if found else None
 
-    def started(self, intent: Intent) -> int | None:
-        """Return when its first attempt began, UTC ms; None where none did."""
-        found = self._one("SELECT min(at) FROM attempt WHERE intent = ? AND phase = 'start'", intent.id)
-        return None if found is None else int(found)
+    def untold_by_person(self, strategy: str) -> list[Intent]:
+        """Return the calls that a person asked for and that the strategy was not told of."""
+        where = "number < 0 AND strategy = ? AND id NOT IN (SELECT intent FROM told)"
+        return self._intents(where, strategy)
 
     def cursor(self, strategy: str, symbol: str, timeframe: str) -> Cursor | None:
         """Return how far a stream has seen its candles; None before the first one."""

@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backtest.errors import InvalidSettingError
-from backtest.live.intent import intents_of
 from backtest.live.journal import row_hash
+from backtest.live.outcomes import JournalOutcomes, ToldOutcomes, refuse_other_calls, told_of
 from backtest.live.schema import Decided, Seen
-from backtest.model.events import EventKind
+from backtest.model.events import EventKind, SignalRef, Status
+from backtest.runner.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+    from backtest.live.channel import Channel
     from backtest.live.clock import CandleClock
     from backtest.live.emitter import Emitter
     from backtest.live.intent import Intent
-    from backtest.live.schema import Cursor, Stream
+    from backtest.live.schema import Cursor, Stream, Told
     from backtest.model.candles import Candles
-    from backtest.model.events import Event
-    from backtest.model.market import Market
     from backtest.runner.decision import Decision
     from backtest.venue.paper_client import PaperClient
 
     Row = tuple[int, float, float, float, float, float]
 
-__all__ = ["Deciding", "Rehearsal"]
+__all__ = ["Rehearsal"]
 
+_OVER = frozenset({Status.CLOSED, Status.EXPIRED, Status.INVALIDATED, Status.CANCELED})
 _ENDS = frozenset({EventKind.CLOSED, EventKind.EXPIRED, EventKind.INVALIDATED, EventKind.CANCELED})
-
-
-class Deciding(Protocol):
-    """What decides: a :class:`backtest.runner.session.Session`, whose engine is the shadow book."""
-
-    events: Sequence[Event]
-
-    def close(self, time: int, open_: float, high: float, low: float, close: float, volume: float) -> list[Decision]:
-        """Take one closed candle and return the final calls of its close."""
 
 
 class Rehearsal:
@@ -50,10 +43,8 @@ class Rehearsal:
 
     Parameters
     ----------
-    deciding
-        Fresh: a restart replays the candles up to the cursor through it, which brings the shadow book back.
-    candles, market
-        What is recorded, and of which market.
+    channel
+        Strategy, candles, market and subscriber.
     emitter, clock
         The emitter runs on this very clock.
     control
@@ -66,9 +57,7 @@ class Rehearsal:
 
     def __init__(
         self,
-        deciding: Deciding,
-        candles: Candles,
-        market: Market,
+        channel: Channel,
         *,
         emitter: Emitter,
         clock: CandleClock,
@@ -76,11 +65,14 @@ class Rehearsal:
         stream: Stream,
         pace: Callable[[int], object] | None = None,
     ) -> None:
-        self._deciding, self._candles, self._market = deciding, candles, market
+        self._channel, self._candles, self._market = channel, channel.candles, channel.market
         self._emitter, self._clock, self._control, self._stream, self._pace = emitter, clock, control, stream, pace
         self._unfed: list[Row] = []
         self._unkept: list[Row] = []
         self._ended: list[str] = []
+        self._told: list[Told] = []
+        self._outcomes = JournalOutcomes(emitter.journal, stream.strategy)
+        self._session = channel.session(self._outcomes)
 
     def run(self) -> list[Intent]:
         """Go through all candles, or until the venue refuses the credentials; return what is still planned at the end.
@@ -113,8 +105,8 @@ class Rehearsal:
         self._refuse_foreign(self._feed(), row)
         calls, seen = [decision.call for decision in decisions], [Seen(*each) for each in self._unkept]
         close = row[0] + self._stream.span
-        self._emitter.plan([Decided(self._stream, close, calls, seen, (), self._ended, first[0])])
-        self._ended, self._unkept = [], []
+        self._emitter.plan([Decided(self._stream, close, calls, seen, self._told, self._ended, first[0])])
+        self._ended, self._unkept, self._told = [], [], []
         return self._drain()
 
     def _replay(self, rows: list[Row], cursor: Cursor) -> int:
@@ -131,25 +123,24 @@ class Rehearsal:
                 f"the candle that closed at {_when(cursor.time)} is not the one that the journal saw; give the same "
                 "candles, or another journal"
             )
-        for row in done:
-            self._check(row[0] + span, self._decide(row))
+        journal = self._emitter.journal
+        execution = self._channel.again(len(done), ToldOutcomes(journal, self._stream.strategy))
+        refuse_other_calls(journal, self._stream, execution.decisions, cursor.time)
+        self._session = Session.resumed(execution, self._outcomes)
+        living = [SignalRef(row.ref) for row in journal.signals("living") if row.strategy == self._stream.strategy]
+        venue = execution.venue
+        self._ended = [ref for ref in living if venue.knows(ref) and venue.status(ref) in _OVER]
         self._unfed = done
         self._feed()
         self._clock.reach(cursor.time)
         return len(done)
 
     def _decide(self, row: Row) -> list[Decision]:
-        decisions = self._deciding.close(*row)
-        self._ended.extend(event.signal for event in self._deciding.events if event.kind in _ENDS)
+        decisions = self._session.close(*row)
+        self._ended.extend(event.signal for event in self._session.events if event.kind in _ENDS)
+        name = partial(self._emitter.journal.intent_named, self._stream.strategy)
+        self._told += told_of(self._session.settled, lambda key: name(*key), row[0] + self._stream.span)
         return decisions
-
-    def _check(self, close: int, decisions: list[Decision]) -> None:
-        for intent in intents_of(self._stream, close, [decision.call for decision in decisions]):
-            if not self._emitter.journal.knows(intent):
-                raise InvalidSettingError(
-                    f"replayed, the strategy decides on {intent.kind} of {intent.ref}, which the journal does not "
-                    "know; its code changed: use another journal"
-                )
 
     def _feed(self) -> int:
         """Post what the venue has not seen; what it has seen it passes over. Return how far it is, UTC ms."""

@@ -93,6 +93,7 @@ CREATE TABLE intent (
 CREATE INDEX intent_waiting ON intent (state, seq) WHERE {WAITING};
 CREATE INDEX intent_of_signal ON intent (strategy, ref);
 CREATE INDEX intent_of_candle ON intent (candle);
+CREATE INDEX intent_by_person ON intent (strategy) WHERE number < 0;
 CREATE TABLE event (
     id INTEGER PRIMARY KEY, at INTEGER NOT NULL, intent TEXT NOT NULL REFERENCES intent (id), state TEXT NOT NULL,
     note TEXT NOT NULL DEFAULT '', parent_signal_id TEXT, hash TEXT NOT NULL);
@@ -111,7 +112,7 @@ CREATE TABLE decision (
     hash TEXT NOT NULL);
 CREATE TABLE told (
     id INTEGER PRIMARY KEY, strategy TEXT NOT NULL, intent TEXT NOT NULL REFERENCES intent (id),
-    outcome TEXT NOT NULL CHECK (outcome IN ('entered', 'refused', 'voided')), entered INTEGER, close INTEGER NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('entered', 'refused', 'voided')), entered INTEGER NOT NULL, close INTEGER NOT NULL,
     reason TEXT NOT NULL, hash TEXT NOT NULL);
 CREATE INDEX told_of_intent ON told (intent);
 CREATE TABLE chain (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, hash TEXT NOT NULL) WITHOUT ROWID;
@@ -216,7 +217,7 @@ class Told:
     close
         The close at which the strategy knew, UTC ms.
     entered
-        The close at which the call acts in the shadow book, of ``entered``.
+        The close before, from which on it is so in the shadow book.
     reason
         For the strategy's event and for a person.
     """
@@ -224,7 +225,7 @@ class Told:
     intent: str
     outcome: str
     close: int
-    entered: int | None = None
+    entered: int
     reason: str = ""
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from backtest.engine.simulator import SimulatedVenue
     from backtest.model.candles import Candles
     from backtest.model.market import Market
+    from backtest.runner.shadow import Shadow
     from backtest.strategy import Indicators, SignalTable, Strategy
 
     Made = Decision | Refusal
@@ -65,6 +66,8 @@ class Desk:
         self, strategy: Strategy, candles: Candles, market: Market, venue: SimulatedVenue, *, strict: bool = False
     ) -> None:
         self.strategy, self.market, self.venue, self.strict = strategy, market, venue, strict
+        self.shadow: Shadow | None = None
+        """Where it is given, calls are held there until it is known what became of them."""
         self.symbol, self.timeframe, self.span = candles.symbol, candles.timeframe, candles.milliseconds
         self.plan, self.answers_events = plan_of(strategy), strategy.has("on_event")
         self.hears_events = hears_events(strategy)
@@ -104,7 +107,9 @@ class Desk:
     def living(self) -> tuple[LiveSignal, ...]:
         """Return the living signals, pending ones and those returned at this close included."""
         if self._living is None:
-            pending = [self._unborn(self.venue.create_of(ref), 0) for ref in self.venue.pending(self.symbol)]
+            waiting = self.shadow.waiting(self.symbol) if self.shadow is not None else []
+            creates = [*(self.venue.create_of(ref) for ref in self.venue.pending(self.symbol)), *waiting]
+            pending = [self._unborn(create, 0) for create in creates]
             self._living = (*self.venue.living(self.symbol), *pending)
         if self._returned:
             return (
@@ -176,6 +181,10 @@ class Desk:
 
     def send(self, made: Iterable[Made]) -> None:
         """Give what was made to the venue; what was refused is refused there, where it would have acted."""
+        if self.shadow is not None:
+            self.shadow.hold(made)
+            self.forget()
+            return
         for one in made:
             if isinstance(one, Decision):
                 self.venue.send(one.call, one.at)

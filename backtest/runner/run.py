@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -30,6 +31,8 @@ from backtest.strategy import Strategy
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from backtest.runner.shadow import Outcomes
+
 __all__ = ["feeds_of", "lane_of", "market_of", "run"]
 
 
@@ -45,6 +48,7 @@ def run(
     lane: str | None = None,
     strict: bool = False,
     checks: Level | None = None,
+    outcomes: Outcomes | None = None,
 ) -> Result:
     """Run a strategy over candles and return what a subscriber would have got.
 
@@ -73,6 +77,9 @@ def run(
         ``"auto"`` or ``"full"``: whether the strategy looks ahead, keeps state, or needs more history than it gives is
         checked when statistics, display or save first ask, and stands in every verdict. ``"off"``: not, and that is said.
         None: what ``BACKTEST_CHECKS`` says in the environment, else ``"auto"``.
+    outcomes
+        What became of the calls of an emission, read from its journal: the run over the candles that it saw then makes the
+        same calls. None: each call reaches the venue at its close.
 
     Returns
     -------
@@ -112,11 +119,12 @@ def run(
         raise InvalidSettingError(f"checks is auto, full or off, was {level!r}")
     asked, around = fresh(strategy), Surroundings(strategy)
     prepared: list[Prepared] = [prepare(asked, feed, lane=chosen) for feed in feeds]
-    execution = walk_pass(asked, prepared, profile, assumptions, strict=strict)
+    walk = partial(walk_pass, outcomes=outcomes) if outcomes is not None else walk_pass
+    execution = walk(asked, prepared, profile, assumptions, strict=strict)
     changed = tuple(around.changed(execution.desks[0].strategy))
     checked = Checked(fresh(strategy), feeds, chosen, profile, assumptions, execution, around, changed)
     _remember(strategy, feeds, profile, execution)
-    return Result(Finished(asked, prepared, profile, assumptions, execution, walk_pass, checked, level))
+    return Result(Finished(asked, prepared, profile, assumptions, execution, walk, checked, level))
 
 
 def _remember(strategy: Strategy, feeds: list[Feed], profile: SubscriberProfile, execution: Execution) -> None:

@@ -14,15 +14,18 @@ from backtest.model.candles import Candles
 from backtest.runner.decision import Decision, Refusal
 from backtest.runner.desk import Desk, table_rows
 from backtest.runner.passes import fresh
+from backtest.runner.shadow import Shadow
 from backtest.runner.window import Row, Window, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.events import Event
     from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
+    from backtest.runner.execute import Execution
+    from backtest.runner.shadow import Outcomes, Settled
     from backtest.strategy import Strategy
 
 __all__ = ["Session"]
@@ -49,9 +52,16 @@ class Session:
         Tick, step, minimums and address, or those by symbol.
     profile, assumptions
         On which the shadow book executes the signals.
+    outcomes
+        What became of the calls; None: each reaches the venue at its close.
+    history
+        Returns all candles since the account's start by symbol, for a book that is made anew because a call was never there;
+        None: those of the session, which has them all as long as no anchor moved.
 
     Attributes
     ----------
+    settled
+        What changed in the shadow book before the last instant was walked, by ``outcomes``.
     events
         Those of the instant walked last, of all markets, in order.
     refused
@@ -81,11 +91,16 @@ class Session:
         market: Market | Mapping[str, Market],
         profile: SubscriberProfile,
         assumptions: VenueAssumptions | None = None,
+        outcomes: Outcomes | None = None,
+        history: Callable[[], Mapping[str, Candles]] | None = None,
     ) -> None:
         series, self.markets = _by_symbol(candles, market)
         empty = {symbol: one.slice(0, 0) for symbol, one in series.items()}
         feeds = [Feed(self.markets[symbol], one) for symbol, one in empty.items()]
         self._set_up(strategy, empty, SimulatedVenue(feeds, profile, assumptions))
+        self._history = history
+        if outcomes is not None:
+            self._follow(Shadow(self._feeds, profile, assumptions, outcomes))
         for time, rows in _instants(series):
             self.walk(time, rows)
 
@@ -130,6 +145,42 @@ class Session:
         session._walked = max((window.last or 0 for window in session._windows.values() if len(window)), default=None)
         return session
 
+    @classmethod
+    def resumed(
+        cls, execution: Execution, outcomes: Outcomes, history: Callable[[], Mapping[str, Candles]] | None = None
+    ) -> Session:
+        """Go on where a run with outcomes ended: the shadow book is the run's, the next instant is the one after its last.
+
+        Parameters
+        ----------
+        execution
+            Over the candles that were seen, with the outcomes that were told.
+        outcomes
+            What becomes of the calls from now on.
+        history
+            See :class:`Session`.
+
+        Raises
+        ------
+        InvalidSettingError
+            For a run without outcomes.
+        """
+        shadow = execution.desks[0].shadow
+        if shadow is None:
+            raise InvalidSettingError("a session goes on from a run with outcomes; this one had none")
+        series = {part.feed.candles.symbol: part.feed.candles for part in execution.prepared}
+        session = cls.__new__(cls)
+        session.markets = {part.feed.candles.symbol: part.feed.market for part in execution.prepared}
+        session._set_up(execution.desks[0].strategy, series, shadow.venue)
+        session._history, shadow.outcomes, shadow.feeds = history, outcomes, session._feeds
+        session._desks = {desk.symbol: desk for desk in execution.desks}
+        session.strategy = execution.desks[0].strategy
+        for symbol, one in series.items():
+            session._windows[symbol].extend(one)
+        session._walked = max((window.last or 0 for window in session._windows.values() if len(window)), default=None)
+        session._follow(shadow)
+        return session
+
     def _set_up(self, strategy: Strategy, series: Mapping[str, Candles], venue: SimulatedVenue) -> None:
         self.strategy, self.venue = fresh(strategy), venue
         self._windows = {symbol: Window(one) for symbol, one in series.items()}
@@ -138,8 +189,22 @@ class Session:
         }
         self._open: dict[int, dict[str, Row | None]] = {}
         self._walked: int | None = None
+        self._shadow: Shadow | None = None
+        self._history = None
+        self._span = next(iter(series.values())).milliseconds
         self.events: Sequence[Event] = ()
         self.refused: Sequence[Refusal] = ()
+        self.settled: Sequence[Settled] = ()
+
+    def _follow(self, shadow: Shadow) -> None:
+        """Take the shadow book as it is now: it may have been made anew."""
+        self._shadow, self.venue = shadow, shadow.venue
+        for desk in self._desks.values():
+            desk.shadow, desk.venue = shadow, shadow.venue
+
+    def _feeds(self) -> list[Feed]:
+        candles = self._history() if self._history else {s: window.candles for s, window in self._windows.items()}
+        return [Feed(self.markets[symbol], candles[symbol]) for symbol in self._windows]
 
     # ------------------------------------------------------------ candles
 
@@ -238,6 +303,9 @@ class Session:
             raise InvalidCandlesError(
                 f"the instant of {np.datetime64(int(time), 'ms')}Z was walked already; candles come in order"
             )
+        if self._shadow is not None:
+            self.settled = self._shadow.settle(0 if self._walked is None else self._walked + self._span)
+            self._follow(self._shadow)
         self._walked = time
         for symbol, row in found.items():
             self._windows[symbol].append(row)

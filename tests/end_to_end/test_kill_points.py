@@ -17,6 +17,7 @@ from backtest.live.intent import Intent, State
 from backtest.live.journal import Journal
 from backtest.live.schema import Run
 from backtest.venue.paper_client import PaperClient
+from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
 from tests.kill_room import RESOLVED, STREAM, Job, effects_by_intent, run, start
 from tests.paper_room import KEY, SECRET, paper_room
 
@@ -49,8 +50,14 @@ class Room:
         self.journal, self.url, self.control = folder / "journal.sqlite", url, control
         self._before = control.effects()[-1]["seq"] if control.effects() else 0
 
+        self.base = 0
+        """Set: twenty markets beside one another, on the wall's clock."""
+
+    def job(self, failpoint: str = "", closes: int = 3, resolve: str = "") -> Job:
+        return Job(self.journal, self.url, closes, failpoint, resolve, self.base)
+
     def go(self, failpoint: str = "", closes: int = 3, resolve: str = "") -> int:
-        return run(Job(self.journal, self.url, closes, failpoint, resolve))
+        return run(self.job(failpoint, closes, resolve))
 
     def effects(self) -> list[dict[str, Any]]:
         return self.control.effects(self._before)
@@ -62,7 +69,7 @@ class Room:
     def rows(self) -> dict[str, list[Any]]:
         """Return the whole journal but its starts."""
         db = sqlite3.connect(self.journal)
-        tables = ("cursor", "signal", "intent", "attempt", "decision")
+        tables = ("cursor", "signal", "intent", "event", "attempt", "decision", "told")
         found = {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
         db.close()
         return found
@@ -179,35 +186,67 @@ def test_two_processes_on_one_journal(room: Room) -> None:
 FAULTS = ("none", "none", "429:1", "500-before", "500-after", "drop-before", "drop-after", "cut", "malformed")
 
 
-def test_fifty_random_kills(room: Room) -> None:
+@pytest.fixture
+def markets(room: Room) -> Room:
+    room.base = time.time_ns() // 1_000_000
+    return room
+
+
+@pytest.mark.parametrize("point", [f"K{k}" for k in range(11)])
+def test_killed_with_twenty_markets_on_their_way(markets: Room, point: str) -> None:
+    assert markets.go(f"{point}::{2 if point in {'K0', 'K1'} else 22}", closes=2) == KILLED
+    markets.go(closes=2)
+    markets.check()
+    before = markets.rows()
+    markets.go(closes=2)
+    assert markets.rows() == before, "a second recovery changed something"
+    look_up(markets)
+    markets.go(closes=3)
+    nothing_is_doubled_lost_or_hidden(markets)
+
+
+def test_random_kills_with_twenty_markets(markets: Room) -> None:
     seed = int(os.environ.get("BACKTEST_KILL_SEED") or time.time_ns() % 1_000_000)
+    kills = int(os.environ.get("BACKTEST_KILLS") or 50)
     sys.stdout.write(f"repeat with BACKTEST_KILL_SEED={seed}\n")
     draw = random.Random(seed)
     killed, number = 0, 0
-    while killed < 50:
+    while killed < kills:
         number += 1
-        room.control.plan_faults(*draw.choices(FAULTS, k=6))
-        killed += kill(room, draw, closes=2 * number)
-        room.control.plan_faults()
-        look_up(room)
-    room.control.plan_faults()
-    room.go(closes=2 * number + 2)
-    look_up(room)
+        markets.control.plan_faults(*draw.choices(FAULTS, k=20))
+        killed += kill(markets, draw, closes=number)
+        markets.control.plan_faults()
+        look_up(markets)
+    markets.go(closes=number + 1)
+    look_up(markets)
+    markets.go(closes=number + 1)
+    nothing_is_doubled_lost_or_hidden(markets)
+
+
+def nothing_is_doubled_lost_or_hidden(room: Room) -> None:
+    """Check that each call took effect as often as its state says, and that each has come to an end."""
     room.check()
     counts = effects_by_intent(room.journal, room.effects())
-    states = {intent.state for intent in room.intents()}
-    assert states <= {State.ACKED, State.LANDED, State.NOT_LANDED, State.BLOCKED, State.SUPERSEDED}
-    landed = [counts[intent.id] for intent in room.intents() if intent.state is State.LANDED]
-    assert all(count >= 1 for count in landed)
+    intents = room.intents()
+    assert {intent.state for intent in intents} <= {
+        *(State.ACKED, State.LANDED, State.NOT_LANDED, State.BLOCKED, State.SUPERSEDED)
+    }
+    for intent in intents:
+        if intent.state is State.LANDED:
+            assert counts[intent.id] >= 1
+        if intent.state in {State.NOT_LANDED, State.BLOCKED}:
+            assert counts[intent.id] == 0
+    with Journal(room.journal) as journal:
+        journal.verify()
 
 
 def kill(room: Room, draw: random.Random, closes: int) -> bool:
     """Kill a process at a point, or from outside at any moment."""
     if draw.random() < 0.7:
         point = draw.choice([f"K{k}" for k in range(11)])
-        return room.go(f"{point}:{draw.choice((*KINDS, ''))}:{draw.randint(1, 2)}", closes) == KILLED
-    process = start(Job(room.journal, room.url, closes))
-    process.join(draw.uniform(0.01, 0.15))
+        return room.go(f"{point}:{draw.choice((*KINDS, ''))}:{draw.randint(1, 30)}", closes) == KILLED
+    process = start(room.job(closes=closes))
+    process.join(draw.uniform(0.01, 0.5))
     if process.is_alive() and process.pid:
         os.kill(process.pid, signal.SIGKILL)
     process.join(10.0)

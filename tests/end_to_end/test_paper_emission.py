@@ -29,7 +29,8 @@ from backtest import (
     UpdatePrices,
 )
 from backtest.errors import InvalidSettingError, VenueUnavailableError
-from backtest.live.emission import Plan, Rehearsed, rehearse
+from backtest.live.channel import Channel
+from backtest.live.emission import Rehearsed, rehearse
 from backtest.live.intent import State
 from backtest.live.journal import Journal
 from backtest.live.settings import EmitSettings
@@ -77,9 +78,9 @@ class Busy(Strategy):
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
+def plan() -> Channel:
     candles = Candles.sample("BTC/USD", "1h").slice(0, 110)
-    return Plan(Busy(), candles, Market("BTC/USD", tick="0.01"), SubscriberProfile.anny())
+    return Channel(Busy(), candles, Market("BTC/USD", tick="0.01"), SubscriberProfile.anny())
 
 
 @pytest.fixture
@@ -88,14 +89,14 @@ def url(tmp_path: Path) -> Iterator[str]:
         yield found
 
 
-def emit(plan: Plan, url: str, folder: Path, **options: Any) -> Rehearsed:
+def emit(plan: Channel, url: str, folder: Path, **options: Any) -> Rehearsed:
     heard: list[str] = []  # what lint warns of is no matter of these tests
     return rehearse(
         plan, credentials(url), folder / "journal.sqlite", EmitSettings(), **{"warn": heard.append, **options}
     )
 
 
-def test_calls_and_fills_equal_the_backtest(plan: Plan, url: str, tmp_path: Path) -> None:
+def test_calls_and_fills_equal_the_backtest(plan: Channel, url: str, tmp_path: Path) -> None:
     done = emit(plan, url, tmp_path)
     assert done.report.equal, done.report.text()
     assert done.report.calls.found > 90
@@ -112,7 +113,7 @@ def test_every_shipped_strategy_equals_its_backtest_through_a_restart(name: str,
     """Also where the strategy hears events or keeps a plan: the shadow book comes back from the journal's candles."""
     strategy = load_strategy(str(ROOT / "strategies" / f"{name}.py"))()
     candles = Candles.sample("BTC/USD", "1d").slice(0, 900)
-    plan = Plan(strategy, candles, Market("BTC/USD", tick="0.01"), SubscriberProfile.anny())
+    plan = Channel(strategy, candles, Market("BTC/USD", tick="0.01"), SubscriberProfile.anny())
     part = emit(replace(plan, candles=candles.slice(0, 500)), url, tmp_path)
     told: list[str] = []
     done = emit(plan, url, tmp_path, tell=told.append)
@@ -135,7 +136,7 @@ class Marketable(Strategy):
                 yield UpdatePrices(living.ref, stop_loss=price * 1.05, allow_marketable=True)
 
 
-def test_our_own_key_reaches_the_paper_venue_beside_the_body(plan: Plan, url: str, tmp_path: Path) -> None:
+def test_our_own_key_reaches_the_paper_venue_beside_the_body(plan: Channel, url: str, tmp_path: Path) -> None:
     mine = replace(plan, strategy=Marketable())
     emit(replace(mine, candles=mine.candles.slice(0, 30)), url, tmp_path)
     done = emit(replace(mine, candles=mine.candles.slice(0, 60)), url, tmp_path)
@@ -148,7 +149,7 @@ def test_our_own_key_reaches_the_paper_venue_beside_the_body(plan: Plan, url: st
     assert done.report.fills.found == 2 * len(updates) - 1, "the last one would have traded at the next candle"
 
 
-def test_emitting_again_sends_nothing(plan: Plan, url: str, tmp_path: Path) -> None:
+def test_emitting_again_sends_nothing(plan: Channel, url: str, tmp_path: Path) -> None:
     first = emit(plan, url, tmp_path)
     with PaperClient(url) as control:
         before = control.received()
@@ -156,7 +157,7 @@ def test_emitting_again_sends_nothing(plan: Plan, url: str, tmp_path: Path) -> N
         assert control.received() == before
 
 
-def test_a_longer_file_goes_on_where_it_stopped(plan: Plan, url: str, tmp_path: Path) -> None:
+def test_a_longer_file_goes_on_where_it_stopped(plan: Channel, url: str, tmp_path: Path) -> None:
     emit(replace(plan, candles=plan.candles.slice(0, 70)), url, tmp_path)
     paces: list[int] = []
     done = emit(plan, url, tmp_path, pace=paces.append)
@@ -164,7 +165,7 @@ def test_a_longer_file_goes_on_where_it_stopped(plan: Plan, url: str, tmp_path: 
     assert paces == list(range(71, 111))
 
 
-def test_a_venue_that_is_ahead_of_the_journal_is_refused(plan: Plan, url: str, tmp_path: Path) -> None:
+def test_a_venue_that_is_ahead_of_the_journal_is_refused(plan: Channel, url: str, tmp_path: Path) -> None:
     emit(plan, url, tmp_path)
     other = tmp_path / "other"
     other.mkdir()
@@ -177,7 +178,7 @@ def test_a_venue_that_is_ahead_of_the_journal_is_refused(plan: Plan, url: str, t
         assert (journal.intents(), journal.cursors()) == ([], [])
 
 
-def test_venue_that_starts_again_knows_everything(plan: Plan, tmp_path: Path) -> None:
+def test_venue_that_starts_again_knows_everything(plan: Channel, tmp_path: Path) -> None:
     with paper_room(tmp_path / "venue.sqlite") as url:
         emit(replace(plan, candles=plan.candles.slice(0, 70)), url, tmp_path)
     with paper_room(tmp_path / "venue.sqlite") as url:
@@ -185,14 +186,14 @@ def test_venue_that_starts_again_knows_everything(plan: Plan, tmp_path: Path) ->
     assert done.report.equal, done.report.text()
 
 
-def test_faults_that_prove_nothing_was_done_change_nothing(plan: Plan, url: str, tmp_path: Path) -> None:
+def test_faults_that_prove_nothing_was_done_change_nothing(plan: Channel, url: str, tmp_path: Path) -> None:
     with PaperClient(url) as control:
         control.plan_faults(*["429:100", "429-result:100", "none"] * 60)
     done = emit(plan, url, tmp_path)
     assert done.report.equal, done.report.text()
 
 
-def test_what_was_lost_is_told_and_never_sent_again(plan: Plan, url: str, tmp_path: Path) -> None:
+def test_what_was_lost_is_told_and_never_sent_again(plan: Channel, url: str, tmp_path: Path) -> None:
     with PaperClient(url) as control:
         control.plan_faults("500-after")
     done = emit(plan, url, tmp_path)
@@ -205,7 +206,7 @@ def test_what_was_lost_is_told_and_never_sent_again(plan: Plan, url: str, tmp_pa
     assert bodies.count(done.unknown[0].body) == 1
 
 
-def test_bad_credentials_end_it(plan: Plan, url: str, tmp_path: Path) -> None:
+def test_bad_credentials_end_it(plan: Channel, url: str, tmp_path: Path) -> None:
     environment = {"ANNY_API_KEY": KEY, "ANNY_API_SECRET": "wrong", "ANNY_BASE_URL": url}
     found = type(credentials()).load(environment=environment)
     done = rehearse(plan, found, tmp_path / "journal.sqlite", EmitSettings(), warn=str)
@@ -214,7 +215,7 @@ def test_bad_credentials_end_it(plan: Plan, url: str, tmp_path: Path) -> None:
         assert control.received() == []
 
 
-def test_other_candles_or_another_strategy_are_refused(plan: Plan, url: str, tmp_path: Path) -> None:
+def test_other_candles_or_another_strategy_are_refused(plan: Channel, url: str, tmp_path: Path) -> None:
     emit(replace(plan, candles=plan.candles.slice(0, 60)), url, tmp_path)
     with pytest.raises(InvalidSettingError, match="began with the candle"):
         emit(replace(plan, candles=plan.candles.slice(1, 60)), url, tmp_path)
@@ -226,7 +227,7 @@ def test_other_candles_or_another_strategy_are_refused(plan: Plan, url: str, tmp
         assert journal.intents(State.PLANNED) == []
 
 
-def test_the_same_name_with_other_code_is_refused(plan: Plan, url: str, tmp_path: Path) -> None:
+def test_the_same_name_with_other_code_is_refused(plan: Channel, url: str, tmp_path: Path) -> None:
     emit(replace(plan, candles=plan.candles.slice(0, 60)), url, tmp_path)
 
     class Changed(Busy):
@@ -241,7 +242,7 @@ def test_the_same_name_with_other_code_is_refused(plan: Plan, url: str, tmp_path
         emit(replace(plan, strategy=changed), url, tmp_path)
 
 
-def test_paper_goes_to_this_machine_only(plan: Plan, tmp_path: Path) -> None:
+def test_paper_goes_to_this_machine_only(plan: Channel, tmp_path: Path) -> None:
     far = credentials("https://api.example.org")
     with pytest.raises(InvalidSettingError, match="this machine only"):
         rehearse(plan, far, tmp_path / "journal.sqlite", EmitSettings(), warn=str)
@@ -265,7 +266,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_no_secret_in_logs_files_or_errors(
-    plan: Plan, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    plan: Channel, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     short = replace(plan, candles=plan.candles.slice(0, 40))

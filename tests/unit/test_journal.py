@@ -527,7 +527,7 @@ def test_a_candle_that_was_acted_on_is_never_revised(journal: Journal) -> None:
 
 def test_what_was_told_is_kept_with_the_close(journal: Journal) -> None:
     (made,) = plan(journal, HOUR, create())
-    told = Told(made.id, "refused", 2 * HOUR, reason="its time had passed")
+    told = Told(made.id, "refused", 2 * HOUR, HOUR, "its time had passed")
     journal.keep([Decided(STREAM, 2 * HOUR, told=[told])], 0)
     assert journal.told("strategy") == [told]
     assert journal.told("another") == []
