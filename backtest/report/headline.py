@@ -142,8 +142,9 @@ def _ran_out(found: Signals) -> list[str]:
 def _waited(found: Signals, span: tuple[int, int]) -> list[str]:
     """Return the longest wait of each market for a fill, where it takes a tenth of the run and nothing else was made."""
     sentences = []
+    symbols = np.array(found.symbols, object)
     for symbol in dict.fromkeys(found.symbols):
-        own = np.array([one == symbol for one in found.symbols], bool) & ~found.refused
+        own = (symbols == symbol) & ~found.refused
         waits = np.where(own, found.until - found.made, -1)
         k = int(np.argmax(waits))
         if waits[k] < _LONG * (span[1] - span[0]) or waits[k] <= 0:
