@@ -121,9 +121,16 @@ T_ABSENT, T_LIVE, T_HIT, T_SKIPPED = map(np.int64, range(4))
 ABSOLUTE, RELATIVE, STATIC = map(np.int64, range(3))
 TO_BREAK_EVEN, TO_PREVIOUS, TO_DISTANCE = map(np.int64, range(3))
 
+STOP_BY_ACCOUNT, STOP_MARKET, STOP_LIMIT = map(np.int64, range(3))
+PLACE_LOW, PLACE_MID, PLACE_HIGH = map(np.int64, range(3))
+
 W_NONE, W_LIQUIDATION, W_CROSS, W_STOP, W_SALE, W_RESTING, W_EXIT_PERCENT, W_TARGET, W_MISSED, W_ORDER = map(
     np.int64, range(10)
 )
+FIRST_LIQUIDATION, THEN_STOPS, THEN_EXITS, THEN_ENTRIES, THEN_NOTHING = map(np.int64, range(5))
+"""The order of what is met at one price (L2.1)."""
+
+NOBODY, NO_TURN = np.int64(-1), np.int64(-1)
 
 ZERO, ONE = map(np.int64, range(2))
 NO, YES = np.bool_(False), np.bool_(True)

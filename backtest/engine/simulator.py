@@ -20,8 +20,10 @@ from backtest.engine.codes import (
     STATUSES,
 )
 from backtest.engine.feed import COARSE, Feed, Rows
+from backtest.engine.kernel.agenda import examine, number_table, push
 from backtest.engine.kernel.ledger import equity_of
-from backtest.engine.kernel.walk import advance_many, advance_one, examine, number_table, push
+from backtest.engine.kernel.state import World
+from backtest.engine.kernel.walk import Series, advance_many, advance_one
 from backtest.engine.records import ACCOUNT, BOOK, CALL, EVENT, LACKS, NEVER, ORDER, OUTCOME, SCRATCH, SIGNAL, TRADE
 from backtest.engine.settings import config_record, market_records
 from backtest.errors import InvalidSignalError
@@ -130,6 +132,29 @@ class SimulatedVenue:
         self._equity_time = np.unique(np.concatenate([feed.candles.close_time for feed in self.feeds]))
         self._equity = np.empty(len(self._equity_time))
         self._cursor = np.zeros(4, np.int64)
+
+    def _world(self) -> World:
+        """Return the arrays of the run as the kernel takes them."""
+        return World(
+            self._account,
+            self._books,
+            self._markets,
+            self._config,
+            self._signals,
+            self._orders,
+            self._events,
+            self._scratch_events,
+            self._trades,
+            self._scratch_trades,
+            self._calls,
+            self._queue,
+            self._ends,
+            self._accepted,
+            self._outcomes,
+            self._funding_times,
+            self._funding_rates,
+            self._funding_first,
+        )
 
     def _grow(self) -> None:
         """Double what may be full; the kernel stopped before anything happened."""
@@ -408,9 +433,8 @@ class SimulatedVenue:
         while True:
             r = self._rows
             code = advance_many(
-                self._account, self._signals, self._orders, self._books, self._markets, self._config[0], self._events, self._scratch_events, self._trades,
-                self._scratch_trades, self._calls, self._queue, self._ends, self._accepted, self._outcomes, r.time, r.open, r.high, r.low, r.close, r.kind, self._first, len(self.feeds),
-                self._funding_times, self._funding_rates, self._funding_first, self._order_market, self._order_row, self._equity_time, self._equity, self._cursor, stop,
+                self._world(), r.time, r.open, r.high, r.low, r.close, r.kind, self._first, self._order_market,
+                self._order_row, self._equity_time, self._equity, self._cursor, stop,
             )  # fmt: skip
             if code != GROW:
                 break
@@ -423,12 +447,9 @@ class SimulatedVenue:
         last = self._filled
         if until is not None:
             last = int(rows.time[: self._filled].searchsorted(until - span, "right"))
+        series = Series(rows.time, rows.open, rows.high, rows.low, rows.close)
         while True:
-            code = advance_one(
-                self._account, self._signals, self._orders, self._books, self._markets, self._config[0], self._events, self._scratch_events, self._trades,
-                self._scratch_trades, self._calls, self._queue, self._ends, self._accepted, self._outcomes, rows.time, rows.open, rows.high, rows.low, rows.close,
-                self._funding_times, self._funding_rates, self._equity, last, peek,
-            )  # fmt: skip
+            code = advance_one(self._world(), series, self._equity, last, peek)
             if code != GROW:
                 break
             self._grow()
@@ -459,7 +480,7 @@ class SimulatedVenue:
     def settle_tables(self, now: int) -> None:
         """Decide on the conditional creates of tables that were due at an instant (the last close, in a run)."""
         for q in range(len(self.feeds)):
-            examine(self._calls, self._queue, self._books, q, self._ends, now)
+            examine(self._world(), q, now)
         made = (self._calls["kind"] == C_REFUSED_CREATE) & (self._queue[:, 1] == 1)
         self._outcomes["status"][self._calls["signal"][made]] = REFUSED
 
@@ -510,7 +531,7 @@ class SimulatedVenue:
     @property
     def equity_now(self) -> float:
         """Equity at the last prices."""
-        return float(equity_of(self._account, self._books))
+        return float(equity_of(self._world()))
 
     @property
     def equity(self) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backtest import Candles, Market, SubscriberProfile, run
-from backtest.engine.kernel import ledger, walk
+from backtest.engine.kernel import agenda, ledger, walk
 from backtest.engine.warm import warm
 from backtest.runner.session import Session
 from strategies.breakout import Breakout
@@ -25,8 +25,8 @@ HOURS = Candles.sample("BTC/USD", "1h").between("2017-07-01", "2018-01-01")
 
 
 def compiled() -> dict[str, int]:
-    both = vars(ledger) | vars(walk)
-    return {name: len(one.signatures) for name, one in both.items() if hasattr(one, "signatures")}
+    modules = vars(agenda) | vars(ledger) | vars(walk)
+    return {name: len(one.signatures) for name, one in modules.items() if hasattr(one, "signatures")}
 
 
 def candle_by_candle() -> None:

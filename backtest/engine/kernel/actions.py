@@ -33,153 +33,204 @@ from backtest.engine.codes import (
     L10_1,
     L10_2,
     L12_2,
+    O_DCA,
     O_DEAD,
-    O_LIMIT,
     O_RANGE,
     O_REBUY,
+    ONE,
     R_NONE,
     RESTING,
     T_HIT,
-    T_LIVE,
     T_SKIPPED,
     TRAILING,
     YES,
     ZERO,
 )
 from backtest.engine.kernel.compiled import rule
-from backtest.engine.kernel.ending import after_flat, after_partial, end_signal, kill_orders
-from backtest.engine.kernel.fills import buy, indivisible, limit_buy, sell
+from backtest.engine.kernel.ending import after_flat, after_partial, end_signal, is_range, kill_orders, release
+from backtest.engine.kernel.fills import (
+    buy,
+    indivisible,
+    limit_buy,
+    limit_sale,
+    live_targets,
+    sell,
+    slipped_buy,
+    slipped_sale,
+)
 from backtest.engine.kernel.grid import step_down
 from backtest.engine.kernel.ledger import note
 from backtest.engine.kernel.protection import arm_at_fill, move_stop_after_target, ratchet
 
 if TYPE_CHECKING:
-    from backtest.engine.records import Row, Rows
+    from backtest.engine.kernel.state import View
+    from backtest.engine.records import Row
 
-# A call that passes the whole state stays on its line.
-# fmt: off
-
-__all__ = ["act_buy_order", "act_sale", "act_stop", "act_take_profit", "act_target"]
-
+__all__ = [
+    "act_buy_order",
+    "act_exit_percent",
+    "act_missed",
+    "act_resting_stop",
+    "act_sale",
+    "act_stop",
+    "act_take_profit",
+    "act_target",
+]
 
 
 @rule
-def act_stop(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, i: int, base: float) -> None:
+def act_stop(view: View, slot: int, base: float) -> None:
     """A stop is triggered: sell at ``base``, the level or the price beyond it (L3.4, L3.5, L4.5)."""
-    s = S[i]
-    if s.quantity <= 0.0:
-        if s.bought:
-            end_signal(a, O, b, E, S, i, CLOSED, L12_2)
+    signal = view.signals[slot]
+    if signal.quantity <= 0.0:
+        if signal.bought:
+            end_signal(view, slot, CLOSED, L12_2)
         else:
-            end_signal(a, O, b, E, S, i, INVALIDATED, L4_5)
-            note(a, b, E, s, E_INVALIDATED, L4_5, R_NONE)
+            end_signal(view, slot, INVALIDATED, L4_5)
+            note(view, signal, E_INVALIDATED, L4_5, R_NONE)
         return
-    kind = E_TRAILING if s.protection == TRAILING else E_STOP
-    slipped = base * (1.0 - s.side * m.slippage)
-    rule = L3_4
-    if not math.isnan(s.stop_limit):
-        rule = L3_5
-        if s.side * base < s.side * s.stop_limit:
-            s.resting_trail = 1 if kind == E_TRAILING else 0
-            s.protection = RESTING
-            s.trigger_now, s.fresh_stop, b.fresh = 0, 1, 1
-            note(a, b, E, s, E_UNFILLED, L3_5, R_NONE)
-            return
-        if s.side * slipped < s.side * s.stop_limit:
-            slipped = s.stop_limit
-    sell(a, S, b, m, c, E, T, i, s.quantity, slipped, ZERO, kind, ZERO, rule)
-    end_signal(a, O, b, E, S, i, CLOSED, L12_2)
+    kind = E_TRAILING if signal.protection == TRAILING else E_STOP
+    slipped = slipped_sale(signal, view.market, base)
+    if math.isnan(signal.stop_limit):
+        sell(view, slot, signal.quantity, slipped, ZERO, kind, ZERO, L3_4)
+    elif signal.side * base < signal.side * signal.stop_limit:
+        leave_unfilled(view, signal)
+        return
+    else:
+        price = signal.stop_limit if signal.side * slipped < signal.side * signal.stop_limit else slipped
+        sell(view, slot, signal.quantity, price, ZERO, kind, ZERO, L3_5)
+    end_signal(view, slot, CLOSED, L12_2)
 
 
 @rule
-def act_sale(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, i: int, p: float) -> None:
+def leave_unfilled(view: View, signal: Row) -> None:
+    """The price is beyond the limit of a stop limit: it rests there (L3.5)."""
+    signal.resting_trail = 1 if signal.protection == TRAILING else 0
+    signal.protection = RESTING
+    signal.trigger_now, signal.fresh_stop, view.book.fresh = 0, 1, 1
+    note(view, signal, E_UNFILLED, L3_5, R_NONE)
+
+
+@rule
+def act_resting_stop(view: View, slot: int) -> None:
+    """The price comes back to the limit of a stop that was left unfilled (L3.5)."""
+    signal = view.signals[slot]
+    kind = E_TRAILING if signal.resting_trail else E_STOP
+    sell(view, slot, signal.quantity, signal.stop_limit, ONE, kind, ZERO, L3_5)
+    end_signal(view, slot, CLOSED, L12_2)
+
+
+@rule
+def act_sale(view: View, slot: int, price: float) -> None:
     """Execute a pending sale at market (L3.3): close-triggered or ratcheted stop, update at the market, cancel."""
-    s = S[i]
-    kind = s.sale
-    sell(a, S, b, m, c, E, T, i, s.quantity, p * (1.0 - s.side * m.slippage), ZERO, kind, ZERO, s.sale_rule)
-    end_signal(a, O, b, E, S, i, CANCELED if kind == E_CANCELED else CLOSED, L12_2)
+    signal = view.signals[slot]
+    kind = signal.sale
+    sell(view, slot, signal.quantity, slipped_sale(signal, view.market, price), ZERO, kind, ZERO, signal.sale_rule)
+    end_signal(view, slot, CANCELED if kind == E_CANCELED else CLOSED, L12_2)
 
 
 @rule
-def act_target(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, i: int, k: int, price: float, maker: int) -> None:
+def act_exit_percent(view: View, slot: int, limit: float, price: float, resting: bool) -> None:
+    """The profile's percent over the average entry is met: everything is sold there (L6.4)."""
+    signal = view.signals[slot]
+    sold, maker = limit_sale(signal, view.market, limit, price, resting)
+    sell(view, slot, signal.quantity, sold, maker, E_TAKE_PROFIT, ZERO, L6_4)
+    end_signal(view, slot, CLOSED, L12_2)
+
+
+@rule
+def act_missed(view: View, slot: int) -> None:
+    """The first target is met before the entry: the signal is canceled where the assumption says so (L4.5)."""
+    view.signals[slot].missed = 1
+    if view.config.cancel_if_target_first:
+        end_signal(view, slot, CANCELED, L4_5)
+        note(view, view.signals[slot], E_CANCELED, L4_5, R_NONE)
+
+
+@rule
+def act_target(view: View, slot: int, nth: int, price: float, maker: int) -> None:
     """A target is met: sell its part (L6), then cancel entries (L4.6), move the stop (L6.5) or end (L12.2)."""
-    s = S[i]
-    remaining = 0
-    for j in range(s.last_target):
-        if s.state[j] == T_LIVE:
-            remaining += 1
-    chosen = c.exit_target == k + 1
-    part = s.quantity
+    market, config, signal = view.market, view.config, view.signals[slot]
+    remaining = live_targets(signal)
+    chosen = config.exit_target == nth + 1
+    part = signal.quantity
     if remaining > 1 and not chosen:
-        part = min(step_down(m, s.plan[k]), s.quantity)
-    if not chosen and indivisible(s, m, part, price):
-        s.state[k] = T_SKIPPED
+        part = min(step_down(market, signal.plan[nth]), signal.quantity)
+    if not chosen and indivisible(signal, market, part, price):
+        signal.state[nth] = T_SKIPPED
         return
-    s.state[k] = T_HIT
-    s.t_hits += 1
-    if k == 0:
-        s.reached_first = 1
-    sell(a, S, b, m, c, E, T, i, part, price, maker, E_TARGET, k + 1, L6_4 if chosen else L6_1)
+    signal.state[nth] = T_HIT
+    signal.t_hits += 1
+    if nth == 0:
+        signal.reached_first = 1
+    sell(view, slot, part, price, maker, E_TARGET, nth + 1, L6_4 if chosen else L6_1)
     if remaining == 1 or chosen:
-        end_signal(a, O, b, E, S, i, CLOSED, L12_2)
+        end_signal(view, slot, CLOSED, L12_2)
         return
-    if c.cancel_entries:
-        kill_orders(a, O, b, i, YES)
-    after_partial(a, S, O, b, c, i)
-    if s.quantity <= 0.0:
-        after_flat(a, S, O, b, E, i)
+    if config.cancel_entries:
+        kill_orders(view, slot, YES)
+    after_partial(view, slot)
+    if signal.quantity <= 0.0:
+        after_flat(view, slot)
     else:
-        move_stop_after_target(a, b, m, c, E, s, k)
+        move_stop_after_target(view, signal, nth)
 
 
 @rule
-def act_take_profit(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, o: Row, p: float, price: float, maker: int, path: bool) -> None:
+def act_take_profit(view: View, order: Row, traded: float, price: float, maker: int, path: bool) -> None:
     """A take profit call fills: sell its percent of what is open (L9.1) and arm its trailing stop (L9.2)."""
-    i = o.slot
-    s = S[i]
-    part = s.quantity if o.amount >= 100.0 else step_down(m, s.quantity * o.amount / 100.0)
-    o.kind = O_DEAD
-    if indivisible(s, m, part, price):
+    market, slot = view.market, order.slot
+    signal = view.signals[slot]
+    part = signal.quantity if order.amount >= 100.0 else step_down(market, signal.quantity * order.amount / 100.0)
+    order.kind = O_DEAD
+    if indivisible(signal, market, part, price):
         return
-    sell(a, S, b, m, c, E, T, i, part, price, maker, E_TAKE_PROFIT, ZERO, L9_1)
-    after_partial(a, S, O, b, c, i)
-    if s.quantity <= 0.0:
-        after_flat(a, S, O, b, E, i)
-    elif not math.isnan(o.trail):
-        arm_at_fill(a, S, b, m, c, E, s, o.trail, o.trail_limit, price, p, path, L9_2)
+    sell(view, slot, part, price, maker, E_TAKE_PROFIT, ZERO, L9_1)
+    after_partial(view, slot)
+    if signal.quantity <= 0.0:
+        after_flat(view, slot)
+    elif not math.isnan(order.trail):
+        arm_at_fill(view, signal, order.trail, order.trail_limit, price, traded, path, L9_2)
 
 
 @rule
-def act_buy_order(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, o: Row, p: float, gap: bool, moved: bool, path: bool) -> None:
+def bought_as(kind: int, maker: int) -> tuple[int, int]:
+    """Return the event and the rule of a buy order that fills."""
+    if kind == O_RANGE:
+        return E_ENTERED, L4_1
+    if kind == O_REBUY:
+        return E_REBOUGHT, L10_2
+    if kind == O_DCA:
+        return E_DCA, L10_1
+    return E_ENTERED, L3_1 if maker else L3_2
+
+
+@rule
+def act_buy_order(view: View, order: Row, met: float, resting: bool, gap: bool, path: bool) -> None:
     """An entry, DCA or rebuy is met: buy (L4.1, L3.1, L3.2) and arm the stop that waits for it (L8.5, L10.2)."""
-    i = o.slot
-    s = S[i]
-    kind = o.kind
-    if kind == O_RANGE or kind == O_REBUY:
-        price = p * (1.0 + s.side * m.slippage)
-        bound = o.high if s.side > 0 else o.low
-        if s.side * price > s.side * bound:
+    market, slot = view.market, order.slot
+    signal = view.signals[slot]
+    if is_range(order):
+        bound = order.high if signal.side > 0 else order.low
+        price, maker = slipped_buy(signal, market, met), 0
+        if signal.side * price > signal.side * bound:
             price = bound
-        maker = 0
-        quantity = step_down(m, o.notional / price)
-        event, rule = (E_ENTERED, L4_1) if kind == O_RANGE else (E_REBOUGHT, L10_2)
+        quantity = step_down(market, order.notional / price)
     else:
-        price, maker = limit_buy(s, m, o.price, p, gap or moved or (o.fresh == 0 and p == o.price))
-        quantity = o.quantity
-        event, rule = (E_ENTERED, L3_1 if maker else L3_2) if kind == O_LIMIT else (E_DCA, L10_1)
-    allocation = o.allocation
-    o.kind = O_DEAD
+        price, maker = limit_buy(signal, market, order.price, met, resting)
+        quantity = order.quantity
+    kind = order.kind
+    order.kind = O_DEAD
     if quantity <= 0.0:
-        a.reserved -= allocation
-        a.allocated -= allocation
+        release(view.account, order)
         return
-    traded = o.price if gap else p
-    waits = not math.isnan(s.waiting_trail)
-    first = s.quantity <= 0.0
-    buy(a, S, O, b, m, c, E, i, quantity, price, maker, allocation, event, rule)
-    if kind == O_REBUY and not math.isnan(o.trail):
-        arm_at_fill(a, S, b, m, c, E, s, o.trail, o.trail_limit, price, traded, path, L10_2)
-    elif waits and first:
-        arm_at_fill(a, S, b, m, c, E, s, s.waiting_trail, s.waiting_limit, price, traded, path, L8_5)
+    traded = order.price if gap else met
+    first = signal.quantity <= 0.0
+    event, rule = bought_as(kind, maker)
+    buy(view, slot, quantity, price, maker, order.allocation, event, rule)
+    if kind == O_REBUY and not math.isnan(order.trail):
+        arm_at_fill(view, signal, order.trail, order.trail_limit, price, traded, path, L10_2)
+    elif first and not math.isnan(signal.waiting_trail):
+        arm_at_fill(view, signal, signal.waiting_trail, signal.waiting_limit, price, traded, path, L8_5)
     elif first and not gap:  # a trailing stop that outlived a flat position sees the price of the fill (L8.3)
-        ratchet(S, b, m, c, p, path)
+        ratchet(view, met, path)

@@ -5,183 +5,169 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from backtest.engine.codes import (
-    CANDLE,
-    FIXED,
-    O_DCA,
-    O_LIMIT,
-    O_RANGE,
-    O_REBUY,
-    O_TP_MARKET,
-    RESTING,
-    SPOT,
-    T_LIVE,
-    TRAILING,
-)
+from backtest.engine.codes import CANDLE, FIXED, O_DCA, O_LIMIT, O_TP_MARKET, RESTING, SPOT, T_LIVE, TRAILING
 from backtest.engine.kernel.closing import end_candle
 from backtest.engine.kernel.compiled import rule
-from backtest.engine.kernel.grid import tick_toward
+from backtest.engine.kernel.ending import is_range
+from backtest.engine.kernel.fills import exit_level, live_targets
 from backtest.engine.kernel.liquidation import liquidation_touch
-from backtest.engine.kernel.protection import ratchet, trail_level
+from backtest.engine.kernel.protection import ratchet, would_meet
 from backtest.engine.records import NEVER
 
 if TYPE_CHECKING:
-    from backtest.engine.records import Row, Rows
+    from backtest.engine.kernel.state import View
+    from backtest.engine.records import Row
 
-# A call that passes the whole state stays on its line.
-# fmt: off
-
-__all__ = ["calm_band", "measure", "one_way_out", "quiet_candle", "quiet_row", "touches"]
-
+__all__ = ["calm_band", "measure", "one_way_out", "quiet_candle", "touches"]
 
 
 @rule
-def measure(S: Rows, O: Rows, b: Row, m: Row, c: Row, cross: bool) -> None:
-    """Work out the band of prices in which nothing happens, and the value of the open positions per unit of price."""
+def falls_to(signal: Row, market: Row) -> float:
+    """Return what a signal's price times its side meets when it falls, or minus infinity."""
+    under = -math.inf
+    if signal.quantity > 0.0 and signal.account != SPOT and not signal.cross:
+        under = signal.side * liquidation_touch(signal, market)
+    if signal.protection == TRAILING or signal.protection == FIXED:
+        under = max(under, signal.side * signal.stop)  # one that the close triggers, too: looked at, never missed
+    return under
+
+
+@rule
+def rises_to(signal: Row, market: Row, config: Row) -> float:
+    """Return what a signal's price times its side meets when it rises, or infinity."""
+    holds, over = signal.quantity > 0.0, math.inf
+    if holds and config.exit_percent > 0.0:
+        over = signal.side * exit_level(signal, market, config)
+    if holds and signal.protection == RESTING:
+        over = min(over, signal.side * signal.stop_limit)
+    if holds or (signal.bought == 0 and signal.missed == 0):
+        for k in range(signal.last_target if holds else min(1, signal.last_target)):
+            if signal.state[k] == T_LIVE:
+                over = min(over, signal.side * signal.target[k])
+    return over
+
+
+@rule
+def measure_signals(view: View) -> None:
+    """Work out what the living signals add to the band, and the value of the positions per unit of price."""
+    book, market, config = view.book, view.market, view.config
     low, high, units, cost = 0.0, math.inf, 0.0, 0.0
     slow, ratcheting, expiry = 0, 0, NEVER
-    for i in range(b.n_signals):
-        s = S[i]
-        side = s.side
-        expiry = min(expiry, s.expiry)
-        holds = s.quantity > 0.0
-        under, over = -math.inf, math.inf  # in x: what is met when x falls to it, and when it rises to it
-        if holds:
-            units += side * s.quantity
-            cost += side * s.quantity * s.average
-            if s.account != SPOT:
-                if s.cross:
-                    slow = 1
-                else:
-                    under = side * liquidation_touch(s, m)
-            if c.exit_percent > 0.0:
-                over = side * tick_toward(m, s.average * (1.0 + side * c.exit_percent), side)
-        if s.sale != 0:
-            slow = 1
-        if s.protection == TRAILING:
-            under = max(under, side * s.stop)
-            if holds:
+    for i in range(book.n_signals):
+        signal = view.signals[i]
+        side = signal.side
+        expiry = min(expiry, signal.expiry)
+        if signal.quantity > 0.0:
+            units += side * signal.quantity
+            cost += side * signal.quantity * signal.average
+            if signal.account != SPOT and signal.cross:
+                slow = 1
+            if signal.protection == TRAILING:
                 ratcheting += 1
-        elif s.protection == FIXED and not c.stop_on_close:
-            under = max(under, side * s.stop)
-        elif s.protection == FIXED:
-            under = max(under, side * s.stop)  # the close may trigger it: looked at more often than needed, never missed
-        elif s.protection == RESTING and holds:
-            over = min(over, side * s.stop_limit)
-        if holds or (s.bought == 0 and s.missed == 0):
-            for k in range(s.last_target):
-                if s.state[k] == T_LIVE and (holds or k == 0):
-                    over = min(over, side * s.target[k])
+        if signal.sale != 0:
+            slow = 1
+        under, over = falls_to(signal, market), rises_to(signal, market, config)
         if side > 0:
             low, high = max(low, under), min(high, over)
         else:
             high, low = min(high, -under), max(low, -over)
-    for k in range(b.n_orders):
-        o = O[k]
-        s = S[o.slot]
-        if o.kind == O_RANGE or o.kind == O_REBUY:
-            if b.last > o.high:
-                low = max(low, o.high)
-            elif b.last < o.low:
-                high = min(high, o.low)
-            else:
-                slow = 1
-        elif o.kind == O_LIMIT or o.kind == O_DCA:
-            if s.side > 0:
-                low = max(low, o.price)
-            else:
-                high = min(high, o.price)
-        elif s.quantity > 0.0:
-            if o.kind == O_TP_MARKET:
-                slow = 1
-            elif s.side > 0:
-                high = min(high, o.price)
-            else:
-                low = max(low, o.price)
-    b.low, b.high, b.units, b.cost = low, high, units, cost
-    b.slow, b.ratcheting, b.next_expiry = slow, ratcheting, expiry
+    book.low, book.high, book.units, book.cost = low, high, units, cost
+    book.slow, book.ratcheting, book.next_expiry = slow, ratcheting, expiry
 
 
 @rule
-def touches(S: Rows, b: Row, m: Row, c: Row, h: float, l: float) -> bool:
+def measure_order(view: View, order: Row) -> None:
+    """Narrow the band to the level of an order."""
+    book, signal = view.book, view.signals[order.slot]
+    if is_range(order):
+        if book.last > order.high:
+            book.low = max(book.low, order.high)
+        elif book.last < order.low:
+            book.high = min(book.high, order.low)
+        else:
+            book.slow = 1
+        return
+    is_limit_buy = order.kind == O_LIMIT or order.kind == O_DCA
+    if not is_limit_buy and signal.quantity <= 0.0:
+        return
+    if order.kind == O_TP_MARKET:
+        book.slow = 1
+    elif is_limit_buy == (signal.side > 0):
+        book.low = max(book.low, order.price)
+    else:
+        book.high = min(book.high, order.price)
+
+
+@rule
+def measure(view: View) -> None:
+    """Work out the band of prices in which nothing happens, and the value of the open positions per unit of price."""
+    measure_signals(view)
+    for k in range(view.book.n_orders):
+        measure_order(view, view.orders[k])
+
+
+@rule
+def touches(view: View, high: float, low: float) -> bool:
     """Whether a candle can meet any level on any journey: its range leaves the quiet band, or a ratchet would be met."""
-    if b.slow or l <= b.low or h >= b.high:
+    book = view.book
+    if book.slow or low <= book.low or high >= book.high:
         return True
-    if b.ratcheting == 0:
+    if book.ratcheting == 0:
         return False
-    for i in range(b.n_signals):
-        s = S[i]
-        if s.protection == TRAILING and s.quantity > 0.0:
-            favourable = h if s.side > 0 else l
-            adverse = l if s.side > 0 else h
-            if s.side * favourable > s.side * s.best:
-                kept = s.best
-                s.best = favourable
-                level = trail_level(s, m, c)
-                s.best = kept
-                if s.side * adverse <= s.side * level:
-                    return True
+    for i in range(book.n_signals):
+        signal = view.signals[i]
+        trails = signal.protection == TRAILING and signal.quantity > 0.0
+        if trails and would_meet(signal, view.market, view.config, high, low):
+            return True
     return False
 
 
 @rule
-def one_way_out(s: Row, b: Row, c: Row, h: float, l: float) -> bool:
+def one_way_out(view: View, high: float, low: float) -> bool:
     """Whether both journeys must make the same fills, so that one walk is enough.
 
     The only signal has no order but its stop and one target, and the candle reaches just one of the two: it ends there
     whichever way the price went first.
     """
-    if b.n_signals != 1 or b.n_orders != 0 or b.ratcheting or b.slow or c.stop_on_close or s.quantity <= 0.0:
+    book, signal = view.book, view.signals[0]
+    if book.n_signals != 1 or book.n_orders != 0 or book.ratcheting or book.slow:
         return False
-    falls, rises = l <= b.low, h >= b.high
+    if view.config.stop_on_close or signal.quantity <= 0.0:
+        return False
+    falls, rises = low <= book.low, high >= book.high
     if falls == rises:
         return False
-    if falls == (s.side > 0):
-        return True
-    live = 0
-    for k in range(s.last_target):
-        if s.state[k] == T_LIVE:
-            live += 1
-    return live == 1
+    return falls == (signal.side > 0) or live_targets(signal) == 1
 
 
 @rule
-def quiet_candle(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, h: float, l: float, close: float, coarse_end: bool) -> None:
+def quiet_candle(view: View, high: float, low: float, close: float, whole: bool) -> None:
     """Pass a candle on which nothing is met: only ratchets, at its end (L8.4)."""
-    if b.ratcheting:
-        ratchet(S, b, m, c, h, c.mode != CANDLE)
-        ratchet(S, b, m, c, l, c.mode != CANDLE)
-        end_candle(a, S, O, b, m, c, E, close, coarse_end)
-        for i in range(b.n_signals):
-            s = S[i]
-            if s.sale != 0:
-                b.slow = 1
-            if s.protection == TRAILING and s.side > 0:
-                b.low = max(b.low, s.stop)
-            elif s.protection == TRAILING:
-                b.high = min(b.high, s.stop)
-    b.last = close
+    book, path = view.book, view.config.mode != CANDLE
+    if book.ratcheting:
+        ratchet(view, high, path)
+        ratchet(view, low, path)
+        end_candle(view, close, whole)
+        for i in range(book.n_signals):
+            signal = view.signals[i]
+            if signal.sale != 0:
+                book.slow = 1
+            if signal.protection == TRAILING and signal.side > 0:
+                book.low = max(book.low, signal.stop)
+            elif signal.protection == TRAILING:
+                book.high = min(book.high, signal.stop)
+    book.last = close
 
 
 @rule
-def calm_band(S: Rows, b: Row) -> tuple[float, float]:
+def calm_band(view: View) -> tuple[float, float]:
     """Return the prices between which nothing is met and no trailing stop sees a better price (L8.3)."""
-    low, high = b.low, b.high
-    if b.ratcheting:
-        for i in range(b.n_signals):
-            s = S[i]
-            if s.protection == TRAILING and s.quantity > 0.0 and s.side > 0:
-                high = min(high, s.best)
-            elif s.protection == TRAILING and s.quantity > 0.0:
-                low = max(low, s.best)
+    low, high = view.book.low, view.book.high
+    if view.book.ratcheting:
+        for i in range(view.book.n_signals):
+            signal = view.signals[i]
+            if signal.protection == TRAILING and signal.quantity > 0.0 and signal.side > 0:
+                high = min(high, signal.best)
+            elif signal.protection == TRAILING and signal.quantity > 0.0:
+                low = max(low, signal.best)
     return low, high
-
-
-@rule
-def quiet_row(b: Row, m: Row, S: Rows, c: Row, now: int, kind: int, h: float, l: float) -> bool:
-    """Whether a candle can be passed without walking it."""
-    if b.slow:
-        return False
-    if b.next_expiry < now + (m.span if kind == 0 else m.fine_span):
-        return False
-    return not touches(S, b, m, c, h, l)

@@ -9,7 +9,6 @@ from backtest.engine.codes import (
     CLOSED,
     E_INVALIDATED,
     E_STOP,
-    E_STOP_MOVED,
     E_TRAILING,
     FIXED,
     INVALIDATED,
@@ -23,83 +22,104 @@ from backtest.engine.codes import (
     OPEN,
     R_NONE,
     TRAILING,
-    ZERO,
 )
 from backtest.engine.kernel.compiled import rule
 from backtest.engine.kernel.ending import end_signal, kill_orders
-from backtest.engine.kernel.ledger import emit, note, write_outcome
-from backtest.engine.kernel.protection import trail_level
+from backtest.engine.kernel.ledger import note, note_stop, write_outcome
+from backtest.engine.kernel.protection import raise_stop
 
 if TYPE_CHECKING:
-    from backtest.engine.records import Row, Rows
+    from backtest.engine.kernel.state import View
+    from backtest.engine.records import Rows
 
-# A call that passes the whole state stays on its line.
-# fmt: off
-
-__all__ = ["compact", "end_candle"]
-
+__all__ = ["compact", "end_candle", "sell_later"]
 
 
 @rule
-def end_candle(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, close: float, coarse_end: bool) -> None:
-    """Ratchet at the end of the candle (L8.4), report it once, and let the close trigger stops (L7.2, L4.5)."""
-    b.leg = LEG_CLOSE
-    for i in range(b.n_signals):
-        s = S[i]
-        if s.status > OPEN:
-            continue
-        if s.protection == TRAILING and s.sale == 0:
-            if c.mode == CANDLE and s.quantity > 0.0:
-                level = trail_level(s, m, c)
-                if s.side * level > s.side * s.stop:
-                    s.stop = level
-                    s.stop_limit = level - s.side * s.offset
-            if s.stop != s.reported:
-                s.reported = s.stop
-                emit(a, b, E, s, E_STOP_MOVED, s.stop, 0.0, 0.0, ZERO, L8_4, R_NONE, ZERO, ZERO)
-                if c.mode == CANDLE and s.quantity > 0.0 and s.side * close <= s.side * s.stop:
-                    kill_orders(a, O, b, i, NO)
-                    s.sale = E_TRAILING
-                    s.sale_rule = L8_4
-        if coarse_end and c.stop_on_close and s.protection == FIXED and s.sale == 0 and s.side * close <= s.side * s.stop:
-            if s.quantity > 0.0:
-                kill_orders(a, O, b, i, NO)
-                s.sale = E_STOP
-                s.sale_rule = L7_2
-            elif s.bought:
-                end_signal(a, O, b, E, S, i, CLOSED, L12_2)
-            elif c.invalidate_at_stop:
-                end_signal(a, O, b, E, S, i, INVALIDATED, L4_5)
-                note(a, b, E, s, E_INVALIDATED, L4_5, R_NONE)
+def sell_later(view: View, slot: int, kind: int, rule: int) -> None:
+    """Sell a position at the next traded price; every other order of its signal dies at once (L12.1)."""
+    kill_orders(view, slot, NO)
+    view.signals[slot].sale = kind
+    view.signals[slot].sale_rule = rule
 
 
 @rule
-def compact(a: Row, S: Rows, O: Rows, b: Row, out: Rows) -> None:
-    """Drop dead orders and ended signals, keeping the order of creation, and write how the ended ones ended."""
-    gone = False
-    for i in range(b.n_signals):
-        if S[i].status > OPEN:
-            gone = True
-            write_outcome(out[S[i].id], S[i])
-    kept = 0
-    for k in range(b.n_orders):
-        if O[k].kind != O_DEAD:
-            if kept != k:
-                O[kept] = O[k]
-            kept += 1
-    b.n_orders = kept
-    if not gone:
+def end_trailing(view: View, slot: int, close: float) -> None:
+    """Ratchet a trailing stop at the end of the candle and report it once (L8.4)."""
+    signal, at_end = view.signals[slot], view.config.mode == CANDLE and view.signals[slot].quantity > 0.0
+    if at_end:
+        raise_stop(signal, view.market, view.config)
+    if signal.stop == signal.reported:
         return
+    signal.reported = signal.stop
+    note_stop(view, signal, L8_4)
+    if at_end and signal.side * close <= signal.side * signal.stop:
+        sell_later(view, slot, E_TRAILING, L8_4)
+
+
+@rule
+def close_beyond_stop(view: View, slot: int) -> None:
+    """A close at or beyond a stop that the close triggers: sold, ended, or invalidated before the entry (L7.2, L4.5)."""
+    signal = view.signals[slot]
+    if signal.quantity > 0.0:
+        sell_later(view, slot, E_STOP, L7_2)
+    elif signal.bought:
+        end_signal(view, slot, CLOSED, L12_2)
+    elif view.config.invalidate_at_stop:
+        end_signal(view, slot, INVALIDATED, L4_5)
+        note(view, signal, E_INVALIDATED, L4_5, R_NONE)
+
+
+@rule
+def end_candle(view: View, close: float, whole: bool) -> None:
+    """Ratchet at the end of the candle (L8.4), report it once, and let the close trigger stops (L7.2, L4.5)."""
+    view.book.leg = LEG_CLOSE
+    by_close = whole and view.config.stop_on_close
+    for i in range(view.book.n_signals):
+        signal = view.signals[i]
+        if signal.status > OPEN or signal.sale != 0:
+            continue
+        if signal.protection == TRAILING:
+            end_trailing(view, i, close)
+        elif by_close and signal.protection == FIXED and signal.side * close <= signal.side * signal.stop:
+            close_beyond_stop(view, i)
+
+
+@rule
+def compact(view: View, outcomes: Rows) -> None:
+    """Drop dead orders and ended signals, keeping the order of creation, and write how the ended ones ended."""
+    book, orders = view.book, view.orders
+    gone = False
+    for i in range(book.n_signals):
+        signal = view.signals[i]
+        if signal.status > OPEN:
+            gone = True
+            write_outcome(outcomes[signal.id], signal)
     kept = 0
-    for i in range(b.n_signals):
-        if S[i].status > OPEN:
+    for k in range(book.n_orders):
+        if orders[k].kind != O_DEAD:
+            if kept != k:
+                orders[kept] = orders[k]
+            kept += 1
+    book.n_orders = kept
+    if gone:
+        drop_ended(view)
+
+
+@rule
+def drop_ended(view: View) -> None:
+    """Let the living signals move up; their orders follow."""
+    account, book, signals = view.account, view.book, view.signals
+    kept = 0
+    for i in range(book.n_signals):
+        if signals[i].status > OPEN:
             continue
         if kept != i:
-            for k in range(b.n_orders):
-                if O[k].slot == i:
-                    O[k].slot = kept
-            S[kept] = S[i]
+            for k in range(book.n_orders):
+                if view.orders[k].slot == i:
+                    view.orders[k].slot = kept
+            signals[kept] = signals[i]
         kept += 1
-    b.n_signals = kept
-    if a.living == 0:  # nothing is left: take the float noise of many additions off (L14.3)
-        a.reserved = a.allocated = a.margin = 0.0
+    book.n_signals = kept
+    if account.living == 0:  # nothing is left: take the float noise of many additions off (L14.3)
+        account.reserved = account.allocated = account.margin = 0.0

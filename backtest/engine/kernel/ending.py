@@ -28,95 +28,132 @@ from backtest.engine.kernel.ledger import note
 from backtest.engine.records import NEVER
 
 if TYPE_CHECKING:
-    from backtest.engine.records import Row, Rows
+    from backtest.engine.kernel.state import View
+    from backtest.engine.records import Row
 
-# A call that passes the whole state stays on its line.
-# fmt: off
-
-__all__ = ["after_flat", "after_partial", "end_signal", "expire", "kill_orders"]
-
-
-
-@rule
-def kill_order(a: Row, o: Row) -> None:
-    """End an order and release what it reserved (L5.4)."""
-    if o.kind == O_DEAD:
-        return
-    a.reserved -= o.allocation
-    a.allocated -= o.allocation
-    o.kind = O_DEAD
+__all__ = [
+    "after_flat",
+    "after_partial",
+    "end_signal",
+    "expire",
+    "is_buy",
+    "is_entry",
+    "is_range",
+    "kill_orders",
+    "release",
+]
 
 
 @rule
-def kill_orders(a: Row, O: Rows, b: Row, i: int, entries_only: bool) -> None:
+def is_range(order: Row) -> bool:
+    """Whether an order is bought inside a range of prices (L4.1, L10.2)."""
+    return order.kind == O_RANGE or order.kind == O_REBUY
+
+
+@rule
+def is_entry(order: Row) -> bool:
+    """Whether an order is an initial entry."""
+    return order.kind == O_RANGE or order.kind == O_LIMIT
+
+
+@rule
+def is_buy(order: Row) -> bool:
+    """Whether an order is an entry, DCA or rebuy."""
+    return is_entry(order) or order.kind == O_DCA or order.kind == O_REBUY
+
+
+@rule
+def release(account: Row, order: Row) -> None:
+    """Give back what an order reserved (L5.4)."""
+    account.reserved -= order.allocation
+    account.allocated -= order.allocation
+
+
+@rule
+def kill_order(account: Row, order: Row) -> None:
+    """End an order that may have ended already."""
+    if order.kind != O_DEAD:
+        release(account, order)
+        order.kind = O_DEAD
+
+
+@rule
+def kill_orders(view: View, slot: int, entries_only: bool) -> None:
     """End the orders of a signal: all of them, or its initial entries only."""
-    for k in range(b.n_orders):
-        o = O[k]
-        if o.slot == i and (not entries_only or o.kind == O_RANGE or o.kind == O_LIMIT):
-            kill_order(a, o)
+    for k in range(view.book.n_orders):
+        order = view.orders[k]
+        if order.slot == slot and (not entries_only or is_entry(order)):
+            kill_order(view.account, order)
 
 
 @rule
-def has_buy_order(O: Rows, b: Row, i: int) -> bool:
+def has_buy_order(view: View, slot: int) -> bool:
     """Whether an entry, DCA or rebuy of the signal is alive."""
-    for k in range(b.n_orders):
-        o = O[k]
-        if o.slot == i and (o.kind == O_RANGE or o.kind == O_LIMIT or o.kind == O_DCA or o.kind == O_REBUY):
+    for k in range(view.book.n_orders):
+        if view.orders[k].slot == slot and is_buy(view.orders[k]):
             return True
     return False
 
 
 @rule
-def end_signal(a: Row, O: Rows, b: Row, E: Rows, S: Rows, i: int, status: int, rule: int) -> None:
+def end_signal(view: View, slot: int, status: int, rule: int) -> None:
     """End a signal: its orders die, and a closed one says so (L12.2)."""
-    s = S[i]
-    kill_orders(a, O, b, i, NO)
-    s.status = status
-    s.protection = NO_STOP
-    s.sale = 0
-    a.living -= 1
+    signal = view.signals[slot]
+    kill_orders(view, slot, NO)
+    signal.status = status
+    signal.protection = NO_STOP
+    signal.sale = 0
+    view.account.living -= 1
     if status == CLOSED:
-        note(a, b, E, s, E_CLOSED, rule, R_NONE)
+        note(view, signal, E_CLOSED, rule, R_NONE)
 
 
 @rule
-def after_flat(a: Row, S: Rows, O: Rows, b: Row, E: Rows, i: int) -> None:
+def after_flat(view: View, slot: int) -> None:
     """A position is back to zero: the signal waits again while a buy of its own lives, else it is closed (L12.2)."""
-    s = S[i]
-    if s.protection == RESTING or not has_buy_order(O, b, i):  # a stop that was reached ends it, even one left unfilled
-        end_signal(a, O, b, E, S, i, CLOSED, L12_2)
+    signal = view.signals[slot]
+    if signal.protection == RESTING or not has_buy_order(view, slot):  # a stop left unfilled was reached, too
+        end_signal(view, slot, CLOSED, L12_2)
         return
-    s.status = WAITING
-    for k in range(s.last_target):
-        s.plan[k] = 0.0
+    signal.status = WAITING
+    for k in range(signal.last_target):
+        signal.plan[k] = 0.0
 
 
 @rule
-def after_partial(a: Row, S: Rows, O: Rows, b: Row, c: Row, i: int) -> None:
+def after_partial(view: View, slot: int) -> None:
     """End DCA and rebuy orders after a partial take profit where the assumption says so (L10.3)."""
-    if c.buys_survive:
+    if view.config.buys_survive:
         return
-    for k in range(b.n_orders):
-        if O[k].slot == i and (O[k].kind == O_DCA or O[k].kind == O_REBUY):
-            kill_order(a, O[k])
+    for k in range(view.book.n_orders):
+        order = view.orders[k]
+        if order.slot == slot and (order.kind == O_DCA or order.kind == O_REBUY):
+            kill_order(view.account, order)
 
 
 @rule
-def expire(a: Row, S: Rows, O: Rows, b: Row, E: Rows, until: int) -> None:
+def kill_expired(view: View, slot: int) -> bool:
+    """End the initial entries of a signal; return whether one was alive."""
+    alive = False
+    for k in range(view.book.n_orders):
+        order = view.orders[k]
+        if order.slot == slot and is_entry(order):
+            alive = True
+            kill_order(view.account, order)
+    return alive
+
+
+@rule
+def expire(view: View, until: int) -> None:
     """End the initial entries whose time to live ends before ``until``; without a buy, the signal (L4.4)."""
-    for i in range(b.n_signals):
-        s = S[i]
-        if s.status > OPEN or s.expiry >= until:
+    for i in range(view.book.n_signals):
+        signal = view.signals[i]
+        if signal.status > OPEN or signal.expiry >= until:
             continue
-        s.expiry = NEVER
-        alive = False
-        for k in range(b.n_orders):
-            o = O[k]
-            if o.slot == i and (o.kind == O_RANGE or o.kind == O_LIMIT):
-                alive = True
-                kill_order(a, o)
-        if not s.bought:
-            end_signal(a, O, b, E, S, i, EXPIRED, L4_4)
-            note(a, b, E, s, E_EXPIRED, L4_4, R_NONE)
-        elif alive and s.quantity <= 0.0:
-            after_flat(a, S, O, b, E, i)
+        signal.expiry = NEVER
+        alive = kill_expired(view, i)
+        if not signal.bought:
+            end_signal(view, i, EXPIRED, L4_4)
+            note(view, signal, E_EXPIRED, L4_4, R_NONE)
+        elif alive and signal.quantity <= 0.0:
+            after_flat(view, i)

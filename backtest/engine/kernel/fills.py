@@ -6,138 +6,187 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backtest.engine.codes import O_TP_LIMIT, ONE, OPEN, R_NONE, T_ABSENT, T_LIVE, ZERO
+from backtest.engine.codes import O_TP_LIMIT, OPEN, T_ABSENT, T_LIVE
 from backtest.engine.kernel.compiled import rule
-from backtest.engine.kernel.grid import below_minimum, on_step
-from backtest.engine.kernel.ledger import emit, end_trade
+from backtest.engine.kernel.grid import below_minimum, on_step, tick_toward
+from backtest.engine.kernel.ledger import end_trade, tell
 
 if TYPE_CHECKING:
-    from backtest.engine.records import Row, Rows
+    from backtest.engine.kernel.state import View
+    from backtest.engine.records import Row
 
-# A call that passes the whole state stays on its line.
-# fmt: off
-
-__all__ = ["buy", "indivisible", "limit_buy", "limit_sale", "sell", "spread"]
-
+__all__ = [
+    "buy",
+    "exit_level",
+    "indivisible",
+    "limit_buy",
+    "limit_sale",
+    "live_targets",
+    "sell",
+    "slipped_buy",
+    "slipped_sale",
+    "spread",
+]
 
 
 @rule
-def share_of(s: Row, c: Row, k: int) -> float:
-    """Return the share of target ``k`` (L6.1): equal parts, or the profile's with the last taking what is missing."""
-    if c.n_shares < 0:
+def share_of(signal: Row, config: Row, nth: int) -> float:
+    """Return the share of a target (L6.1): equal parts, or the profile's with the last taking what is missing."""
+    if config.n_shares < 0:
         return 1.0
     last, total = -1, 0.0
-    for j in range(s.last_target):
-        if s.state[j] != T_ABSENT:
-            last = j
-            total += c.shares[j]
-    return c.shares[k] + (max(0.0, 100.0 - total) if k == last else 0.0)
+    for k in range(signal.last_target):
+        if signal.state[k] != T_ABSENT:
+            last = k
+            total += config.shares[k]
+    return config.shares[nth] + (max(0.0, 100.0 - total) if nth == last else 0.0)
 
 
 @rule
-def spread(s: Row, c: Row, quantity: float) -> None:
+def live_targets(signal: Row) -> int:
+    """Return how many targets have not been reached yet."""
+    live = 0
+    for k in range(signal.last_target):
+        if signal.state[k] == T_LIVE:
+            live += 1
+    return live
+
+
+@rule
+def spread(signal: Row, config: Row, quantity: float) -> None:
     """Add a bought quantity to the remaining targets, by their shares (L6.1)."""
     total, last = 0.0, -1
-    for k in range(s.last_target):
-        if s.state[k] == T_LIVE:
-            total += share_of(s, c, k)
+    for k in range(signal.last_target):
+        if signal.state[k] == T_LIVE:
+            total += share_of(signal, config, k)
             last = k
     if last < 0:
         return
     if total <= 0.0:
-        s.plan[last] += quantity
+        signal.plan[last] += quantity
         return
-    for k in range(s.last_target):
-        if s.state[k] == T_LIVE:
-            s.plan[k] += quantity * share_of(s, c, k) / total
+    for k in range(signal.last_target):
+        if signal.state[k] == T_LIVE:
+            signal.plan[k] += quantity * share_of(signal, config, k) / total
 
 
 @rule
-def buy(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, i: int, quantity: float, price: float, maker: int, allocation: float, kind: int, rule: int) -> None:
+def buy(
+    view: View, slot: int, quantity: float, price: float, maker: int, allocation: float, kind: int, rule: int
+) -> None:
     """Add to the position of a signal and place what its first fill places (L6.1, L7.1, L8.5)."""
-    s = S[i]
-    fee = (c.maker if maker else c.taker) * price * quantity
-    margin = price * quantity / s.leverage
-    a.reserved -= allocation
-    a.cash -= margin + fee
-    a.margin += margin
-    a.fees += fee
-    first = s.quantity <= 0.0
-    s.average = price if first else s.average + (price - s.average) * quantity / (s.quantity + quantity)
-    s.quantity = on_step(m, s.quantity + quantity)
-    s.margin += margin
-    s.held += allocation
-    s.fees += fee
+    account, book, config, signal = view.account, view.book, view.config, view.signals[slot]
+    fee = (config.maker if maker else config.taker) * price * quantity
+    margin = price * quantity / signal.leverage
+    account.reserved -= allocation
+    account.cash -= margin + fee
+    account.margin += margin
+    account.fees += fee
+    first = signal.quantity <= 0.0
     if first:
-        s.t_time = b.time
-    s.t_quantity += quantity
-    s.t_value += quantity * price
-    s.t_fees += fee
-    s.t_margin += margin
-    s.t_invest += allocation / c.balance
-    spread(s, c, quantity)
-    emit(a, b, E, s, kind, price, quantity, fee, ZERO, rule, R_NONE, maker, ONE)
-    s.bought = 1
-    if not first:
-        return
-    s.status = OPEN
-    b.fresh = 1
-    for k in range(s.last_target):
-        s.fresh[k] = 1
-    for k in range(b.n_orders):
-        if O[k].slot == i and O[k].kind == O_TP_LIMIT:
-            O[k].fresh = 1
+        signal.average = price
+        signal.t_time = book.time
+    else:
+        signal.average += (price - signal.average) * quantity / (signal.quantity + quantity)
+    signal.quantity = on_step(view.market, signal.quantity + quantity)
+    signal.margin += margin
+    signal.held += allocation
+    signal.fees += fee
+    signal.t_quantity += quantity
+    signal.t_value += quantity * price
+    signal.t_fees += fee
+    signal.t_margin += margin
+    signal.t_invest += allocation / config.balance
+    spread(signal, config, quantity)
+    event = tell(view, signal, kind, rule)
+    event.price, event.quantity, event.fee, event.maker, event.buy = price, quantity, fee, maker, 1
+    signal.bought = 1
+    if first:
+        signal.status = OPEN
+        place_exits(view, slot)
 
 
 @rule
-def sell(a: Row, S: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, i: int, quantity: float, price: float, maker: int, kind: int, target: int, rule: int) -> None:
+def place_exits(view: View, slot: int) -> None:
+    """The first fill places targets and take profit limits: they arrive now (L3.2)."""
+    signal = view.signals[slot]
+    view.book.fresh = 1
+    for k in range(signal.last_target):
+        signal.fresh[k] = 1
+    for k in range(view.book.n_orders):
+        order = view.orders[k]
+        if order.slot == slot and order.kind == O_TP_LIMIT:
+            order.fresh = 1
+
+
+@rule
+def sell(view: View, slot: int, quantity: float, price: float, maker: int, kind: int, target: int, rule: int) -> None:
     """Sell part or all of a position (L14.3); the trade ends when it is flat."""
-    s = S[i]
-    everything = quantity >= s.quantity
-    part = 1.0 if everything else quantity / s.quantity
-    fee = (c.maker if maker else c.taker) * price * quantity
-    realised = s.side * quantity * (price - s.average)
-    margin = s.margin * part
-    held = s.held * part
-    a.cash += margin + realised - fee
-    a.margin -= margin
-    a.allocated -= held
-    a.realised += realised
-    a.fees += fee
-    s.quantity = 0.0 if everything else on_step(m, s.quantity - quantity)
-    s.margin = 0.0 if everything else s.margin - margin
-    s.held = 0.0 if everything else s.held - held
-    s.realised += realised
-    s.fees += fee
-    s.t_sold += quantity * price
-    s.t_realised += realised
-    s.t_fees += fee
-    emit(a, b, E, s, kind, price, quantity, fee, target, rule, R_NONE, maker, ZERO)
+    account, config, signal = view.account, view.config, view.signals[slot]
+    everything = quantity >= signal.quantity
+    part = 1.0 if everything else quantity / signal.quantity
+    fee = (config.maker if maker else config.taker) * price * quantity
+    realised = signal.side * quantity * (price - signal.average)
+    margin = signal.margin * part
+    held = signal.held * part
+    account.cash += margin + realised - fee
+    account.margin -= margin
+    account.allocated -= held
+    account.realised += realised
+    account.fees += fee
+    signal.quantity = 0.0 if everything else on_step(view.market, signal.quantity - quantity)
+    signal.margin = 0.0 if everything else signal.margin - margin
+    signal.held = 0.0 if everything else signal.held - held
+    signal.realised += realised
+    signal.fees += fee
+    signal.t_sold += quantity * price
+    signal.t_realised += realised
+    signal.t_fees += fee
+    event = tell(view, signal, kind, rule)
+    event.price, event.quantity, event.fee, event.maker, event.target = price, quantity, fee, maker, target
     if everything:
-        s.average = np.nan
-        end_trade(a, b, T, s, kind)
+        signal.average = np.nan
+        end_trade(view, signal, kind)
 
 
 @rule
-def limit_sale(s: Row, m: Row, level: float, p: float, resting: bool) -> tuple[float, int]:
+def slipped_sale(signal: Row, market: Row, price: float) -> float:
+    """Return what a sale at market gets (L3.3)."""
+    return price * (1.0 - signal.side * market.slippage)
+
+
+@rule
+def slipped_buy(signal: Row, market: Row, price: float) -> float:
+    """Return what a purchase at market costs (L3.3)."""
+    return price * (1.0 + signal.side * market.slippage)
+
+
+@rule
+def limit_sale(signal: Row, market: Row, limit: float, price: float, resting: bool) -> tuple[float, int]:
     """Return price and maker of a sell limit: at its own price, or marketable with slippage (L3.1, L3.2)."""
-    if resting or s.side * p < s.side * level:
-        return level, 1
-    slipped = p * (1.0 - s.side * m.slippage)
-    return (slipped if s.side * slipped > s.side * level else level), 0
+    if resting or signal.side * price < signal.side * limit:
+        return limit, 1
+    slipped = slipped_sale(signal, market, price)
+    return (slipped if signal.side * slipped > signal.side * limit else limit), 0
 
 
 @rule
-def limit_buy(s: Row, m: Row, level: float, p: float, resting: bool) -> tuple[float, int]:
+def limit_buy(signal: Row, market: Row, limit: float, price: float, resting: bool) -> tuple[float, int]:
     """Return price and maker of a buy limit (L3.1, L3.2)."""
-    if resting or s.side * p > s.side * level:
-        return level, 1
-    slipped = p * (1.0 + s.side * m.slippage)
-    return (slipped if s.side * slipped < s.side * level else level), 0
+    if resting or signal.side * price > signal.side * limit:
+        return limit, 1
+    slipped = slipped_buy(signal, market, price)
+    return (slipped if signal.side * slipped < signal.side * limit else limit), 0
 
 
 @rule
-def indivisible(s: Row, m: Row, part: float, price: float) -> bool:
+def exit_level(signal: Row, market: Row, config: Row) -> float:
+    """Return the profile's percent over the average entry, on the tick (L6.4)."""
+    return tick_toward(market, signal.average * (1.0 + signal.side * config.exit_percent), signal.side)
+
+
+@rule
+def indivisible(signal: Row, market: Row, part: float, price: float) -> bool:
     """Whether selling ``part`` leaves or makes an order that is too small (L6.3)."""
-    rest = s.quantity - part
-    return below_minimum(m, part, price) or (rest > 0.0 and below_minimum(m, rest, price))
+    rest = signal.quantity - part
+    return below_minimum(market, part, price) or (rest > 0.0 and below_minimum(market, rest, price))

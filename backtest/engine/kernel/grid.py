@@ -12,9 +12,6 @@ from backtest.engine.kernel.compiled import rule
 if TYPE_CHECKING:
     from backtest.engine.records import Row
 
-# A call that passes the whole state stays on its line.
-# fmt: off
-
 __all__ = ["TIE", "TOUCH", "below_minimum", "on_step", "step_down", "tick_toward"]
 
 ON_GRID = 1e-6
@@ -24,33 +21,37 @@ NOISE = 1e-15  # of a large number of steps, whose float error alone exceeds ON_
 
 
 @rule
-def tick_toward(m: Row, price: float, direction: int) -> float:
+def tick_toward(market: Row, price: float, direction: int) -> float:
     """Round a price to the tick, up or down (L3.6); a value within 1e-6 of a tick is on it."""
-    if m.tick == 0.0:
+    if market.tick == 0.0:
         return price
-    n = price * m.tick_scale / m.tick
+    n = price * market.tick_scale / market.tick
     n = math.ceil(n - ON_GRID) if direction > 0 else math.floor(n + ON_GRID)
-    return n * m.tick / m.tick_scale
+    return n * market.tick / market.tick_scale
 
 
 @rule
-def step_down(m: Row, quantity: float) -> float:
+def step_down(market: Row, quantity: float) -> float:
     """Round a quantity down to the step (L3.6)."""
-    if m.step == 0.0:
+    if market.step == 0.0:
         return quantity
-    n = quantity * m.step_scale / m.step
-    return math.floor(n + max(ON_GRID, n * NOISE)) * m.step / m.step_scale
+    n = quantity * market.step_scale / market.step
+    return math.floor(n + max(ON_GRID, n * NOISE)) * market.step / market.step_scale
 
 
 @rule
-def on_step(m: Row, quantity: float) -> float:
+def on_step(market: Row, quantity: float) -> float:
     """Take float noise off the sum or difference of two quantities on the step."""
-    if m.step == 0.0:
+    if market.step == 0.0:
         return quantity
-    return np.round(quantity * m.step_scale / m.step) * m.step / m.step_scale
+    return np.round(quantity * market.step_scale / market.step) * market.step / market.step_scale
 
 
 @rule
-def below_minimum(m: Row, quantity: float, price: float) -> bool:
+def below_minimum(market: Row, quantity: float, price: float) -> bool:
     """Whether an order is smaller than the market allows (L3.6)."""
-    return quantity <= 0.0 or quantity < m.min_amount * (1.0 - TIE) or quantity * price < m.min_cost * (1.0 - TIE)
+    return (
+        quantity <= 0.0
+        or quantity < market.min_amount * (1.0 - TIE)
+        or quantity * price < market.min_cost * (1.0 - TIE)
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from backtest.engine.codes import CANDLE, LEG_CLOSE, LEG_GAP, LEG_OPEN, NO, OPTIMISTIC, YES
 from backtest.engine.kernel.band import measure, one_way_out, touches
 from backtest.engine.kernel.closing import compact, end_candle
@@ -12,94 +14,125 @@ from backtest.engine.kernel.compiled import rule
 from backtest.engine.kernel.ending import expire
 from backtest.engine.kernel.grid import TIE
 from backtest.engine.kernel.ledger import book_equity
-from backtest.engine.kernel.liquidation import has_cross, liquidate, others_of
-from backtest.engine.kernel.path import settle, travel, walk_legs
+from backtest.engine.kernel.liquidation import has_cross, liquidate_cross, see_others
+from backtest.engine.kernel.path import Way, settle, travel, walk_legs
 from backtest.engine.kernel.protection import ratchet
+from backtest.engine.kernel.state import markets_in, scratch_of, view_of
 
 if TYPE_CHECKING:
+    from backtest.engine.kernel.state import Candle, View, World
     from backtest.engine.records import Row, Rows
 
-# A call that passes the whole state stays on its line.
-# fmt: off
+__all__ = ["walk_candle"]
 
-__all__ = ["candle"]
-
+BY_COLOUR = np.int64(4)  # the scratch book of mode ``candle``
 
 
-@rule
-def copy_state(acct: Rows, S2: Rows, O2: Rows, B: Rows, source: int, target: int, books: int) -> None:
-    """Copy a book and the account into a scratch place."""
-    w = target - books
-    acct[1 + w] = acct[0]
-    B[target] = B[source]
-    for i in range(B[source].n_signals):
-        S2[target, i] = S2[source, i]
-    for k in range(B[source].n_orders):
-        O2[target, k] = O2[source, k]
-    acct[1 + w].n_events = 0
-    acct[1 + w].n_trades = 0
+# ---------------------------------------------------------------- comparing journeys
 
 
 @rule
-def is_fill(e: Row) -> bool:
+def is_fill(event: Row) -> bool:
     """Whether an event traded something."""
-    return e.buy == 1 or (e.quantity > 0.0)
+    return event.buy == 1 or event.quantity > 0.0
 
 
 @rule
-def same_fills(A: Rows, n: int, C: Rows, k: int) -> bool:
-    """Whether two walks made the same fills, whatever their order (L2.3)."""
-    fills = 0
-    for i in range(n):
-        if is_fill(A[i]):
-            fills += 1
-    others = 0
-    for j in range(k):
-        if is_fill(C[j]):
-            others += 1
-    if fills != others:
+def same_fill(one: Row, other: Row) -> bool:
+    """Whether two fills agree in signal, kind, price, quantity and fee, to 1e-9 relative."""
+    if one.signal != other.signal or one.kind != other.kind or not is_fill(other):
         return False
-    for i in range(n):
-        if not is_fill(A[i]):
-            continue
-        x = A[i]
-        here = there = 0
-        for j in range(n):
-            here += 1 if same_fill(x, A[j]) else 0
-        for j in range(k):
-            there += 1 if same_fill(x, C[j]) else 0
-        if here != there:
+    same_price = abs(one.price - other.price) <= TIE * abs(one.price)
+    same_quantity = abs(one.quantity - other.quantity) <= TIE * abs(one.quantity)
+    return same_price and same_quantity and abs(one.fee - other.fee) <= TIE * max(abs(one.fee), 1e-12)
+
+
+@rule
+def count_fills(events: Rows, n: int) -> int:
+    """Return how many of the first ``n`` events are fills."""
+    fills = 0
+    for k in range(n):
+        fills += 1 if is_fill(events[k]) else 0
+    return fills
+
+
+@rule
+def count_same(fill: Row, events: Rows, n: int) -> int:
+    """Return how many of the first ``n`` events are the same fill."""
+    same = 0
+    for k in range(n):
+        same += 1 if same_fill(fill, events[k]) else 0
+    return same
+
+
+@rule
+def same_fills(world: World, journey: int) -> bool:
+    """Whether a journey made the same fills as the first, whatever their order (L2.3)."""
+    ours, theirs = world.scratch_events[0], world.scratch_events[journey]
+    n, others = world.accounts[1].n_events, world.accounts[1 + journey].n_events
+    if count_fills(ours, n) != count_fills(theirs, others):
+        return False
+    for k in range(n):
+        if is_fill(ours[k]) and count_same(ours[k], ours, n) != count_same(ours[k], theirs, others):
             return False
     return True
 
 
 @rule
-def same_fill(x: Row, y: Row) -> bool:
-    """Whether two fills agree in signal, kind, price, quantity and fee, to 1e-9 relative."""
-    if x.signal != y.signal or x.kind != y.kind or not is_fill(y):
-        return False
-    close = abs(x.price - y.price) <= TIE * abs(x.price) and abs(x.quantity - y.quantity) <= TIE * abs(x.quantity)
-    return close and abs(x.fee - y.fee) <= TIE * max(abs(x.fee), 1e-12)
+def mark_signal(view: View, number: int) -> None:
+    """Mark the trade of a signal as ambiguous: one that goes on, and one that a journey has ended."""
+    for i in range(view.book.n_signals):
+        if view.signals[i].id == number:
+            view.signals[i].t_ambiguous = 1
+    for k in range(view.account.n_trades):
+        if view.trades[k].signal == number:
+            view.trades[k].ambiguous = 1
 
 
 @rule
-def mark_ambiguous(E2: Rows, acct: Rows, S: Rows, b: Row, T2: Rows, walks: int, winner: int) -> None:
+def mark_ambiguous(world: World, index: int, walks: int, winner: int) -> None:
     """Mark the trades that an ambiguous candle touches: those with a fill in any of its walks."""
+    kept = scratch_of(world, index, winner)
     for w in range(walks):
-        for k in range(acct[1 + w].n_events):
-            e = E2[w, k]
-            if not is_fill(e):
-                continue
-            for i in range(b.n_signals):
-                if S[i].id == e.signal:
-                    S[i].t_ambiguous = 1
-            for j in range(acct[1 + winner].n_trades):
-                if T2[winner, j].signal == e.signal:
-                    T2[winner, j].ambiguous = 1
+        for k in range(world.accounts[1 + w].n_events):
+            event = world.scratch_events[w, k]
+            if is_fill(event):
+                mark_signal(kept, event.signal)
 
 
 @rule
-def fork(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, books: int, m: Row, c: Row, E2: Rows, T2: Rows, o: float, h: float, l: float, close: float, end: int, cross: bool, expiring: bool) -> int:
+def best_of(world: World, index: int, walks: int, close: float) -> int:
+    """Return the journey that leaves the least, or in mode ``optimistic`` the most, equity at the close (L2.2)."""
+    config = world.config[0]
+    sign = 1.0 if config.mode == OPTIMISTIC else -1.0
+    top = -math.inf
+    for w in range(walks):
+        top = max(top, sign * book_equity(scratch_of(world, index, w), close))
+    for w in range(walks):
+        if sign * book_equity(scratch_of(world, index, w), close) >= top - TIE * config.balance:
+            return w
+    return 0
+
+
+# ---------------------------------------------------------------- walking them
+
+
+@rule
+def begin_journey(world: World, index: int, journey: int) -> None:
+    """Copy a book and the account into a scratch place."""
+    place = markets_in(world) + journey
+    world.accounts[1 + journey] = world.accounts[0]
+    world.books[place] = world.books[index]
+    for i in range(world.books[index].n_signals):
+        world.signals[place, i] = world.signals[index, i]
+    for k in range(world.books[index].n_orders):
+        world.orders[place, k] = world.orders[index, k]
+    world.accounts[1 + journey].n_events = 0
+    world.accounts[1 + journey].n_trades = 0
+
+
+@rule
+def fork(world: World, index: int, candle: Candle, cross: bool, expiring: bool) -> int:
     """Walk the journeys of one candle from the same state and return the one to keep (L2.2, L4.4), in scratch.
 
     Scratch 0 and 1: filled, down-first and up-first; 2 and 3: the same with what expires inside the candle unfilled.
@@ -107,106 +140,108 @@ def fork(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, books: int, m: Row, c:
     """
     walks = 4 if expiring else 2
     for w in range(walks):
-        r = books + w
-        copy_state(acct, S2, O2, B, q, r, books)
-        walk_legs(acct[1 + w], S2[r], O2[r], B[r], m, c, E2[w], T2[w], o, h, l, close, w % 2 == 1, YES, w >= 2, end, cross)
-    winner = 0
-    if c.mode == CANDLE:
-        winner = 4
-        r = books + 4
-        copy_state(acct, S2, O2, B, q, r, books)
-        walk_legs(acct[5], S2[r], O2[r], B[r], m, c, E2[4], T2[4], o, h, l, close, close < o, NO, NO, end, cross)
+        begin_journey(world, index, w)
+        walk_legs(scratch_of(world, index, w), candle, w % 2 == 1, YES, w >= 2, cross)
+    if world.config[0].mode == CANDLE:
+        winner = BY_COLOUR
+        begin_journey(world, index, winner)
+        walk_legs(scratch_of(world, index, winner), candle, candle.close < candle.open, NO, NO, cross)
     else:
-        sign = 1.0 if c.mode == OPTIMISTIC else -1.0
-        top = -math.inf
-        for w in range(walks):
-            top = max(top, sign * book_equity(acct[1 + w], S2[books + w], B[books + w], close))
-        for w in range(walks):
-            if sign * book_equity(acct[1 + w], S2[books + w], B[books + w], close) >= top - TIE * c.balance:
-                winner = w
-                break
+        winner = best_of(world, index, walks, candle.close)
     for w in range(1, walks):
-        if not same_fills(E2[0], acct[1].n_events, E2[w], acct[1 + w].n_events):
-            acct[0].ambiguous += 1
-            mark_ambiguous(E2, acct, S2[books + winner], B[books + winner], T2, walks, winner)
+        if not same_fills(world, w):
+            world.accounts[0].ambiguous += 1
+            mark_ambiguous(world, index, walks, winner)
             break
     return winner
 
 
 @rule
-def keep(acct: Rows, S2: Rows, O2: Rows, B: Rows, q: int, books: int, winner: int, E: Rows, E2: Rows, T: Rows, T2: Rows) -> None:
+def keep(world: World, index: int, journey: int) -> None:
     """Make a walked journey the state of the run, with its events and trades."""
-    r = books + winner
-    a, w = acct[0], acct[1 + winner]
-    events, trades = a.n_events, a.n_trades
-    ambiguous = a.ambiguous
-    for k in range(w.n_events):
-        E[events + k] = E2[winner, k]
-    for k in range(w.n_trades):
-        T[trades + k] = T2[winner, k]
-    n_events, n_trades = events + w.n_events, trades + w.n_trades
-    acct[0] = acct[1 + winner]
-    acct[0].n_events, acct[0].n_trades, acct[0].ambiguous = n_events, n_trades, ambiguous
-    B[q] = B[r]
-    for i in range(B[r].n_signals):
-        S2[q, i] = S2[r, i]
-    for k in range(B[r].n_orders):
-        O2[q, k] = O2[r, k]
+    place, account, walked = markets_in(world) + journey, world.accounts[0], world.accounts[1 + journey]
+    n_events, n_trades, ambiguous = account.n_events, account.n_trades, account.ambiguous
+    for k in range(walked.n_events):
+        world.events[n_events + k] = world.scratch_events[journey, k]
+    for k in range(walked.n_trades):
+        world.trades[n_trades + k] = world.scratch_trades[journey, k]
+    n_events += walked.n_events
+    n_trades += walked.n_trades
+    world.accounts[0] = walked
+    account.n_events, account.n_trades, account.ambiguous = n_events, n_trades, ambiguous
+    world.books[index] = world.books[place]
+    for i in range(world.books[place].n_signals):
+        world.signals[index, i] = world.signals[place, i]
+    for k in range(world.books[place].n_orders):
+        world.orders[index, k] = world.orders[place, k]
 
 
 @rule
-def cross_others(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, books: int, c: Row, E: Rows, T: Rows, out: Rows) -> None:
-    """Close the cross positions of the other markets at their last prices after a cross liquidation (L13.2)."""
-    acct[0].cross_liquidated = 0
-    for k in range(books):
-        if k == q:
-            continue
-        B[k].time, B[k].leg = B[q].time, B[q].leg
-        for i in range(B[k].n_signals):
-            if S2[k, i].cross and S2[k, i].quantity > 0.0:
-                liquidate(acct[0], S2[k], O2[k], B[k], M[k], c, E, T, i, B[k].last, NO)
-        compact(acct[0], S2[k], O2[k], B[k], out)
-        measure(S2[k], O2[k], B[k], M[k], c, NO)
-
-
-@rule
-def candle(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, q: int, books: int, c: Row, E: Rows, E2: Rows, T: Rows, T2: Rows, out: Rows, end: int, coarse_end: bool, o: float, h: float, l: float, close: float) -> None:
-    """Walk one candle of one market after the calls of its instant: gap, open, legs, close (L2.1)."""
-    a, b, m, S, O = acct[0], B[q], M[q], S2[q], O2[q]
-    if b.n_signals == 0:
-        b.last = close
-        return
-    cross = has_cross(S, b)
-    if cross:
-        others_of(S2, B, M, q, books)
-    path = c.mode != CANDLE
-    if b.acted or b.fresh or b.slow or cross or o <= b.low or o >= b.high:
-        b.leg = LEG_GAP
-        travel(a, S, O, b, m, c, E, T, b.last, o, YES, path, cross)
-        b.leg = LEG_OPEN
-        ratchet(S, b, m, c, o, path)
-        travel(a, S, O, b, m, c, E, T, o, o, NO, path, cross)
-        settle(S, O, b)
-        b.last = o
-        compact(a, S, O, b, out)
-        measure(S, O, b, m, c, cross)
+def open_candle(world: World, view: View, opened: float, cross: bool) -> None:
+    """Take the price through the gap to the open, and act there (L2.1)."""
+    book, path = view.book, view.config.mode != CANDLE
+    if book.acted or book.fresh or book.slow or cross or opened <= book.low or opened >= book.high:
+        book.leg = LEG_GAP
+        travel(view, Way(book.last, opened, YES), path, cross)
+        book.leg = LEG_OPEN
+        ratchet(view, opened, path)
+        travel(view, Way(opened, opened, NO), path, cross)
+        settle(view)
+        book.last = opened
+        compact(view, world.outcomes)
+        measure(view)
     else:  # nothing is met on the way to the open, nor at it
-        b.last = o
-    expiring = b.next_expiry < end
-    if b.n_signals > 0 and not cross and not expiring and one_way_out(S[0], b, c, h, l):
-        walk_legs(a, S, O, b, m, c, E, T, o, h, l, close, NO, YES, NO, end, NO)
-    elif b.n_signals > 0 and (cross or touches(S, b, m, c, h, l)):
-        winner = fork(acct, S2, O2, B, q, books, m, c, E2, T2, o, h, l, close, end, cross, expiring)
-        keep(acct, S2, O2, B, q, books, winner, E, E2, T, T2)
+        book.last = opened
+
+
+@rule
+def liquidate_others(world: World, index: int) -> None:
+    """Close the cross positions of the other markets at their last prices after a cross liquidation (L13.2)."""
+    world.accounts[0].cross_liquidated = 0
+    here = world.books[index]
+    for k in range(markets_in(world)):
+        if k == index:
+            continue
+        view = view_of(world, k)
+        view.book.time, view.book.leg = here.time, here.leg
+        liquidate_cross(view, view.book.last)
+        compact(view, world.outcomes)
+        measure(view)
+
+
+@rule
+def walk_inside(world: World, view: View, index: int, candle: Candle, cross: bool, expiring: bool) -> None:
+    """Walk from the open to the close: once where both journeys must agree, both ways where a level may be met."""
+    path = view.config.mode != CANDLE
+    if view.book.n_signals > 0 and not cross and not expiring and one_way_out(view, candle.high, candle.low):
+        walk_legs(view, candle, NO, YES, NO, NO)
+    elif view.book.n_signals > 0 and (cross or touches(view, candle.high, candle.low)):
+        keep(world, index, fork(world, index, candle, cross, expiring))
     else:
-        ratchet(S, b, m, c, h, path)
-        ratchet(S, b, m, c, l, path)
+        ratchet(view, candle.high, path)
+        ratchet(view, candle.low, path)
+
+
+@rule
+def walk_candle(world: World, index: int, candle: Candle) -> None:
+    """Walk one candle of one market after the calls of its instant: gap, open, legs, close (L2.1)."""
+    view = view_of(world, index)
+    book = view.book
+    if book.n_signals == 0:
+        book.last = candle.close
+        return
+    cross = has_cross(view)
+    if cross:
+        see_others(world, index)
+    open_candle(world, view, candle.open, cross)
+    expiring = book.next_expiry < candle.end
+    walk_inside(world, view, index, candle, cross, expiring)
     if expiring:
-        b.leg = LEG_CLOSE
-        expire(a, S, O, b, E, end)
-    end_candle(a, S, O, b, m, c, E, close, coarse_end)
-    compact(a, S, O, b, out)
-    b.last = close
-    measure(S, O, b, m, c, cross)
-    if acct[0].cross_liquidated:
-        cross_others(acct, S2, O2, B, M, q, books, c, E, T, out)
+        book.leg = LEG_CLOSE
+        expire(view, candle.end)
+    end_candle(view, candle.close, candle.whole)
+    compact(view, world.outcomes)
+    book.last = candle.close
+    measure(view)
+    if view.account.cross_liquidated:
+        liquidate_others(world, index)

@@ -6,106 +6,130 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backtest.engine.codes import ZERO
-from backtest.engine.kernel.compiled import entry, rule
-from backtest.engine.records import SCRATCH
+from backtest.engine.codes import E_STOP_MOVED, R_NONE
+from backtest.engine.kernel.compiled import entry, folded, rule
+from backtest.engine.kernel.state import markets_in
 
 if TYPE_CHECKING:
-    from backtest.engine.records import Row, Rows
+    from backtest.engine.kernel.state import View, World
+    from backtest.engine.records import Row
 
-# A call that passes the whole state stays on its line.
-# fmt: off
-
-__all__ = ["basis_of", "book_equity", "emit", "end_trade", "equity_of", "note", "write_outcome"]
-
-
-
-@rule
-def emit(a: Row, b: Row, E: Rows, s: Row, kind: int, price: float, quantity: float, fee: float, target: int, rule: int, reason: int, maker: int, buy: int) -> None:
-    """Append one event of a signal."""
-    e = E[a.n_events]
-    e.time = b.time
-    e.signal = s.id
-    e.kind = kind
-    e.price = price
-    e.quantity = quantity
-    e.fee = fee
-    e.target = target
-    e.average = s.average if s.quantity > 0.0 else np.nan
-    e.open = s.quantity
-    e.leg = b.leg
-    e.rule = rule
-    e.reason = reason
-    e.maker = maker
-    e.buy = buy
-    a.n_events += 1
+__all__ = [
+    "basis_of",
+    "begin_trade",
+    "book_equity",
+    "end_trade",
+    "equity_of",
+    "note",
+    "note_stop",
+    "tell",
+    "write_outcome",
+]
 
 
 @rule
-def note(a: Row, b: Row, E: Rows, s: Row, kind: int, rule: int, reason: int) -> None:
-    """Append an event that trades nothing."""
-    emit(a, b, E, s, kind, np.nan, 0.0, 0.0, ZERO, rule, reason, ZERO, ZERO)
+def tell(view: View, signal: Row, kind: int, rule: int) -> Row:
+    """Append an event of a signal and return it: without a price, and trading nothing, until the caller fills that in."""
+    event = view.events[view.account.n_events]
+    event.time = view.book.time
+    event.signal = signal.id
+    event.kind = kind
+    event.price = np.nan
+    event.quantity = 0.0
+    event.fee = 0.0
+    event.target = 0
+    event.average = signal.average if signal.quantity > 0.0 else np.nan
+    event.open = signal.quantity
+    event.leg = view.book.leg
+    event.rule = rule
+    event.reason = R_NONE
+    event.maker = 0
+    event.buy = 0
+    view.account.n_events += 1
+    return event
 
 
 @rule
-def end_trade(a: Row, b: Row, T: Rows, s: Row, kind: int) -> None:
+def note(view: View, signal: Row, kind: int, rule: int, reason: int) -> None:
+    """Append an event that trades nothing and has no price."""
+    tell(view, signal, kind, rule).reason = reason
+
+
+@rule
+def note_stop(view: View, signal: Row, rule: int) -> None:
+    """Tell where the stop of a signal stands now."""
+    tell(view, signal, E_STOP_MOVED, rule).price = signal.stop
+
+
+@rule
+def end_trade(view: View, signal: Row, kind: int) -> None:
     """Write the trade of a position that is flat again."""
-    t = T[a.n_trades]
-    t.signal = s.id
-    t.side = s.side
-    t.entry_time = s.t_time
-    t.exit_time = b.time
-    t.quantity = s.t_quantity
-    t.average_entry = s.t_value / s.t_quantity
-    t.average_exit = s.t_sold / s.t_quantity
-    t.realised = s.t_realised
-    t.fees = s.t_fees
-    t.funding = s.t_funding
-    t.margin = s.t_margin
-    t.invest = s.t_invest
-    t.exit = kind
-    t.hits = s.t_hits
-    t.ambiguous = s.t_ambiguous
-    a.n_trades += 1
-    s.t_quantity = s.t_value = s.t_sold = s.t_realised = s.t_fees = s.t_funding = s.t_margin = s.t_invest = 0.0
-    s.t_hits = s.t_ambiguous = 0
+    trade = view.trades[view.account.n_trades]
+    trade.signal = signal.id
+    trade.side = signal.side
+    trade.entry_time = signal.t_time
+    trade.exit_time = view.book.time
+    trade.quantity = signal.t_quantity
+    trade.average_entry = signal.t_value / signal.t_quantity
+    trade.average_exit = signal.t_sold / signal.t_quantity
+    trade.realised = signal.t_realised
+    trade.fees = signal.t_fees
+    trade.funding = signal.t_funding
+    trade.margin = signal.t_margin
+    trade.invest = signal.t_invest
+    trade.exit = kind
+    trade.hits = signal.t_hits
+    trade.ambiguous = signal.t_ambiguous
+    view.account.n_trades += 1
+    begin_trade(signal)
 
 
 @rule
-def write_outcome(out: Row, s: Row) -> None:
+def begin_trade(signal: Row) -> None:
+    """Count a trade from nothing."""
+    signal.t_time = signal.t_hits = signal.t_ambiguous = 0
+    signal.t_quantity = signal.t_value = signal.t_sold = signal.t_realised = 0.0
+    signal.t_fees = signal.t_funding = signal.t_margin = signal.t_invest = 0.0
+
+
+@rule
+def write_outcome(out: Row, signal: Row) -> None:
     """Record where a signal stands."""
-    out.status = s.status
-    out.side = s.side
-    out.created = s.created
-    out.realised = s.realised
-    out.fees = s.fees
-    out.funding = s.funding
-    out.quantity = s.quantity
-    out.average = s.average
-    out.missed = s.missed
-
-
-@rule
-def basis_of(acct: Rows, B: Rows, c: Row) -> float:
-    """Return what ``invest`` is a percentage of (L5.1)."""
-    return equity_of(acct, B) if c.basis_equity else c.balance
+    out.status = signal.status
+    out.side = signal.side
+    out.created = signal.created
+    out.realised = signal.realised
+    out.fees = signal.fees
+    out.funding = signal.funding
+    out.quantity = signal.quantity
+    out.average = signal.average
+    out.missed = signal.missed
 
 
 @entry
-def equity_of(acct: Rows, B: Rows) -> float:
+def equity_of(world: World) -> float:
     """Return cash, margins and unrealised PnL at the last prices (L14.3)."""
-    total = acct[0].cash + acct[0].margin
-    for k in range(len(B) - SCRATCH):
-        if B[k].units != 0.0 or B[k].cost != 0.0:
-            total += B[k].units * B[k].last - B[k].cost
+    account = world.accounts[0]
+    total = account.cash + account.margin
+    for k in range(markets_in(world)):
+        book = world.books[k]
+        if book.units != 0.0 or book.cost != 0.0:
+            total += book.units * book.last - book.cost
     return total
 
 
+@folded
+def basis_of(world: World) -> float:
+    """Return what ``invest`` is a percentage of (L5.1)."""
+    return equity_of(world) if world.config[0].basis_equity else world.config[0].balance
+
+
 @rule
-def book_equity(a: Row, S: Rows, b: Row, close: float) -> float:
+def book_equity(view: View, close: float) -> float:
     """Return cash, margins and unrealised PnL of one book at a price, for comparing journeys (L2.2)."""
-    total = a.cash + a.margin
-    for i in range(b.n_signals):
-        if S[i].quantity > 0.0:
-            total += S[i].side * S[i].quantity * (close - S[i].average)
+    total = view.account.cash + view.account.margin
+    for i in range(view.book.n_signals):
+        signal = view.signals[i]
+        if signal.quantity > 0.0:
+            total += signal.side * signal.quantity * (close - signal.average)
     return total

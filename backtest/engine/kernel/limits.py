@@ -6,12 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from backtest.engine.codes import (
-    O_DEAD,
-    O_RANGE,
-    O_REBUY,
-    O_TP_LIMIT,
-    O_TP_MARKET,
     OPEN,
+    PLACE_LOW,
+    PLACE_MID,
     R_ALLOCATION,
     R_BALANCE,
     R_FREQUENCY,
@@ -21,109 +18,138 @@ from backtest.engine.codes import (
     R_RISK,
     RESTING,
 )
-from backtest.engine.kernel.compiled import rule
+from backtest.engine.kernel.compiled import folded, rule
+from backtest.engine.kernel.ending import is_buy, is_range
 from backtest.engine.kernel.grid import TIE, below_minimum, step_down
-from backtest.engine.records import SCRATCH
+from backtest.engine.kernel.state import markets_in, view_of
 
 if TYPE_CHECKING:
-    from backtest.engine.records import Ints, Row, Rows
+    from backtest.engine.kernel.state import View, World
+    from backtest.engine.records import Row
 
-# A call that passes the whole state stays on its line.
-# fmt: off
-
-__all__ = ["margin_share", "planned_risk", "refuse_limits", "room_for", "too_small"]
-
+__all__ = ["margin_share", "near_bound", "refuse_limits", "room_for", "split_part", "too_small"]
 
 
 @rule
-def room_for(a: Row, c: Row, allocation: float, cost: float, basis: float) -> int:
+def room_for(view: View, allocation: float, cost: float, basis: float) -> int:
     """Return why an allocation cannot be carried (L5.3, L14.2), or 0."""
-    if cost > (a.cash - a.reserved) + TIE * c.balance:
+    account, config = view.account, view.config
+    if cost > (account.cash - account.reserved) + TIE * config.balance:
         return R_BALANCE
-    if (a.allocated + allocation) > c.allocation_limit / 100.0 * basis + TIE * c.balance:
+    if (account.allocated + allocation) > config.allocation_limit / 100.0 * basis + TIE * config.balance:
         return R_ALLOCATION
     return R_NONE
 
 
 @rule
-def margin_share(c: Row, leverage: float) -> tuple[float, float]:
+def margin_share(config: Row, leverage: float) -> tuple[float, float]:
     """Return margin over allocation (L5.2) and reserved cash over allocation."""
-    fees = 1.0 + leverage * max(c.maker, c.taker)
-    return (1.0 / fees, 1.0) if c.fee_inside else (1.0, fees)
+    fees = 1.0 + leverage * max(config.maker, config.taker)
+    return (1.0 / fees, 1.0) if config.fee_inside else (1.0, fees)
 
 
 @rule
-def risk_at_stop(s: Row, O: Rows, b: Row, m: Row, i: int) -> float:
-    """Return the loss at the stop of a position and of its living buys (L14.2), in quote currency."""
-    if math.isnan(s.stop):
-        return 0.0
-    stop = s.stop_limit if s.protection == RESTING else s.stop
-    loss = s.side * s.quantity * (s.average - stop) if s.quantity > 0.0 else 0.0
-    for k in range(b.n_orders):
-        o = O[k]
-        if o.slot != i or o.kind == O_DEAD or o.kind == O_TP_LIMIT or o.kind == O_TP_MARKET:
-            continue
-        if o.kind == O_RANGE or o.kind == O_REBUY:
-            price = o.high if s.side > 0 else o.low
-            quantity = step_down(m, o.notional / price)
-        else:
-            price, quantity = o.price, o.quantity
-        loss += quantity * s.side * (price - stop)
-    return max(0.0, loss)
+def near_bound(call: Row) -> float:
+    """Return the bound of an entry range at which it costs most; the lone one, where there is no other (L4.1)."""
+    return call.high if call.side > 0 or math.isnan(call.low) else call.low
 
 
 @rule
-def refuse_limits(acct: Rows, S2: Rows, O2: Rows, B: Rows, M: Rows, c: Row, call: Row, basis: float, now: int, accepted: Ints, risk: float) -> int:
-    """Return which limit of the profile a new signal breaks (L14.2), or 0."""
-    a = acct[0]
-    if c.max_open > 0 and a.living >= c.max_open:
-        return R_MOST_OPEN
-    if c.frequency > 0:
-        n = 0
-        k = a.n_accepted - 1
-        while k >= 0 and accepted[k] > now - c.period:
-            n += 1
-            k -= 1
-        if n >= c.frequency:
-            return R_FREQUENCY
-    if c.risk_limit > 0.0:
-        if math.isnan(call.stop):
-            return R_NO_STOP
-        for q in range(len(B) - SCRATCH):
-            for i in range(B[q].n_signals):
-                if S2[q, i].status <= OPEN and S2[q, i].reached_first == 0:
-                    risk += risk_at_stop(S2[q, i], O2[q], B[q], M[q], i)
-        if risk > c.risk_limit / 100.0 * basis + TIE * c.balance:
-            return R_RISK
-    return R_NONE
+def split_part(call: Row, place: int) -> tuple[float, float]:
+    """Return the share, in percent, and the price of one limit of a split entry (L4.2)."""
+    if place == PLACE_LOW:
+        return call.share_low, call.low
+    if place == PLACE_MID:
+        return call.share_mid, call.mid
+    return call.share_high, call.high
 
 
 @rule
-def too_small(m: Row, call: Row, notional: float) -> bool:
+def too_small(market: Row, call: Row, notional: float) -> bool:
     """Whether an entry order of a create is below the market's minimum at its limit or near bound (L3.6)."""
     if not call.split:
-        near = call.high if call.side > 0 or math.isnan(call.low) else call.low
-        return below_minimum(m, step_down(m, notional / near), near)
+        near = near_bound(call)
+        return below_minimum(market, step_down(market, notional / near), near)
     for place in range(3):
-        share = call.share_low if place == 0 else (call.share_mid if place == 1 else call.share_high)
-        price = call.low if place == 0 else (call.mid if place == 1 else call.high)
-        if share > 0.0 and below_minimum(m, step_down(m, notional * share / 100.0 / price), price):
+        share, price = split_part(call, place)
+        if share > 0.0 and below_minimum(market, step_down(market, notional * share / 100.0 / price), price):
             return True
     return False
 
 
 @rule
-def planned_risk(m: Row, call: Row, notional: float) -> float:
+def planned_risk(market: Row, call: Row, notional: float) -> float:
     """Return the loss at the stop of a signal about to be created (L14.2)."""
     if math.isnan(call.stop):
         return 0.0
     if not call.split:
-        near = call.high if call.side > 0 or math.isnan(call.low) else call.low
-        return max(0.0, step_down(m, notional / near) * call.side * (near - call.stop))
+        near = near_bound(call)
+        return max(0.0, step_down(market, notional / near) * call.side * (near - call.stop))
     loss = 0.0
     for place in range(3):
-        share = call.share_low if place == 0 else (call.share_mid if place == 1 else call.share_high)
-        price = call.low if place == 0 else (call.mid if place == 1 else call.high)
+        share, price = split_part(call, place)
         if share > 0.0:
-            loss += step_down(m, notional * share / 100.0 / price) * call.side * (price - call.stop)
+            loss += step_down(market, notional * share / 100.0 / price) * call.side * (price - call.stop)
     return max(0.0, loss)
+
+
+@rule
+def risk_at_stop(view: View, slot: int) -> float:
+    """Return the loss at the stop of a position and of its living buys (L14.2), in quote currency."""
+    signal = view.signals[slot]
+    if math.isnan(signal.stop):
+        return 0.0
+    stop = signal.stop_limit if signal.protection == RESTING else signal.stop
+    loss = signal.side * signal.quantity * (signal.average - stop) if signal.quantity > 0.0 else 0.0
+    for k in range(view.book.n_orders):
+        order = view.orders[k]
+        if order.slot != slot or not is_buy(order):
+            continue
+        if is_range(order):
+            price = order.high if signal.side > 0 else order.low
+            quantity = step_down(view.market, order.notional / price)
+        else:
+            price, quantity = order.price, order.quantity
+        loss += quantity * signal.side * (price - stop)
+    return max(0.0, loss)
+
+
+@rule
+def risk_of_all(world: World, planned: float) -> float:
+    """Return the loss at their stops of all signals that have not reached target 1, a planned one first (L14.2)."""
+    risk = planned
+    for q in range(markets_in(world)):
+        view = view_of(world, q)
+        for i in range(view.book.n_signals):
+            if view.signals[i].status <= OPEN and view.signals[i].reached_first == 0:
+                risk += risk_at_stop(view, i)
+    return risk
+
+
+@folded
+def accepted_since(world: World, instant: int) -> int:
+    """Return how many signals were accepted after an instant."""
+    n = 0
+    k = world.accounts[0].n_accepted - 1
+    while k >= 0 and world.accepted[k] > instant:
+        n += 1
+        k -= 1
+    return n
+
+
+@rule
+def refuse_limits(world: World, index: int, call: Row, basis: float, notional: float) -> int:
+    """Return which limit of the profile a new signal breaks (L14.2), or 0."""
+    account, config = world.accounts[0], world.config[0]
+    if config.max_open > 0 and account.living >= config.max_open:
+        return R_MOST_OPEN
+    since = world.books[index].time - config.period
+    if config.frequency > 0 and accepted_since(world, since) >= config.frequency:
+        return R_FREQUENCY
+    if config.risk_limit > 0.0:
+        if math.isnan(call.stop):
+            return R_NO_STOP
+        risk = risk_of_all(world, planned_risk(world.markets[index], call, notional))
+        if risk > config.risk_limit / 100.0 * basis + TIE * config.balance:
+            return R_RISK
+    return R_NONE

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from backtest.engine.codes import (
-    CANCELED,
-    CLOSED,
-    E_CANCELED,
-    E_STOP,
-    E_TAKE_PROFIT,
-    E_TRAILING,
+    FIRST_LIQUIDATION,
     FIXED,
-    L3_5,
-    L4_5,
-    L6_4,
-    L12_2,
     LEG_1,
+    LEG_2,
+    LEG_3,
     NO,
-    O_DCA,
+    NO_STOP,
+    NO_TURN,
+    NOBODY,
     O_DEAD,
-    O_LIMIT,
-    O_RANGE,
-    O_REBUY,
     O_TP_LIMIT,
     O_TP_MARKET,
-    ONE,
     OPEN,
-    R_NONE,
     RESTING,
     SPOT,
     T_LIVE,
+    THEN_ENTRIES,
+    THEN_EXITS,
+    THEN_NOTHING,
+    THEN_STOPS,
     TRAILING,
     W_CROSS,
     W_EXIT_PERCENT,
@@ -46,212 +40,358 @@ from backtest.engine.codes import (
     YES,
     ZERO,
 )
-from backtest.engine.kernel.actions import act_buy_order, act_sale, act_stop, act_take_profit, act_target
-from backtest.engine.kernel.compiled import rule
-from backtest.engine.kernel.ending import end_signal, expire
-from backtest.engine.kernel.fills import limit_sale, sell
-from backtest.engine.kernel.grid import tick_toward
-from backtest.engine.kernel.ledger import note
-from backtest.engine.kernel.liquidation import act_cross, cross_level, liquidate, liquidation_price, liquidation_touch
+from backtest.engine.kernel.actions import (
+    act_buy_order,
+    act_exit_percent,
+    act_missed,
+    act_resting_stop,
+    act_sale,
+    act_stop,
+    act_take_profit,
+    act_target,
+)
+from backtest.engine.kernel.compiled import folded, rule
+from backtest.engine.kernel.ending import expire, is_buy, is_range
+from backtest.engine.kernel.fills import exit_level, limit_sale, slipped_sale
+from backtest.engine.kernel.liquidation import (
+    cross_level,
+    liquidate,
+    liquidate_cross,
+    liquidation_price,
+    liquidation_touch,
+)
 from backtest.engine.kernel.protection import ratchet
 from backtest.engine.records import TARGETS
 
 if TYPE_CHECKING:
-    from backtest.engine.records import Row, Rows
-
-# A call that passes the whole state stays on its line.
-# fmt: off
+    from backtest.engine.kernel.state import Candle, View
+    from backtest.engine.records import Row
 
 __all__ = ["settle", "travel", "walk_legs"]
 
 
+class Way(NamedTuple):
+    """Where the price goes: from where to where, and whether nothing is traded in between (a gap)."""
 
-@rule
-def reach(x: float, end: float, level: float, below: bool, gap: bool) -> float:
+    start: float
+    end: float
+    gap: bool
+
+
+class Meeting(NamedTuple):
+    """What the price meets: a kind of level, its rank at one price, whose it is, its turn, where, and how far off."""
+
+    what: int
+    rank: int
+    slot: int
+    turn: int
+    which: int
+    level: float
+    distance: float
+
+
+class Step(NamedTuple):
+    """How a level was met: at which price, on the way to where, and whether the price moved to it."""
+
+    price: float
+    end: float
+    moved: bool
+    gap: bool
+    path: bool
+
+
+# ---------------------------------------------------------------- finding the nearest level
+
+
+@folded
+def reach(start: float, end: float, level: float, below: bool, gap: bool) -> float:
     """Return how far the price travels until it meets a level, or -1.
 
     ``below``: the level is met from above, at or under it. A level exactly at the end of a gap belongs to the open.
     """
     if below:
-        if x <= level:
+        if start <= level:
             return 0.0
         if level > end or (level == end and not gap):
-            return x - level
+            return start - level
         return -1.0
-    if x >= level:
+    if start >= level:
         return 0.0
     if level < end or (level == end and not gap):
-        return level - x
+        return level - start
     return -1.0
 
 
-@rule
-def nearest(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, p: float, e: float, gap: bool, cross: bool) -> tuple[int, int, int, float, float]:
-    """Return what the price meets first on its way from ``p`` to ``e``: what, signal, index, level, distance.
+@folded
+def worsens_to(way: Way, signal: Row, level: float) -> float:
+    """Return how far off a level is that is met when the price falls, for a long, or -1."""
+    side = signal.side
+    return reach(side * way.start, side * way.end, side * level, YES, way.gap)
+
+
+@folded
+def improves_to(way: Way, signal: Row, level: float) -> float:
+    """Return how far off a level is that is met when the price rises, for a long, or -1."""
+    side = signal.side
+    return reach(side * way.start, side * way.end, side * level, NO, way.gap)
+
+
+@folded
+def first_of(found: Meeting, other: Meeting) -> Meeting:
+    """Return which of two is met first.
 
     At one price: liquidation and stop, then other exits, then entries; then by creation of the signal, then by order
-    (L2.1). In a gap only what rests from before is met, and no range is traded.
+    (L2.1).
     """
-    what, who, index, at = W_NONE, -1, -1, 0.0
-    best, rank, turn = math.inf, 9, 0
+    if other.distance < 0.0 or other.distance > found.distance:
+        return found
+    if other.distance < found.distance or other.rank != found.rank:
+        return other if other.distance < found.distance or other.rank < found.rank else found
+    if other.slot != found.slot:
+        return other if other.slot < found.slot else found
+    return other if other.turn < found.turn else found
+
+
+@folded
+def meet_cross(way: Way, level: float, direction: int) -> Meeting:
+    """Meet the level at which cross positions are liquidated (L13.2).
+
+    One that was passed already, by a fee or by funding, acts at the next traded price.
+    """
+    passed = direction * (way.start - level) >= 0.0
+    distance = reach(-direction * way.start, -direction * way.end, -direction * level, YES, way.gap)
+    if way.gap and passed:
+        distance = -1.0
+    return Meeting(W_CROSS, FIRST_LIQUIDATION, NOBODY, NO_TURN, ZERO, level, distance)
+
+
+@folded
+def meet_liquidation(signal: Row, slot: int, way: Way, level: float) -> Meeting:
+    """Meet the level at which an isolated position is liquidated (L13.1)."""
+    return Meeting(W_LIQUIDATION, FIRST_LIQUIDATION, slot, ZERO, ZERO, level, worsens_to(way, signal, level))
+
+
+@folded
+def meet_sale(signal: Row, slot: int, way: Way) -> Meeting:
+    """Meet a pending sale: at the next traded price (L3.3)."""
+    distance = -1.0 if way.gap or signal.quantity <= 0.0 else 0.0
+    return Meeting(W_SALE, THEN_STOPS, slot, ZERO, ZERO, way.start, distance)
+
+
+@folded
+def meet_stop(view: View, slot: int, way: Way, beyond: bool) -> Meeting:
+    """Meet a stop, or the limit of one that was left unfilled (L3.4, L3.5, L4.5)."""
+    signal, config = view.signals[slot], view.config
+    distance, holds = -1.0, signal.quantity > 0.0
+    arrives = way.gap and signal.fresh_stop
+    if signal.protection == RESTING:
+        if holds and not arrives:
+            distance = improves_to(way, signal, signal.stop_limit)
+        return Meeting(W_RESTING, THEN_STOPS, slot, ZERO, ZERO, signal.stop_limit, distance)
+    active = (signal.protection == FIXED and not config.stop_on_close) or signal.protection == TRAILING
+    if active and not beyond and not arrives and (holds or signal.bought or config.invalidate_at_stop):
+        distance = 0.0 if signal.trigger_now else worsens_to(way, signal, signal.stop)
+    return Meeting(W_STOP, THEN_STOPS, slot, ZERO, ZERO, signal.stop, distance)
+
+
+@folded
+def meet_exit_percent(view: View, slot: int, way: Way) -> Meeting:
+    """Meet the profile's percent over the average entry (L6.4): before any other target."""
+    signal = view.signals[slot]
+    level = exit_level(signal, view.market, view.config)
+    return Meeting(W_EXIT_PERCENT, THEN_EXITS, slot, NO_TURN, ZERO, level, improves_to(way, signal, level))
+
+
+@folded
+def meet_target(signal: Row, slot: int, nth: int, way: Way) -> Meeting:
+    """Meet a target (L6.1); one that was moved to the market is sold at the next traded price (L11.2)."""
+    distance = -1.0
+    if signal.state[nth] == T_LIVE and not (way.gap and (signal.fresh[nth] or signal.market[nth])):
+        distance = 0.0 if signal.market[nth] else improves_to(way, signal, signal.target[nth])
+    return Meeting(W_TARGET, THEN_EXITS, slot, nth, nth, signal.target[nth], distance)
+
+
+@folded
+def meet_missed(view: View, slot: int, way: Way) -> Meeting:
+    """Meet the first target before the entry (L4.5)."""
+    signal, distance = view.signals[slot], -1.0
+    arrives = way.gap and (signal.fresh[0] or signal.created == view.book.time)
+    if signal.bought == 0 and signal.missed == 0 and signal.state[0] == T_LIVE and not arrives:
+        distance = improves_to(way, signal, signal.target[0])
+    return Meeting(W_MISSED, THEN_EXITS, slot, ZERO, ZERO, signal.target[0], distance)
+
+
+@folded
+def meet_signal(view: View, slot: int, way: Way, carried: bool, found: Meeting) -> Meeting:
+    """Return what is met first of what was found and the levels of one signal."""
+    signal, market = view.signals[slot], view.market
+    holds, beyond = signal.quantity > 0.0, carried and signal.cross == 1
+    if holds and signal.account != SPOT and signal.cross == 0:
+        level = liquidation_touch(signal, market)
+        beyond = way.gap and signal.side * way.end <= signal.side * level
+        found = first_of(found, meet_liquidation(signal, slot, way, level))
+    if signal.sale != 0:
+        return first_of(found, meet_sale(signal, slot, way))
+    if signal.protection != NO_STOP:
+        found = first_of(found, meet_stop(view, slot, way, beyond))
+    if not holds:
+        return first_of(found, meet_missed(view, slot, way))
+    if view.config.exit_percent > 0.0:
+        found = first_of(found, meet_exit_percent(view, slot, way))
+    for k in range(signal.last_target):
+        found = first_of(found, meet_target(signal, slot, k, way))
+    return found
+
+
+@folded
+def rests_from_before(order: Row) -> bool:
+    """Whether an order can be met in a gap: what arrives is not there yet, and no range is traded (L2.1)."""
+    return not (order.fresh or is_range(order) or order.kind == O_TP_MARKET)
+
+
+@folded
+def meet_order(view: View, place: int, way: Way) -> Meeting:
+    """Meet an entry, DCA or rebuy (L4.1, L3.1, L10), or a take profit call (L9.1)."""
+    order = view.orders[place]
+    signal, level, distance = view.signals[order.slot], order.price, -1.0
+    if is_range(order):
+        level = min(max(way.start, order.low), order.high)
+        distance = 0.0 if level == way.start else reach(way.start, way.end, level, way.start > level, NO)
+    elif is_buy(order):
+        distance = worsens_to(way, signal, level)
+    elif signal.quantity > 0.0:
+        distance = 0.0 if order.kind == O_TP_MARKET else improves_to(way, signal, level)
+    rank = THEN_ENTRIES if is_buy(order) else THEN_EXITS
+    return Meeting(W_ORDER, rank, order.slot, order.seq + TARGETS, place, level, distance)
+
+
+@rule
+def nearest(view: View, way: Way, cross: bool) -> Meeting:
+    """Return what the price meets first on its way.
+
+    In a gap only what rests from before is met, and no range is traded.
+    """
+    found = Meeting(W_NONE, THEN_NOTHING, NOBODY, ZERO, ZERO, 0.0, math.inf)
     carried = False
     if cross:
-        level, direction = cross_level(a, S, b, m)
+        level, direction = cross_level(view)
         if direction != 0:
-            carried = gap and direction * (e - level) >= 0.0
-            passed = direction * (p - level) >= 0.0  # by a fee, or by funding: at the next traded price
-            d = reach(-direction * p, -direction * e, -direction * level, YES, gap)
-            if d >= 0.0 and not (gap and passed):
-                what, at, best, rank, who, turn = W_CROSS, level, d, 0, -1, -1
-    for i in range(b.n_signals):
-        s = S[i]
-        if s.status > OPEN:
-            continue
-        side = s.side
-        x, end = side * p, side * e
-        holds = s.quantity > 0.0
-        beyond = carried and s.cross == 1
-        if holds and s.account != SPOT and s.cross == 0:
-            level = liquidation_touch(s, m)
-            beyond = gap and end <= side * level
-            d = reach(x, end, side * level, YES, gap)
-            if d >= 0.0 and (d < best or (d == best and rank > 0)):
-                what, who, at, best, rank, turn = W_LIQUIDATION, i, level, d, 0, 0
-        if s.sale != 0:
-            if not gap and holds and (best > 0.0 or rank > 1):
-                what, who, at, best, rank, turn = W_SALE, i, p, 0.0, 1, 0
-            continue
-        if (s.protection == FIXED and not c.stop_on_close) or s.protection == TRAILING:
-            if not beyond and not (gap and s.fresh_stop) and (holds or s.bought or c.invalidate_at_stop):
-                d = 0.0 if s.trigger_now else reach(x, end, side * s.stop, YES, gap)
-                if d >= 0.0 and (d < best or (d == best and rank > 1)):
-                    what, who, at, best, rank, turn = W_STOP, i, s.stop, d, 1, 0
-        elif s.protection == RESTING and holds and not (gap and s.fresh_stop):
-            d = reach(x, end, side * s.stop_limit, NO, gap)
-            if d >= 0.0 and (d < best or (d == best and rank > 1)):
-                what, who, at, best, rank, turn = W_RESTING, i, s.stop_limit, d, 1, 0
-        if holds:
-            if c.exit_percent > 0.0:
-                level = tick_toward(m, s.average * (1.0 + side * c.exit_percent), side)
-                d = reach(x, end, side * level, NO, gap)
-                if d >= 0.0 and (d < best or (d == best and (rank > 2 or (rank == 2 and who == i)))):
-                    what, who, at, best, rank, turn = W_EXIT_PERCENT, i, level, d, 2, -1
-            for k in range(s.last_target):
-                if s.state[k] != T_LIVE or (gap and (s.fresh[k] or s.market[k])):
-                    continue
-                d = 0.0 if s.market[k] else reach(x, end, side * s.target[k], NO, gap)
-                if d >= 0.0 and (d < best or (d == best and rank > 2)):
-                    what, who, index, at, best, rank, turn = W_TARGET, i, k, s.target[k], d, 2, k
-        elif s.bought == 0 and s.missed == 0 and s.state[0] == T_LIVE and not (gap and (s.fresh[0] or s.created == b.time)):
-            d = reach(x, end, side * s.target[0], NO, gap)
-            if d >= 0.0 and (d < best or (d == best and rank > 2)):
-                what, who, at, best, rank, turn = W_MISSED, i, s.target[0], d, 2, 0
-    for k in range(b.n_orders):
-        o = O[k]
-        if o.kind == O_DEAD or (gap and (o.fresh or o.kind == O_RANGE or o.kind == O_REBUY or o.kind == O_TP_MARKET)):
-            continue
-        s = S[o.slot]
-        side = s.side
-        x, end = side * p, side * e
-        level, cls = o.price, 3
-        if o.kind == O_RANGE or o.kind == O_REBUY:
-            level = p if o.low <= p <= o.high else (o.high if p > o.high else o.low)
-            d = 0.0 if level == p else reach(p, e, level, p > level, NO)
-        elif o.kind == O_LIMIT or o.kind == O_DCA:
-            d = reach(x, end, side * level, YES, gap)
-        else:
-            if s.quantity <= 0.0:
-                continue
-            cls = 2
-            d = 0.0 if o.kind == O_TP_MARKET else reach(x, end, side * level, NO, gap)
-        if d < 0.0 or d > best or (d == best and (cls > rank or (cls == rank and (o.slot > who or (o.slot == who and o.seq + TARGETS >= turn))))):
-            continue
-        what, who, index, at, best, rank, turn = W_ORDER, o.slot, k, level, d, cls, o.seq + TARGETS
-    return what, who, index, at, best
+            carried = way.gap and direction * (way.end - level) >= 0.0
+            found = first_of(found, meet_cross(way, level, direction))
+    for i in range(view.book.n_signals):
+        if view.signals[i].status <= OPEN:
+            found = meet_signal(view, i, way, carried, found)
+    for k in range(view.book.n_orders):
+        order = view.orders[k]
+        if order.kind != O_DEAD and not (way.gap and not rests_from_before(order)):
+            found = first_of(found, meet_order(view, k, way))
+    return found
+
+
+# ---------------------------------------------------------------- travelling
 
 
 @rule
-def settle(S: Rows, O: Rows, b: Row) -> None:
+def settle(view: View) -> None:
     """What arrived at this instant rests from here on (L3.2)."""
-    if not b.fresh:
+    book = view.book
+    if not book.fresh:
         return
-    b.fresh = 0
-    for i in range(b.n_signals):
-        s = S[i]
-        s.fresh_stop = 0
-        for k in range(s.last_target):
-            s.fresh[k] = 0
-            s.market[k] = 0
-    for k in range(b.n_orders):
-        O[k].fresh = 0
+    book.fresh = 0
+    for i in range(book.n_signals):
+        signal = view.signals[i]
+        signal.fresh_stop = 0
+        for k in range(signal.last_target):
+            signal.fresh[k] = 0
+            signal.market[k] = 0
+    for k in range(book.n_orders):
+        view.orders[k].fresh = 0
 
 
 @rule
-def travel(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, p: float, e: float, gap: bool, path: bool, cross: bool) -> float:
-    """Take the price from ``p`` to ``e``, acting on each level it meets, nearest first (L2.1)."""
+def act_order(view: View, order: Row, step: Step) -> None:
+    """An order is met: a take profit call, or a buy."""
+    signal, market = view.signals[order.slot], view.market
+    resting = step.gap or step.moved or (order.fresh == 0 and step.price == order.price)
+    if order.kind == O_TP_LIMIT:
+        price, maker = limit_sale(signal, market, order.price, step.price, resting)
+        act_take_profit(view, order, step.price, price, maker, step.path)
+    elif order.kind == O_TP_MARKET:
+        act_take_profit(view, order, step.price, slipped_sale(signal, market, step.price), ZERO, step.path)
+    else:
+        act_buy_order(view, order, step.price, resting, step.gap, step.path)
+
+
+@rule
+def act_level(view: View, met: Meeting, step: Step) -> None:
+    """A level of a signal other than its stop is met: a target, the percent of the profile, a missed target."""
+    signal, market, nth, price = view.signals[met.slot], view.market, met.which, step.price
+    resting = step.gap or step.moved
+    if met.what == W_EXIT_PERCENT:
+        act_exit_percent(view, met.slot, met.level, price, resting or price == met.level)
+    elif met.what == W_MISSED:
+        act_missed(view, met.slot)
+    elif signal.market[nth]:
+        act_target(view, met.slot, nth, slipped_sale(signal, market, price), ZERO)
+    else:
+        resting = resting or (signal.fresh[nth] == 0 and price == met.level)
+        sold, maker = limit_sale(signal, market, met.level, price, resting)
+        act_target(view, met.slot, nth, sold, maker)
+
+
+@rule
+def act(view: View, met: Meeting, step: Step) -> None:
+    """Do what the level that was met stands for."""
+    if met.what == W_ORDER:
+        act_order(view, view.orders[met.which], step)
+    elif met.what == W_STOP:
+        act_stop(view, met.slot, step.end if step.gap else step.price)
+    elif met.what == W_SALE:
+        act_sale(view, met.slot, step.price)
+    elif met.what == W_RESTING:
+        act_resting_stop(view, met.slot)
+    elif met.what == W_LIQUIDATION:
+        liquidate(view, met.slot, liquidation_price(view.signals[met.slot], view.market), YES)
+    elif met.what == W_CROSS:
+        view.account.cross_liquidated = 1
+        liquidate_cross(view, met.level if step.moved else step.price)
+    else:
+        act_level(view, met, step)
+
+
+@rule
+def travel(view: View, way: Way, path: bool, cross: bool) -> float:
+    """Take the price its way, acting on each level it meets, nearest first (L2.1); return where it arrives."""
+    price, gap = way.start, way.gap
     while True:
-        what, i, k, level, d = nearest(a, S, O, b, m, c, p, e, gap, cross)
-        if what == W_NONE:
+        met = nearest(view, Way(price, way.end, gap), cross)
+        if met.what == W_NONE:
             break
-        moved = d > 0.0
+        moved = met.distance > 0.0
         if moved:
-            p = level
+            price = met.level
             if not gap:
-                settle(S, O, b)
-                ratchet(S, b, m, c, p, path)
-        if what == W_STOP:
-            base = e if gap else p
-            act_stop(a, S, O, b, m, c, E, T, i, base)
-        elif what == W_ORDER:
-            o = O[k]
-            if o.kind == O_TP_LIMIT:
-                price, maker = limit_sale(S[i], m, o.price, p, gap or moved or (o.fresh == 0 and p == o.price))
-                act_take_profit(a, S, O, b, m, c, E, T, o, p, price, maker, path)
-            elif o.kind == O_TP_MARKET:
-                act_take_profit(a, S, O, b, m, c, E, T, o, p, p * (1.0 - S[i].side * m.slippage), ZERO, path)
-            else:
-                act_buy_order(a, S, O, b, m, c, E, o, p, gap, moved, path)
-        elif what == W_TARGET:
-            s = S[i]
-            if s.market[k]:
-                act_target(a, S, O, b, m, c, E, T, i, k, p * (1.0 - s.side * m.slippage), ZERO)
-            else:
-                price, maker = limit_sale(s, m, level, p, gap or moved or (s.fresh[k] == 0 and p == level))
-                act_target(a, S, O, b, m, c, E, T, i, k, price, maker)
-        elif what == W_SALE:
-            act_sale(a, S, O, b, m, c, E, T, i, p)
-        elif what == W_RESTING:
-            sell(a, S, b, m, c, E, T, i, S[i].quantity, level, ONE, E_TRAILING if S[i].resting_trail else E_STOP, ZERO, L3_5)
-            end_signal(a, O, b, E, S, i, CLOSED, L12_2)
-        elif what == W_EXIT_PERCENT:
-            price, maker = limit_sale(S[i], m, level, p, gap or moved or p == level)
-            sell(a, S, b, m, c, E, T, i, S[i].quantity, price, maker, E_TAKE_PROFIT, ZERO, L6_4)
-            end_signal(a, O, b, E, S, i, CLOSED, L12_2)
-        elif what == W_MISSED:
-            S[i].missed = 1
-            if c.cancel_if_target_first:
-                end_signal(a, O, b, E, S, i, CANCELED, L4_5)
-                note(a, b, E, S[i], E_CANCELED, L4_5, R_NONE)
-        elif what == W_LIQUIDATION:
-            liquidate(a, S, O, b, m, c, E, T, i, liquidation_price(S[i], m), YES)
-        else:
-            act_cross(a, S, O, b, m, c, E, T, level if moved else p)
-    if not gap and p != e:
-        settle(S, O, b)
-        ratchet(S, b, m, c, e, path)
-    return e
+                settle(view)
+                ratchet(view, price, path)
+        act(view, met, Step(price, way.end, moved, gap, path))
+    if not gap and price != way.end:
+        settle(view)
+        ratchet(view, way.end, path)
+    return way.end
 
 
 @rule
-def walk_legs(a: Row, S: Rows, O: Rows, b: Row, m: Row, c: Row, E: Rows, T: Rows, o: float, h: float, l: float, close: float, up_first: bool, path: bool, kill_expiring: bool, end: int, cross: bool) -> None:
-    """Walk the three legs of one journey; with ``kill_expiring`` what expires inside the candle is dead already (L4.4)."""
-    if kill_expiring:
-        expire(a, S, O, b, E, end)
-    ratchet(S, b, m, c, o, path)
-    b.leg = LEG_1
-    p = travel(a, S, O, b, m, c, E, T, o, h if up_first else l, NO, path, cross)
-    b.leg = LEG_1 + 1
-    p = travel(a, S, O, b, m, c, E, T, p, l if up_first else h, NO, path, cross)
-    b.leg = LEG_1 + 2
-    travel(a, S, O, b, m, c, E, T, p, close, NO, path, cross)
-    settle(S, O, b)
+def walk_legs(view: View, candle: Candle, up_first: bool, path: bool, expiring: bool, cross: bool) -> None:
+    """Walk the three legs of one journey; with ``expiring`` what expires inside the candle is dead already (L4.4)."""
+    if expiring:
+        expire(view, candle.end)
+    ratchet(view, candle.open, path)
+    first = candle.high if up_first else candle.low
+    second = candle.low if up_first else candle.high
+    view.book.leg = LEG_1
+    price = travel(view, Way(candle.open, first, NO), path, cross)
+    view.book.leg = LEG_2
+    price = travel(view, Way(price, second, NO), path, cross)
+    view.book.leg = LEG_3
+    travel(view, Way(price, candle.close, NO), path, cross)
+    settle(view)
