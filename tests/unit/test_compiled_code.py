@@ -23,11 +23,13 @@ PROBE = """
 from backtest.engine.codes import E_TARGET, L6_1, R_NONE
 from backtest.engine.kernel.compiled import entry
 from backtest.engine.kernel.ledger import note
+from backtest.engine.kernel.state import View
 
 
 @entry
 def tell(account, book, events, signal):
-    note(account, book, events, signal, E_TARGET, L6_1, R_NONE)
+    view = View(account, book, account, account, events, events, events, events)
+    note(view, signal, E_TARGET, L6_1, R_NONE)
 """
 ASK = """
 import numpy as np
