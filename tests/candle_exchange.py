@@ -10,24 +10,29 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from aiohttp import WSMsgType, web
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from backtest.live.ticking import PlayedTime
+    class Steady(Protocol):
+        """What tells the time: played, or this machine's as UTC ms."""
+
+        def steady(self) -> float: ...
+
 
 Row = tuple[int, float, float, float, float, float]
 Key = tuple[str, str]
 MINUTE = 60_000
 _WORDS = {"1m": "1m", "1": "1m", "1min": "1m", "1h": "1h", "60": "1h", "60m": "1h", "1hour": "1h", "1H": "1h"}
 _INTERVALS = {
+    "1s": {},
     "1m": {"bybit": "1", "kraken": "1", "kucoin": "1min"},
     "1h": {"bybit": "60", "kraken": "60", "kucoin": "1hour", "okx": "1H", "mexc": "60m"},
 }
-_LENGTHS = {"1m": MINUTE, "1h": 60 * MINUTE}
+_LENGTHS = {"1s": 1000, "1m": MINUTE, "1h": 60 * MINUTE}
 
 
 def price_row(base: str, time: int) -> Row:
@@ -50,7 +55,7 @@ class Connection:
 class CandleExchange:
     """The exchange: which candles it has, who listens, and what is broken."""
 
-    def __init__(self, time: PlayedTime, bases: tuple[str, ...] = ("BTC", "ETH")) -> None:
+    def __init__(self, time: Steady, bases: tuple[str, ...] = ("BTC", "ETH")) -> None:
         self.time, self.bases = time, bases
         self.skew = 0  # how far its clock is ahead, ms
         self.rest_works = self.pongs = self.accepts = True

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backtest.live.channel import Channel
     from backtest.live.emission import Rehearsed
     from backtest.live.schema import Run
+    from backtest.live.service import Served
     from backtest.live.settings import EmitSettings, LiveSettings
     from backtest.venue.credentials import Credentials
 
@@ -65,13 +66,13 @@ def register(parent: typer.Typer) -> None:
 
 @app.command(_DEFAULT, hidden=True)
 def emit(  # noqa: PLR0913, PLR0917  every option is an argument
-    strategy: options.StrategyArgument,
+    strategy: Annotated[str | None, typer.Argument(help="File of the strategy, where no settings name it.")] = None,
     paper: Annotated[bool, typer.Option("--paper", help="To the paper venue; this is the default.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="To the vendor; so far it only says what is missing.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="To the vendor, or to ANNY_BASE_URL.")] = False,
     candles: Annotated[str | None, typer.Option("--candles", "-c", help="File, or sample:BTC/USD:1h.")] = None,
     speed: Annotated[str, typer.Option(help="Candles a second, or max.")] = "max",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the requests, send none.")] = False,
-    journal: JournalOption = Path("emit.sqlite"),
+    journal: Annotated[Path | None, typer.Option(help="SQLite file with every call; default emit.sqlite.")] = None,
     config: emit_check.ConfigOption = None,
     market: emit_check.MarketsOption = None,
     per_minute: emit_check.RateOption = None,
@@ -86,28 +87,33 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     store: options.StoreOption = None,
     url: emit_check.UrlOption = None,
 ) -> None:
-    """Rehearse a strategy over real HTTP, and compare with the backtest byte for byte.
+    """Send a strategy's calls as candles close, to the paper venue or live; with --candles rehearse it on recorded ones.
 
-    Without ANNY_BASE_URL a paper venue is started for the time being, its ledger beside the journal. A signal that lint
-    refuses ends it before anything is sent, one that it warns of is named. Exit status: 4 where an outcome is unknown, 3
-    where calls or fills differ from the backtest.
+    A rehearsal is compared with the backtest byte for byte. Without ANNY_BASE_URL a paper venue is started for the time
+    being, its ledger beside the journal. A first Ctrl-C or SIGTERM ends it after the calls on their way, a second one at
+    once; the same command goes on. Exit status: 4 where an outcome is unknown, 3 where a rehearsal differs.
 
-    backtest emit strategies/breakout.py --paper --candles sample:BTC/USD:1h --speed max
+    backtest emit strategies/breakout.py --market BTC/USDT --exchange binance --timeframe 1h --paper
     """
     from backtest.errors import InvalidSettingError
     from backtest.live.settings import LiveSettings
 
     if live and (paper or dry_run or candles is not None):
         raise InvalidSettingError("--live runs on candles as they close; leave out --paper, --dry-run and --candles")
-    if live:
-        flags = (strategy, market, exchange, timeframe, param, profile)
-        sections: dict[str, Any] = {"limits": {"per_minute": per_minute}, "account": {"journal": journal}}
-        _check_live(emit_check.settings_from(config, *flags, **sections), account, store, url)
-        return
-    settings = LiveSettings.load(config, {"limits": {"per_minute": per_minute}}).limits
-    chosen = options.strategy_from(strategy, param)
+    sections: dict[str, Any] = {"limits": {"per_minute": per_minute}, "account": {"journal": journal}}
     if candles is None:
-        raise InvalidSettingError("--candles is missing; name a file, or sample:BTC/USD:1h")
+        if strategy is not None and not market and config is None and not live:
+            raise InvalidSettingError(
+                "name --market BTC/USDT for candles as they close, or --candles FILE for a rehearsal"
+            )
+        flags = (strategy, market, exchange, timeframe, param, profile)
+        settings = emit_check.settings_from(config, *flags, **sections)
+        _go_live(settings, "live" if live else "paper", account, store, url)
+        return
+    rehearsed = LiveSettings.load(config, sections)
+    if strategy is None:
+        raise InvalidSettingError("a rehearsal is of one strategy; name its file")
+    chosen = options.strategy_from(strategy, param)
     series = options.candles_from(candles, symbol=symbol, timeframe=timeframe, exchange=exchange)
     traded = options.market_from(series, source=candles, exchange=exchange, tick=tick, step=step)
     from backtest.live.channel import Channel
@@ -116,7 +122,7 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     if dry_run:
         _print_requests(plan)
         return
-    _rehearse(plan, settings, journal, speed)
+    _rehearse(plan, rehearsed.limits, rehearsed.account.journal, speed)
 
 
 @app.command("status")
@@ -267,14 +273,44 @@ def _tell_canceled(done: list[dict[str, Any]]) -> None:
         raise typer.Exit(3)
 
 
-def _check_live(settings: LiveSettings, account: str | None, store: str | None, url: str | None) -> None:
-    from backtest.errors import InvalidSettingError
+def _go_live(settings: LiveSettings, mode: str, account: str | None, store: str | None, url: str | None) -> None:
+    """Emit on candles as they close, until a signal stops it."""
+    import asyncio
 
-    found = emit_check.look(settings, emit_check.history_of([], store), account=account, url=url)
-    if not found.holds:
-        typer.echo("error: live emission was not started, nothing was sent", err=True)
-        raise typer.Exit(found.exit_status)
-    raise InvalidSettingError("candles of an exchange, as they close, are not built yet; nothing was sent")
+    from backtest.live.service import Service, serve
+    from backtest.live.stopping import stopped_by_signal
+    from backtest.market_data.exchange import Access
+    from backtest.market_data.retry import Retry
+    from backtest.venue.credentials import Credentials
+
+    if mode == "live":
+        found = emit_check.look(settings, emit_check.history_of([], store), account=account, url=url)
+        if not found.holds:
+            typer.echo("error: live emission was not started, nothing was sent", err=True)
+            raise typer.Exit(found.exit_status)
+    names = {each.exchange for each in settings.strategy}
+    access = {name: Access(url, retry=Retry(attempts=2)) for name in names}
+
+    def tell(sentence: str) -> None:
+        typer.echo(sentence, err=True)
+
+    def go(credentials: Credentials, token: str | None) -> Served:
+        service = Service(settings, credentials, mode, options.profile_from, access, token=token, tell=tell)
+        return asyncio.run(serve(service, stop))
+
+    with stopped_by_signal() as stop:
+        if mode == "live":
+            done = go(Credentials.load(settings.account.secret_file), None)
+        else:
+            with _venue(settings.account.journal) as (credentials, token):
+                done = go(credentials, token)
+    for sentence in done.halted:
+        typer.echo(f"error: {sentence}", err=True)
+    if done.unknown:
+        typer.echo(f"{len(done.unknown)} unknown outcomes await a person: backtest emit status", err=True)
+        raise typer.Exit(4)
+    if done.refused or done.halted:
+        raise typer.Exit(2)
 
 
 def _print_requests(plan: Channel) -> None:

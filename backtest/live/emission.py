@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 
     from backtest.live.channel import Channel
     from backtest.live.settings import EmitSettings
+    from backtest.model.assumptions import VenueAssumptions
+    from backtest.model.profile import SubscriberProfile
     from backtest.strategy import Strategy
     from backtest.venue.credentials import Credentials
 
-__all__ = ["Rehearsed", "code_hash", "rehearse", "stream_of", "subscriber_name"]
+__all__ = ["Rehearsed", "code_hash", "name_of_subscriber", "rehearse", "stream_of", "subscriber_name"]
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,27 @@ def subscriber_name(channel: Channel, *, everything: bool = False) -> str:
         The subscriber who follows all strategies, and not only that of the channel.
     """
     place = (channel.market.exchange, channel.candles.timeframe)
-    strategy = "" if everything else channel.strategy.identity
-    text = json.dumps([channel.profile.to_dict(), channel.assumptions.to_dict(), *place, strategy], sort_keys=True)
-    who = "all" if everything else type(channel.strategy).__name__
-    return f"{channel.profile.name}-{who}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return name_of_subscriber(channel.profile, channel.assumptions, place, None if everything else channel.strategy)
+
+
+def name_of_subscriber(
+    profile: SubscriberProfile, assumptions: VenueAssumptions, place: tuple[str, str], strategy: Strategy | None
+) -> str:
+    """Return the name of a paper subscriber.
+
+    Parameters
+    ----------
+    profile, assumptions
+        On which signals are executed.
+    place
+        Exchange and timeframe of its candles.
+    strategy
+        Whom it follows; None follows all.
+    """
+    identity = "" if strategy is None else strategy.identity
+    text = json.dumps([profile.to_dict(), assumptions.to_dict(), *place, identity], sort_keys=True)
+    who = "all" if strategy is None else type(strategy).__name__
+    return f"{profile.name}-{who}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def code_hash(strategy: Strategy) -> str:

@@ -82,6 +82,8 @@ class Emitter:
         While it is there, no entry is sent.
     stop
         Once it is set nothing more is sent; what is on its way is waited for.
+    hold
+        Why no entry is sent at the moment, for a reason of this machine's; empty where they may go.
     """
 
     journal: Journal
@@ -92,6 +94,7 @@ class Emitter:
     stop_file: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     halted: bool = False
+    hold: str = ""
     _again: dict[str, tuple[int, int]] = field(default_factory=dict)
     _flying: dict[str, _Flight] = field(default_factory=dict)
     _landed: queue.SimpleQueue[tuple[Intent, Verdict | BaseException] | None] = field(default_factory=queue.SimpleQueue)
@@ -205,7 +208,8 @@ class Emitter:
             return None
         if not intent.creates and self._signal(intent).state == "dead":
             return State.BLOCKED, "its signal was never made"
-        reason = self.limits.reason(intent, unknown, halted=self.halted)
+        held = self.hold if intent.kind in ENTRIES else ""
+        reason = held or self.limits.reason(intent, unknown, halted=self.halted)
         return (State.BLOCKED, reason) if reason else None
 
     def _heads(self, planned: Sequence[Intent]) -> list[Intent]:

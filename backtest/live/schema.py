@@ -198,6 +198,24 @@ class Seen:
     source: str = "history"
     arrived: int = 0
 
+    @classmethod
+    def of(cls, time: int, row: Sequence[float] | None, source: str, arrived: int) -> Seen:
+        """Return a candle of a row of time and five values; of None, one that was missing.
+
+        Parameters
+        ----------
+        time
+            Of its opening, UTC ms.
+        row
+            Time, open, high, low, close and volume.
+        source, arrived
+            Where it came from, and when (UTC ms).
+        """
+        if row is None:
+            return cls(time, None, None, None, None, None, source, arrived)
+        _, o, h, l, c, v = row  # noqa: E741
+        return cls(time, o, h, l, c, v, source, arrived)
+
     @property
     def row(self) -> tuple[int, float | None, float | None, float | None, float | None, float | None]:
         """Time, open, high, low, close, volume."""

@@ -9,10 +9,12 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
+from backtest.live.clock import Clock
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Alarm", "MachineTime", "PlayedTime", "Ticking"]
+__all__ = ["Alarm", "MachineTime", "PlayedTime", "Ticking", "TickingClock"]
 
 
 class Alarm(Protocol):
@@ -114,3 +116,24 @@ class _Played:
 
     def cancel(self) -> None:
         self.function = None
+
+
+class TickingClock(Clock):
+    """What the emitter runs on, of the time that the feed runs on.
+
+    Parameters
+    ----------
+    time
+        A wait of another thread is one of this machine's seconds, also where the time is played.
+    """
+
+    def __init__(self, time: Ticking) -> None:
+        self._time = time
+
+    def now(self) -> int:
+        """Return UTC ms of the clock on the wall."""
+        return int(self._time.wall())
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)

@@ -263,6 +263,25 @@ class Session:
         self._windows[name].check(row)
         return self._take(time, name, row)
 
+    def see(self, symbol: str, row: Row) -> None:
+        """Take a candle from before the account's start: indicators see it, nothing is decided and nothing is traded.
+
+        Parameters
+        ----------
+        symbol
+            Of which market.
+        row
+            Open time in UTC ms, open, high, low, close, volume.
+
+        Raises
+        ------
+        InvalidCandlesError
+            For a candle that contradicts itself, or is not newer than the last one of the market.
+        """
+        window = self._windows[self._known(symbol)]
+        window.check(row)
+        window.append(row)
+
     def missing(self, time: int, symbol: str) -> list[Decision]:
         """Declare that a market has no candle at an instant; return the final calls of what could be walked by that.
 

@@ -286,7 +286,7 @@ def test_a_signal_that_lint_warns_of_is_named_and_sent(monkeypatch: pytest.Monke
 
 
 WRONG = [
-    (("emit", "once.py"), "--candles is missing"),
+    (("emit", "once.py"), "name --market BTC/USDT for candles as they close, or --candles FILE"),
     (("emit", "once.py", "--live", *CANDLES), "as they close"),
     (("emit", "once.py", "--live"), "has no strategy.1.exchange, which is needed"),
     (("emit", "check", "once.py", "--exchange", "binance", "--timeframe", "1h"), "strategy.1.markets, which is needed"),

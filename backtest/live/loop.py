@@ -1,0 +1,182 @@
+"""Loop: what a feed brings is decided on, kept and handed to the sender, for as long as it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from backtest.live.intent import State
+from backtest.live.schema import Decided, Seen
+from backtest.live.seat import new_of
+from backtest.live.track import Fault, FaultKind, Revision
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from backtest.live.feed import Feed
+    from backtest.live.schema import Stream
+    from backtest.live.seat import Seat
+    from backtest.live.sender import Sender
+    from backtest.live.track import Item
+    from backtest.market_data.klines import Row
+    from backtest.model.market import Market
+    from backtest.venue.paper_client import PaperClient
+
+__all__ = ["Loop"]
+
+_LOOK_SECONDS = 0.1
+_PATIENCE_SECONDS = 20.0
+_QUIET = frozenset({FaultKind.GAP, FaultKind.MISSING})
+
+
+class Loop:
+    """Drains what has arrived, decides on all of it, keeps it in one transaction (T1), and lets the sender go.
+
+    The sender works in a thread of its own, so that a slow venue never holds up candles or decisions. With a paper venue
+    it is waited for: the calls of one close are acknowledged or given up before the next candle is posted there.
+
+    Parameters
+    ----------
+    feed
+        Entered already.
+    seats
+        Strategies with their markets; one that raises is halted alone.
+    sender
+        Running, on the journal that the seats were restored from.
+    paper
+        The paper venue's own door; None where calls go elsewhere.
+    tell
+        Hears, in a sentence each, what a person should know.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        seats: Sequence[Seat],
+        sender: Sender,
+        *,
+        paper: PaperClient | None = None,
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._feed, self._seats, self._sender, self._paper, self._tell = feed, seats, sender, paper, tell
+        self._markets: dict[Stream, Market] = {
+            place.stream: place.market for seat in seats for place in seat.places.values()
+        }
+        self._halted: set[str] = set()
+
+    async def run(self, stop: threading.Event) -> None:
+        """Go on until ``stop`` is set, the feed ends, or every strategy is halted.
+
+        Raises
+        ------
+        BacktestError
+            What ended the sender or the feed.
+        """
+        if self._paper is not None:
+            await self._catch_up()
+        while not stop.is_set():
+            items = await self._next(stop)
+            self._sender.check()
+            if not items:
+                return
+            for item in items:
+                self._take(item)
+            self._look_at_the_clock()
+            for item in items:
+                if isinstance(item, Fault) and item.kind is FaultKind.DELISTED:
+                    await self._let_go(item)
+            await self._keep([decided for seat in self._seats for decided in seat.decide()])
+            for seat in self._seats:
+                if seat.halted and seat.halted not in self._halted:
+                    self._halted.add(seat.halted)
+                    self._tell(f"{seat.halted}; its markets are halted, what lives stays at the venue")
+            if all(seat.halted for seat in self._seats):
+                return
+
+    async def _next(self, stop: threading.Event) -> list[Item]:
+        """Return what has arrived; nothing at the end or at a stop."""
+        batch = asyncio.ensure_future(self._feed.batch())
+        try:
+            while not stop.is_set():
+                done, _ = await asyncio.wait({batch}, timeout=_LOOK_SECONDS)
+                if done:
+                    return batch.result()
+            return []
+        finally:
+            batch.cancel()
+
+    def _take(self, item: Item) -> None:
+        if isinstance(item, Revision):
+            self._revise(item)
+        elif isinstance(item, Fault) and item.kind not in _QUIET:
+            self._tell(f"{item.series}: {item.kind}{' is over' if item.over else ''} {item.text}".rstrip())
+        for seat in self._seats:
+            seat.take(item)
+
+    def _revise(self, item: Revision) -> None:
+        """Keep what a candle has become, once for each series."""
+        found = Seen.of(item.at, item.new, "rest", item.at + item.series.length + item.lag)
+        for seat in self._seats:
+            if item.series in seat.places:
+                self._sender.emitter.journal.revise(seat.places[item.series].stream, found)
+                return
+
+    def _look_at_the_clock(self) -> None:
+        """Let entries go only while this machine's clock is right: calls are valid by its time."""
+        right = self._feed.clock_is_right
+        self._sender.emitter.hold = "" if right else "this machine's clock differs from the exchange's"
+
+    async def _keep(self, decided: list[Decided]) -> None:
+        """Plan all of it (T1) and wake the sender; for a paper venue close by close."""
+        if not decided:
+            return
+        if self._paper is None:
+            self._plan(sorted(decided, key=lambda one: one.time))
+            return
+        for _, group in groupby(sorted(decided, key=lambda one: one.time), lambda one: one.time):
+            found = list(group)
+            await asyncio.to_thread(self._sender.wait, _PATIENCE_SECONDS)
+            for one in found:
+                await self._post(one.stream, *new_of(one))
+            self._plan(found)
+        await asyncio.to_thread(self._sender.wait, _PATIENCE_SECONDS)
+
+    def _plan(self, decided: list[Decided]) -> None:
+        self._sender.emitter.plan(decided)
+        self._sender.wake()
+
+    async def _catch_up(self) -> None:
+        """Post the candles that were acted on before; what the paper venue has, it passes over."""
+        journal = self._sender.emitter.journal
+        for stream in self._markets:
+            cursor = journal.cursor(*stream.key)
+            if cursor is not None:
+                seen = journal.seen(stream, cursor.anchor)
+                await self._post(stream, *new_of(Decided(stream, cursor.time, seen=seen)))
+
+    async def _post(self, stream: Stream, rows: list[Row], missing: list[int]) -> None:
+        if self._paper is None or not (rows or missing):
+            return
+        market = self._markets[stream].to_dict()
+        for start in range(0, max(len(rows), 1), 5000):
+            part = partial(self._paper.feed, market, stream.timeframe, rows[start : start + 5000])
+            await asyncio.to_thread(part, missing=missing if start == 0 else ())
+
+    async def _let_go(self, item: Fault) -> None:
+        """Tell the paper venue that no more candles of a market will come."""
+        for stream, market in self._markets.items():
+            if self._paper is not None and (stream.symbol, stream.timeframe) == (
+                item.series.symbol,
+                item.series.timeframe,
+            ):
+                part = {"market": market.to_dict(), "gone": True}
+                await asyncio.to_thread(self._paper.feed_instant, stream.timeframe, [part])
+                return
+
+    @property
+    def unknown(self) -> int:
+        """How many outcomes await a person."""
+        return len(self._sender.emitter.journal.intents(State.UNKNOWN))

@@ -1,0 +1,204 @@
+"""Service: an emission on candles as they close, put together: exchanges, strategies, journal, sender, loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from backtest.engine.warm import warm
+from backtest.errors import InvalidSettingError
+from backtest.live.commands import Commands
+from backtest.live.emission import code_hash, name_of_subscriber
+from backtest.live.emitter import Emitter
+from backtest.live.feed import exchange_feed
+from backtest.live.feed_settings import FeedSettings
+from backtest.live.intent import Intent, State
+from backtest.live.journal import Journal
+from backtest.live.loop import Loop
+from backtest.live.person import stop_file_of
+from backtest.live.schema import Run
+from backtest.live.seat import Seat
+from backtest.live.sender import Sender
+from backtest.live.ticking import MachineTime, TickingClock
+from backtest.live.track import Follow
+from backtest.market_data.exchange import Access, connect
+from backtest.market_data.retry import Retry
+from backtest.market_data.rules import read_rules
+from backtest.model.assumptions import VenueAssumptions
+from backtest.model.timeframe import week_offset
+from backtest.runner.loading import load_strategy
+from backtest.venue.client import Client
+from backtest.venue.paper_client import PaperClient
+from backtest.venue.rate import RateLimit
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping, Sequence
+
+    from backtest.live.settings import LiveSettings, StrategySettings
+    from backtest.live.ticking import Ticking
+    from backtest.market_data.series import Series
+    from backtest.model.market import Market
+    from backtest.model.profile import SubscriberProfile
+    from backtest.venue.credentials import Credentials
+
+__all__ = ["HISTORY", "Served", "Service", "serve"]
+
+HISTORY = 2_000
+"""Candles before the start that indicators see."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """How an emission ended.
+
+    Attributes
+    ----------
+    unknown
+        What awaits a person.
+    halted
+        Sentences about strategies that raised.
+    refused
+        Whether the venue refused the credentials.
+    """
+
+    unknown: Sequence[Intent]
+    halted: Sequence[str]
+    refused: bool
+
+
+@dataclass(frozen=True)
+class Service:
+    """What an emission needs.
+
+    Attributes
+    ----------
+    settings
+        Strategies, limits, account.
+    credentials
+        Whose calls, and where they go.
+    mode
+        ``paper`` or ``live``.
+    profile_of
+        Returns a subscriber's profile by the name that the settings give.
+    access
+        How exchanges are reached, by name.
+    token
+        Of the paper venue.
+    time
+        The time that all runs on.
+    tell
+        Hears what a person should know.
+    history
+        Candles before the start that indicators see.
+    feed
+        Waits of the feed.
+    """
+
+    settings: LiveSettings
+    credentials: Credentials
+    mode: str
+    profile_of: Callable[[str], SubscriberProfile]
+    access: Mapping[str, Access]
+    token: str | None = None
+    time: Ticking | None = None
+    tell: Callable[[str], object] = lambda _: None
+    history: int = HISTORY
+    feed: FeedSettings = field(default_factory=FeedSettings)
+
+
+async def serve(service: Service, stop: threading.Event) -> Served:
+    """Emit until ``stop`` is set, or until there is nothing left that decides.
+
+    Calls on their way at the end are waited for, and what became of them is kept.
+
+    Raises
+    ------
+    InvalidSettingError
+        For settings, a market or a journal that do not fit.
+    DataUnavailableError
+        Where an exchange does not answer at the start, or this machine's clock is wrong.
+    StorageError
+        Where the disk refuses.
+    """
+    settings, credentials = service.settings, service.credentials
+    if not settings.strategy:
+        raise InvalidSettingError("no strategy was named: give a file, or a [[strategy]] in the settings")
+    if service.mode == "paper" and not credentials.is_local:
+        raise InvalidSettingError(f"paper calls go to this machine only, ANNY_BASE_URL was {credentials.base_url}")
+    await asyncio.to_thread(warm)  # the first close must not wait for the compiler
+    time = service.time or MachineTime()
+    clock = TickingClock(time)
+    markets = await _markets(service)
+    seats = [_seat(service, each, markets, clock.now()) for each in settings.strategy]
+    codes = hashlib.sha256("".join(code_hash(seat.strategy) for seat in seats).encode()).hexdigest()
+    start = Run(service.mode, credentials.fingerprint, clock.now(), codes, settings.limits.hash)
+    path = settings.account.journal
+    with (
+        Journal(path, start) as journal,
+        Client(credentials, rate=RateLimit(settings.limits.per_minute, clock.seconds)) as client,
+    ):
+        emitter = Emitter(journal, client, clock, settings.limits, clock.now, stop_file_of(path))
+        emitter.recover()
+        for seat in seats:
+            seat.restore(journal)
+        feed = exchange_feed(_follows(seats), service.feed, access=service.access, time=time)
+        async with feed:
+            with Sender(emitter) as sender, Commands(sender, credentials.fingerprint):
+                paper = _paper(service, seats)
+                try:
+                    await Loop(feed, seats, sender, paper=paper, tell=service.tell).run(stop)
+                finally:
+                    if paper is not None:
+                        paper.close()
+        return Served(journal.intents(State.UNKNOWN), [seat.halted for seat in seats if seat.halted], emitter.halted)
+
+
+async def _markets(service: Service) -> dict[Series, Market]:
+    """Read the rules of every market."""
+    found: dict[Series, Market] = {}
+    wanted = dict.fromkeys(series for each in service.settings.strategy for series in each.series)
+    for name in dict.fromkeys(series.exchange for series in wanted):
+        mine = [series for series in wanted if series.exchange == name]
+        access = service.access.get(name) or Access(retry=Retry(attempts=2))
+        async with connect(name, [series.symbol for series in mine], access) as exchange:
+            for series in mine:
+                exchange.check_timeframe(series.timeframe)
+                found[series] = await read_rules(exchange, exchange.symbol(series.symbol))
+    return found
+
+
+def _seat(service: Service, each: StrategySettings, markets: Mapping[Series, Market], now: int) -> Seat:
+    strategy = load_strategy(each.file)(**each.parameters)
+    span, offset = each.series[0].length, week_offset(each.timeframe)
+    since = (now - offset) // span * span + offset - service.history * span
+    account = service.credentials.fingerprint
+    own = {series: markets[series] for series in each.series}
+    return Seat(strategy, service.profile_of(each.profile), own, account=account, start=now, since=since)
+
+
+def _follows(seats: Sequence[Seat]) -> list[Follow]:
+    """Return each series once: from where the seat that is furthest behind goes on."""
+    found: dict[Series, Follow] = {}
+    for seat in seats:
+        for series, place in seat.places.items():
+            known = found.get(series)
+            if known is None or place.since < known.since:
+                found[series] = Follow(series, place.since, place.resumes)
+    return list(found.values())
+
+
+def _paper(service: Service, seats: Sequence[Seat]) -> PaperClient | None:
+    """Return the paper venue's own door, with a subscriber of each profile."""
+    if service.mode != "paper":
+        return None
+    paper = PaperClient(service.credentials.base_url, service.token)
+    assumptions = VenueAssumptions()
+    for seat in seats:
+        for strategy in (seat.strategy, None):  # one subscriber of its own, and one who follows all
+            name = name_of_subscriber(seat.profile, assumptions, seat.place, strategy)
+            terms = seat.profile.to_dict(), assumptions.to_dict()
+            paper.subscribe(name, *terms, place=seat.place, strategy="" if strategy is None else strategy.identity)
+    return paper
