@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backtest.engine.warm import warm
@@ -13,7 +13,6 @@ from backtest.live.commands import Commands
 from backtest.live.emission import code_hash, name_of_subscriber
 from backtest.live.emitter import Emitter
 from backtest.live.feed import exchange_feed
-from backtest.live.feed_settings import FeedSettings
 from backtest.live.intent import Intent, State
 from backtest.live.journal import Journal
 from backtest.live.loop import Loop
@@ -93,8 +92,6 @@ class Service:
         Hears what a person should know.
     history
         Candles before the start that indicators see.
-    feed
-        Waits of the feed.
     """
 
     settings: LiveSettings
@@ -106,7 +103,6 @@ class Service:
     time: Ticking | None = None
     tell: Callable[[str], object] = lambda _: None
     history: int = HISTORY
-    feed: FeedSettings = field(default_factory=FeedSettings)
 
 
 async def serve(service: Service, stop: threading.Event) -> Served:
@@ -144,7 +140,7 @@ async def serve(service: Service, stop: threading.Event) -> Served:
         emitter.recover()
         for seat in seats:
             seat.restore(journal)
-        feed = exchange_feed(_follows(seats), service.feed, access=service.access, time=time)
+        feed = exchange_feed(_follows(seats), settings.feed, access=service.access, time=time)
         async with feed:
             with Sender(emitter) as sender, Commands(sender, credentials.fingerprint):
                 paper = _paper(service, seats)

@@ -15,7 +15,6 @@ import pytest
 
 from backtest import Market, SubscriberProfile, run
 from backtest.engine.warm import warm
-from backtest.live.feed_settings import FeedSettings
 from backtest.live.intent import State
 from backtest.live.journal import Journal
 from backtest.live.schema import Stream
@@ -128,7 +127,13 @@ def entry(file: str, parameters: dict[str, Any], bases: tuple[str, ...]) -> dict
 
 @asynccontextmanager
 async def live(
-    folder: Path, *, bases: tuple[str, ...] = ("BTC",), minutes: int = 60, history: int = 20, bad: str = ""
+    folder: Path,
+    *,
+    bases: tuple[str, ...] = ("BTC",),
+    minutes: int = 60,
+    history: int = 20,
+    bad: str = "",
+    mode: str = "paper",
 ) -> AsyncIterator[tuple[Live, PaperClient]]:
     await asyncio.to_thread(warm)  # which may take longer than anything here waits for
     played = PlayedTime(START + 100)
@@ -139,24 +144,23 @@ async def live(
                 None,
                 {
                     "limits": {"per_minute": 10_000},
+                    "feed": {"reconnect_first": 0.001, "audit_after": 1e9},
                     "account": {"journal": folder / "emit.sqlite"},
                     "strategy": [entry(STRATEGY, PARAMETERS, bases[:-1] if bad else bases)]
                     + ([entry(bad, {}, bases[-1:])] if bad else []),
                 },
             )
             access = {"binance": Access(url=exchange.url("binance"), limited=False, retry=Retry(attempts=1))}
-            feed = FeedSettings(reconnect_first=0.001, audit_after=1e9)
             told: list[str] = []
             service = Service(
                 settings,
                 credentials(url),
-                "paper",
+                mode,
                 lambda _: SubscriberProfile.anny(),
                 access,
                 time=played,
                 tell=told.append,
                 history=history,
-                feed=feed,
             )
             here = Live(played, exchange, service, folder / "emit.sqlite")
             here.told = told
@@ -266,6 +270,24 @@ def test_calls_equal_the_backtests_through_every_fault_of_the_feed(tmp_path: Pat
                 seen = journal.seen(stream)
             assert [(one.time - START) // MINUTE for one in seen] == list(range(100))
             assert [one.source for one in seen].count("missing") == 1
+
+    run_test(test())
+
+
+def test_live_calls_go_to_whatever_base_url_is_given(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with live(tmp_path, history=40, mode="live") as (here, paper):
+            await here.begin()
+            minute = 0
+            while not decided(here, State.ACKED):
+                await here.close(minute)
+                minute += 1
+            await here.end()
+            assert received(here, paper) == decided(here, State.ACKED)
+            with Journal(here.path) as journal:
+                run = journal.last_run()
+                assert run is not None
+                assert run.mode == "live"
 
     run_test(test())
 
