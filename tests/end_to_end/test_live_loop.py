@@ -11,6 +11,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import ccxt.pro  # noqa: F401  which takes longer to load than anything here waits for
 import pytest
 
 from backtest import Market, SubscriberProfile, run
@@ -135,7 +136,7 @@ async def live(
     bad: str = "",
     mode: str = "paper",
 ) -> AsyncIterator[tuple[Live, PaperClient]]:
-    await asyncio.to_thread(warm)  # which may take longer than anything here waits for
+    await asyncio.to_thread(warm)  # as this does
     played = PlayedTime(START + 100)
     with paper_room(folder / "venue.sqlite") as url:
         async with CandleExchange(played, bases) as exchange:
