@@ -89,6 +89,12 @@ def test_dead_months_are_said_where_yearly_figures_average_them_in() -> None:
     )
 
 
+def test_a_run_that_trades_all_along_has_no_headline() -> None:
+    result = run(Loser(), falling(200), profile=FREE.model_copy(update={"basis": "equity"}))
+    assert len(result.trades) == 100
+    assert alarms(result.tables) == []
+
+
 class Greedy(Strategy):
     """Asks for more than there is once, and for little ever after."""
 

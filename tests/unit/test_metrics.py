@@ -293,6 +293,14 @@ def test_a_drawdown_at_a_low_counts_what_was_held_all_through() -> None:
     assert statistics(tables)["max_drawdown"] == pytest.approx(-0.02)
 
 
+def test_a_low_is_measured_from_the_highs_before_it() -> None:
+    """The candle that closes at a new high fell before: from the old one."""
+    close, worst = np.array([10_000.0, 11_000.0, 10_500.0]), np.array([10_000.0, 9_900.0, 10_450.0])
+    depths = drawdowns(10_000.0, close, worst)
+    assert depths.tolist() == pytest.approx([0.0, -0.01, 10_450.0 / 11_000.0 - 1.0])
+    assert drawdowns(10_000.0, close).tolist() == pytest.approx([0.0, 0.0, 10_500.0 / 11_000.0 - 1.0])
+
+
 def test_a_short_falls_at_the_highs() -> None:
     time = START + HOUR * np.arange(2, dtype=np.int64)
     flat, high = np.full(2, 100.0), np.array([150.0, 110.0])

@@ -277,6 +277,10 @@ def test_signals_are_counted_from_the_events(result: Result) -> None:
         "signals_filled": sum(any(kind in ENTRIES for _, kind in steps) for steps in told.values()),
         "signals_expired": sum(any(kind == "expired" for _, kind in steps) for steps in told.values()),
         "signals_pending": len(creates) - len(told),
+        "signals_waiting": sum(
+            not {kind for _, kind in steps} & (ENTRIES | {"expired", "invalidated", "canceled", "closed", "refused"})
+            for steps in told.values()
+        ),
         "longest_wait": max(waits),
     }
     assert {key: result.stats[key] for key in expected} == expected
