@@ -166,9 +166,11 @@ class CreateSignal:
     @property
     def prices(self) -> dict[str, float]:
         """The prices that were set, by the API's names in version 2."""
-        found: dict[str, float | None] = {name: getattr(self, name) for name in _CREATE_PRICES}
-        found |= {f"exit_price_{number}": price for number, price in enumerate(self.targets, 1)}
-        return {name: price for name, price in found.items() if price is not None}
+        found = {name: price for name in _CREATE_PRICES if (price := getattr(self, name)) is not None}
+        for number, price in enumerate(self.targets, 1):
+            if price is not None:
+                found[f"exit_price_{number}"] = price
+        return found
 
     def relations(self) -> Iterator[Condition]:
         """Yield the order in which the prices stand, and where it is broken (L3.8)."""
@@ -196,16 +198,16 @@ class CreateSignal:
     def _check_numbers(self) -> None:
         if self.invest is None:
             raise InvalidSignalError("invest is missing; give the percent of the portfolio", "invest")
-        prices = {named(name, self.version): price for name, price in self.prices.items()}
-        sizes = {name: getattr(self, name) for name in _SIZES}
+        prices = self.prices
+        sizes = {name: value for name in _SIZES if (value := getattr(self, name)) is not None}
         for name, value in (*prices.items(), *sizes.items()):
-            if value is not None:
-                _require_number(name, value)
+            if type(value) is not float:
+                _require_number(named(name, self.version), value)
         if self.ttl_buy_order is not None and not _is_whole(self.ttl_buy_order):
             raise InvalidSignalError(
                 f"ttl_buy_order is a whole number of ms above 0, was {self.ttl_buy_order!r}", "ttl_buy_order"
             )
-        _require(first_broken((*price_conditions(prices), *size_conditions(sizes, self.prices))))
+        _require(first_broken(price_conditions(prices)) or first_broken(size_conditions(sizes, prices)), self.version)
 
     def _check_attachments(self) -> None:
         for name in ("attachment_image1_url", "attachment_image2_url", "attachment_description"):
@@ -555,8 +557,9 @@ def later_side_check(call: Call, side: int) -> None:
         _require(first_broken(pair_relations(call.trailing_stop_price, call.trailing_stop_limit_price, side)))
 
 
-def _require(broken: Condition | None) -> None:
+def _require(broken: Condition | None, version: int = 2) -> None:
     if broken is not None:
+        broken = broken._replace(field=named(broken.field, version))
         raise InvalidSignalError(broken.sentence, broken.field)
 
 

@@ -1,7 +1,8 @@
 """Intake: how prices come onto the tick, and which rules they and the numbers beside them keep (L3.6, L3.8, L4.2).
 
 Everything here takes one call or a table of them: a value is a number or a (k,) column, a side is +1 or -1 or a column
-of them. A single create is one row, so that no rule stands twice. Prices go by the API's names in version 2.
+of them. A single create is one row, so that no rule stands twice. What one call keeps need not be said, so that only
+what is broken, or a column, is yielded. Prices go by the API's names in version 2.
 
 What fails a :class:`Condition` is one of two things. An *error* is a fault of the code that made the call: NaN, shares that do
 not sum, leverage below 1. Anything else is a *relation between prices*: the market or the tick brought it about, no
@@ -48,6 +49,7 @@ Column: TypeAlias = Any
 
 _NEAR = "the near entry bound"
 _SHARE_SLACK = 1e-7
+_SHARES = {f"invest_entry_{part}": part for part in ("min", "mid", "max")}
 
 
 class Condition(NamedTuple):
@@ -172,8 +174,9 @@ def price_conditions(prices: Mapping[str, Column]) -> Iterator[Condition]:
     """Yield that each price is finite."""
     for name, price in prices.items():
         if price is not None:
-            broken = _not(abs(price) < math.inf)
-            yield Condition(name, broken, "is a finite number above 0", price, is_error=True)
+            broken = price - price != 0.0  # neither NaN nor infinite, of a number and of a column
+            if broken is not False:
+                yield Condition(name, broken, "is a finite number above 0", price, is_error=True)
 
 
 def size_conditions(sizes: Mapping[str, Column], prices: Mapping[str, Column]) -> Iterator[Condition]:
@@ -187,8 +190,8 @@ def size_conditions(sizes: Mapping[str, Column], prices: Mapping[str, Column]) -
         The entry prices that the shares need.
     """
     invest, leverage, ttl = sizes.get("invest"), sizes.get("leverage"), sizes.get("ttl_buy_order")
-    if invest is not None:
-        yield Condition("invest", _outside(invest), "is a finite number above 0", invest, is_error=True)
+    if invest is not None and (broken := _outside(invest)) is not False:
+        yield Condition("invest", broken, "is a finite number above 0", invest, is_error=True)
     if leverage is not None:
         broken = _not(leverage >= 1.0) | (leverage == math.inf)
         yield Condition("leverage", broken, "is at least 1", leverage, is_error=True)
@@ -200,8 +203,7 @@ def size_conditions(sizes: Mapping[str, Column], prices: Mapping[str, Column]) -
 
 def _share_conditions(sizes: Mapping[str, Column], prices: Mapping[str, Column]) -> Iterator[Condition]:
     """Yield that shares lie between 0 and 100, each with its price, and sum to 100 (L4.2)."""
-    shares = {part: sizes.get(f"invest_entry_{part}") for part in ("min", "mid", "max")}
-    given = {part: share for part, share in shares.items() if share is not None}
+    given = {part: sizes[name] for name, part in _SHARES.items() if sizes.get(name) is not None}
     for part, share in given.items():
         name = f"invest_entry_{part}"
         broken = _not(share >= 0.0) | (share > 100.0)
@@ -214,7 +216,7 @@ def _share_conditions(sizes: Mapping[str, Column], prices: Mapping[str, Column])
         if not isinstance(total, np.ndarray):
             words = f"{words}, the sum was {total:g}"
         broken = _not(abs(total - 100.0) <= _SHARE_SLACK)
-        yield Condition("invest_entry_max", broken, words, shares["max"], is_error=True)
+        yield Condition("invest_entry_max", broken, words, sizes.get("invest_entry_max"), is_error=True)
 
 
 def leverage_condition(leverage: Column, account: str | None) -> Condition:
@@ -230,8 +232,8 @@ def leverage_condition(leverage: Column, account: str | None) -> Condition:
 def price_relations(prices: Mapping[str, Column]) -> Iterator[Condition]:
     """Yield that each price lies above 0, where a coarse tick or a wide stop may have brought it."""
     for name, price in prices.items():
-        if price is not None:
-            yield Condition(name, price <= 0.0, "lies above 0", price)
+        if price is not None and (broken := price <= 0.0) is not False:
+            yield Condition(name, broken, "lies above 0", price)
 
 
 def create_relations(prices: Mapping[str, Column], side: Column, *, version: int = 2) -> Iterator[Condition]:
@@ -247,11 +249,11 @@ def create_relations(prices: Mapping[str, Column], side: Column, *, version: int
         Of create signal, for the names in a sentence.
     """
     high, low, mid = prices["entry_price_max"], prices.get("entry_price_min"), prices.get("entry_price_mid")
-    names = {name: named(name, version) for name in prices}
-    yield from price_relations({names[name]: price for name, price in prices.items()})
-    if low is not None:
+    names = _NAMES[version]
+    yield from price_relations(prices if version == 2 else {names[name]: price for name, price in prices.items()})
+    if low is not None and (broken := low > high) is not False:
         yield Condition(
-            names["entry_price_min"], low > high, f"may not exceed {names['entry_price_max']} {{0}}", low, (high,)
+            names["entry_price_min"], broken, f"may not exceed {names['entry_price_max']} {{0}}", low, (high,)
         )
     if mid is not None:
         broken = (mid > high) if low is None else (mid > high) | (low > mid)
@@ -259,9 +261,9 @@ def create_relations(prices: Mapping[str, Column], side: Column, *, version: int
     near, far = bounds_of(low, high, side)
     yield from _target_relations(prices, side, near, names)
     stop = prices.get("stop_loss")
-    if stop is not None:
+    if stop is not None and (broken := side * stop >= side * far) is not False:
         words = "of a {side} lies {below} its far entry bound {0}"
-        yield Condition("stop_loss", side * stop >= side * far, words, stop, (far,), side)
+        yield Condition("stop_loss", broken, words, stop, (far,), side)
 
 
 def _target_relations(
@@ -269,14 +271,14 @@ def _target_relations(
 ) -> Iterator[Condition]:
     """Yield that each target lies beyond ``before``, the near bound (None: unknown), and beyond its predecessor."""
     what = _NEAR
-    for number in range(1, 7):
-        price = prices.get(f"exit_price_{number}")
+    for target in _TARGETS:
+        price = prices.get(target)
         if price is None:
             continue
-        name = names[f"exit_price_{number}"]
-        if before is not None:
+        name = names[target]
+        if before is not None and (broken := side * price <= side * before) is not False:
             words = f"of a {{side}} lies {{above}} {what} {{0}}"
-            yield Condition(name, side * price <= side * before, words, price, (before,), side)
+            yield Condition(name, broken, words, price, (before,), side)
         before, what = price, name
 
 
@@ -312,7 +314,7 @@ def update_relations(prices: Mapping[str, Column], side: Column) -> Iterator[Con
     low, high = prices.get("entry_price_min"), prices.get("entry_price_max")
     if low is not None and high is not None:
         yield Condition("entry_price_min", low > high, "may not exceed entry_price_max {0}", low, (high,))
-    yield from _target_relations(prices, side, None, {name: name for name in prices})
+    yield from _target_relations(prices, side, None, _NAMES[2])
     stop = prices.get("stop_loss")
     first = next((price for name, price in prices.items() if name.startswith("exit_") and price is not None), None)
     if stop is not None and first is not None:
@@ -322,7 +324,16 @@ def update_relations(prices: Mapping[str, Column], side: Column) -> Iterator[Con
 
 def named(field: str, version: int) -> str:
     """Return the API's name of a version 2 field in a version of create signal."""
-    return field if version == 2 else field.replace("entry_price", "buy_price").replace("exit_price", "sell_price")
+    return _NAMES[version].get(field, field)
+
+
+_TARGETS = tuple(f"exit_price_{number}" for number in range(1, 7))
+_PRICES = ("entry_price_min", "entry_price_mid", "entry_price_max", "stop_loss", *_TARGETS, "exit_price_7")
+_NAMES = {
+    1: {name: name.replace("entry_price", "buy_price").replace("exit_price", "sell_price") for name in _PRICES},
+    2: {name: name for name in _PRICES},
+}
+"""The prices of a create by version, in the API's names of version 2."""
 
 
 def broken_rows(conditions: Iterable[Condition], rows: int) -> tuple[NDArray[np.bool_], tuple[Condition, int] | None]:
