@@ -99,8 +99,8 @@ def verify(
     from backtest.market_data.upkeep import verify as check
 
     place = Store(store)
-    name, market = exchange and exchange_name(exchange), symbol and (unified(symbol) or symbol)
-    wanted = [s for s in place.series() if name in {None, s.exchange} and market in {None, s.symbol}]
+    name, market = exchange and exchange_name(exchange), symbol and (unified(symbol) or symbol).lower()
+    wanted = [s for s in place.series() if name in {None, s.exchange} and market in {None, s.symbol.lower()}]
     wanted = [s for s in wanted if timeframe in {None, s.timeframe}]
     if not wanted:
         _refuse_empty(place, " ".join(part for part in (name, market, timeframe) if part))
@@ -194,10 +194,9 @@ def _held(store: str, symbol: str, exchange: str, timeframe: str, *, mark: bool,
     """Return the series that the options name; one that the store does not have is refused."""
     from backtest.market_data.series import Series
     from backtest.market_data.store import Store
-    from backtest.market_data.symbol import unified
 
     kind = "funding" if funding else "mark" if mark else ""
-    place, series = Store(store), Series(exchange, unified(symbol) or symbol, "" if funding else timeframe, kind)
+    place, series = Store(store), Series(exchange, symbol, "" if funding else timeframe, kind)
     if not place.disk.names(series.folder):
         _refuse_empty(place, str(series))
     return place, series

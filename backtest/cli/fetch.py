@@ -145,7 +145,11 @@ def _line(outcome: Outcome, store: Store) -> str:
         held = f"{sum(y.rows for y in years):,} held from {first} to {last}"
     odd = [
         f"{n:,} {what}"
-        for n, what in ((outcome.revised, "revised"), (outcome.refused, "refused as contradictory"))
+        for n, what in (
+            (outcome.revised, "revised"),
+            (outcome.refused, "refused as contradictory"),
+            (outcome.off_grid, f"off the grid of {outcome.series.timeframe}"),
+        )
         if n
     ]
     return f"{outcome.series}: {outcome.rows:,} new, {held}" + "".join(f", {text}" for text in odd)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Answer", "forget", "keep_answers", "last_answer"]
+__all__ = ["Answer", "forget", "keep_answers", "last_answer", "note_times", "sent_times"]
 
 
 class Answer(NamedTuple):
@@ -53,6 +53,17 @@ class Answer(NamedTuple):
 
 
 _ANSWER: ContextVar[Answer | None] = ContextVar("answer", default=None)
+_SENT: ContextVar[tuple[int, int] | None] = ContextVar("sent", default=None)
+
+
+def note_times(first: float, last: float) -> None:
+    """Note the earliest and the latest time in the last answer, before anything is left out of it; UTC ms."""
+    _SENT.set((int(first), int(last)))
+
+
+def sent_times() -> tuple[int, int] | None:
+    """Return the earliest and the latest time in the last answer to this task's request; None where it had no rows."""
+    return _SENT.get()
 
 
 def last_answer(error: Exception | None = None) -> Answer | None:
@@ -66,6 +77,7 @@ def last_answer(error: Exception | None = None) -> Answer | None:
 def forget() -> None:
     """Forget the last answer, before the next request of this task."""
     _ANSWER.set(None)
+    _SENT.set(None)
 
 
 def keep_answers(client: Any) -> None:

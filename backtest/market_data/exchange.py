@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from backtest.errors import BacktestError, DataUnavailableError, InvalidSettingError, did_you_mean
-from backtest.market_data.answer import forget, keep_answers, last_answer
+from backtest.market_data.answer import forget, keep_answers, last_answer, sent_times
 from backtest.market_data.layout import read_at_once
 from backtest.market_data.retry import AskAgain, Retry
 from backtest.market_data.series import exchange_name
@@ -97,6 +97,10 @@ class Exchange:
         """The timeframes that it has candles for."""
         return list(self._client.timeframes or {})
 
+    def one_first(self) -> None:
+        """Let one request be answered before the others are sent (see :meth:`Retry.one_first`)."""
+        self._retry.one_first()
+
     async def open(self) -> None:
         """Read markets and clock."""
         await self._call("its list of markets", self._load_markets)
@@ -129,6 +133,9 @@ class Exchange:
         for candidate in (text, text.upper(), unified(text)):
             if candidate in markets:
                 return str(candidate)
+        alike = [name for name in markets if name.lower() == (unified(text) or text).lower()]
+        if len(alike) == 1:
+            return str(alike[0])
         hint = did_you_mean(unified(text) or text.upper(), markets)
         raise InvalidSettingError(f"{self.name} does not trade {text!r}.{hint}")
 
@@ -156,15 +163,27 @@ class Exchange:
 
     async def candle_rows(
         self, series: Series, timeframe: str, since: int, limit: int, until: int | None
-    ) -> NDArray[np.float64]:
-        """Return candles as sent, (n, 6): open time in ms, open, high, low, close, volume; each time once."""
+    ) -> tuple[NDArray[np.float64], tuple[int, int] | None]:
+        """Return candles as sent, (n, 6): open time in ms, open, high, low, close, volume in base currency; each time once.
+
+        Returns
+        -------
+        tuple
+            The candles, and the earliest and latest time in the answer, also of rows that lie outside of the range.
+        """
+        traits = traits_of(series.exchange, contract=":" in series.symbol)
+        size = float(self.market(series.symbol).get("contractSize") or 1.0) if traits.contracts else 1.0
+        asked = limit if traits.sized else None
         options: dict[str, Any] = {"price": "mark"} if series.kind == "mark" else {}
         if until is not None:
             options["until"] = until
 
-        async def request() -> NDArray[np.float64]:
-            rows = await self._client.fetch_ohlcv(series.symbol, timeframe, since, limit, dict(options))
-            return self._checked(rows, 6, series)
+        async def request() -> tuple[NDArray[np.float64], tuple[int, int] | None]:
+            rows = await self._client.fetch_ohlcv(series.symbol, timeframe, since, asked, dict(options))
+            table = self._checked(rows, 6, series)
+            if size != 1.0 and len(table):
+                table[:, 5] = np.round(table[:, 5] * size, 12)
+            return table, sent_times()
 
         return await self._call(f"{series.symbol} {timeframe} from {_day(since)}", request)
 
@@ -241,7 +260,9 @@ class Exchange:
             listed = 0 if answer is None else answer.listed(traits.place)
             if listed is None:
                 raise AskAgain(f"a broken answer: {_shortened(answer.body if answer else '') or 'nothing'!r}")
-            if listed and not traits.keeps:  # kraken always sends its newest row, however old
+            if (
+                listed and sent_times() is None and not (traits.jumps and traits.keeps)
+            ):  # kraken always sends its newest row, however old
                 raise AskAgain(f"{listed} rows of which none was asked for")
             return np.empty((0, width))
         table = np.asarray(rows, dtype=np.float64)
@@ -291,8 +312,20 @@ def client_of(name: str, symbols: Sequence[str], access: Access, classes: Mappin
     if access.url is not None:
         client.urls["api"] = _rebased(client.urls["api"], access.url.rstrip("/"))
     keep_answers(client)
+    _guard(client, access.retry)
     read_at_once(client)
     return client
+
+
+def _guard(client: Any, retry: Retry) -> None:
+    """Hold back requests that ccxt has queued for its rate limit, once the server has asked to wait or to stop."""
+    send = client.fetch
+
+    async def fetch(*arguments: Any, **options: Any) -> Any:
+        await retry.gate()
+        return await send(*arguments, **options)
+
+    client.fetch = fetch
 
 
 def _market_types(name: str, symbols: Sequence[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from backtest.errors import DataUnavailableError
+from backtest.market_data.columns import empty
 from backtest.market_data.exchange import connect
 from backtest.market_data.job import Job, Outcome, Wish, jobs
 from backtest.market_data.pages import Page, pages
@@ -33,6 +34,7 @@ __all__ = ["Outcome", "Progress", "Wish", "fetch"]
 
 T = TypeVar("T")
 _PARALLEL = 16
+_DAY = 86_400_000
 _FLUSH_SECONDS = 10.0
 _WRITING_SHARE = 0.05
 """Part of the time that writing one series may take."""
@@ -93,6 +95,7 @@ async def _fetch(
     with ThreadPoolExecutor(1, "store") as thread:  # one: the series share a disk
         async with connect(name, wish.symbols, access) as exchange, _undisturbed():
             planned = jobs(wish, exchange, store)
+            exchange.one_first()
             if progress is not None:
                 for job in planned:
                     progress.begin(job.outcome.series, sum(end - start for start, end in job.ranges))
@@ -124,9 +127,8 @@ async def _undisturbed() -> AsyncIterator[None]:
 
 async def _keep_rules(exchange: Exchange, symbol: str, store: Store, moment: str, thread: Executor) -> None:
     """Keep the rules of a market beside its candles."""
-    if not exchange.market(symbol).get("inverse"):
-        market = await read_rules(exchange, symbol)
-        await asyncio.wrap_future(thread.submit(write_market, store, exchange.name, market, moment))
+    market = await read_rules(exchange, symbol)
+    await asyncio.wrap_future(thread.submit(write_market, store, exchange.name, market, moment))
 
 
 class _Buffer:
@@ -140,6 +142,7 @@ class _Buffer:
         self._rows = 0
         self._due = time.monotonic() + _FLUSH_SECONDS
         self._writes: list[Future[None]] = []
+        self._empties: list[Range] = []
 
     def put(self, page: Page) -> None:
         """Take a page; where enough have come and the last ones are written, begin to write.
@@ -161,6 +164,7 @@ class _Buffer:
     async def drain(self) -> None:
         """Write the rest, while the event loop goes on."""
         self._begin()
+        self._writes.append(self._thread.submit(self._settle))
         await asyncio.shield(asyncio.gather(*map(asyncio.wrap_future, self._writes)))
 
     def close(self) -> None:
@@ -182,7 +186,8 @@ class _Buffer:
         columns = self.job.source.columns(
             np.concatenate([page.rows for page in sorted(taken, key=lambda page: page.answered)])
         )
-        asked = [_proved(page, self.job.settled) for page in taken]
+        asked = [_proved(page, self.job.settled) for page in taken if self.job.tried or len(page.rows)]
+        self._empties += [page.answered for page in taken if not len(page.rows)]
         try:
             added = self._store.add(
                 outcome.series, columns, asked=asked, source=self._source, at=self._moment, refused=refused
@@ -193,6 +198,26 @@ class _Buffer:
         outcome.rows += added.rows
         outcome.revised += added.revised
         outcome.refused += len({candle.time for candle in refused})
+        length = outcome.series.length
+        if 0 < length < _DAY:
+            outcome.off_grid += int((columns["time"] % length != 0).sum())
+
+    def _settle(self) -> None:
+        """Say where the served rows begin, and count what was empty behind their beginning as asked for."""
+        series, outcome = self.job.outcome.series, self.job.outcome
+        first = min((year.first for year in self._store.manifest(series).years.values()), default=None)
+        if first is None:
+            return
+        if not self.job.tried:
+            parts = [(max(first, a), min(b, self.job.settled)) for a, b in self._empties if b > first]
+            if parts:
+                nothing = empty(self.job.source.names)
+                self._store.add(series, nothing, asked=parts, source=self._source, at=self._moment)
+        lacking = self._store.missing(series, outcome.start, min(first, outcome.end))
+        if lacking and outcome.start < first:
+            outcome.notes.append(
+                f"the first candle served is that of {_minute(first)}; what lies before it counts as never fetched"
+            )
 
 
 async def _fetch_one(buffer: _Buffer, limit: asyncio.Semaphore, progress: Progress | None) -> None:
@@ -200,11 +225,15 @@ async def _fetch_one(buffer: _Buffer, limit: asyncio.Semaphore, progress: Progre
     job = buffer.job
 
     async def piece(start: int, end: int) -> None:
-        async with limit:
-            async for page in pages(job.source, start, end):
-                buffer.put(page)
-                if progress is not None:
-                    progress.advance(job.outcome.series, page.answered[1] - page.answered[0], len(page.rows))
+        found = pages(job.source, start, end)
+        while True:
+            async with limit:  # page by page, so that every series gets its turn
+                page = await anext(found, None)
+            if page is None:
+                return
+            buffer.put(page)
+            if progress is not None:
+                progress.advance(job.outcome.series, page.answered[1] - page.answered[0], len(page.rows))
 
     try:
         await _all([piece(start, end) for start, end in job.pieces(_PARALLEL)])
@@ -225,6 +254,10 @@ def _proved(page: Page, settled: int) -> Range:
     """Return the stretch that a page settles: the absence of rows proves nothing about the last few minutes."""
     start, end = page.answered
     return (start, end) if len(page.rows) else (start, max(start, min(end, settled)))
+
+
+def _minute(moment: int) -> str:
+    return str(np.datetime64(moment, "ms").astype("M8[m]")) + "Z"
 
 
 def _day(moment: int) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from backtest.errors import InvalidSettingError
 from backtest.market_data.series import FUNDING, Series
 from backtest.market_data.source import CandleSource, RateSource
+from backtest.market_data.symbol import refuse_inverse
 from backtest.market_data.traits import Traits, traits_of
 from backtest.model.timeframe import week_offset
 
@@ -62,6 +63,7 @@ class Outcome:
     rows: int = 0
     revised: int = 0
     refused: int = 0
+    off_grid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,15 @@ class Job:
         What to ask for: the parts of the wished range that no source has answered.
     settled
         Until here an empty answer proves that there is nothing, UTC ms.
+    tried
+        Whether an empty answer before the first row proves that there is nothing.
     """
 
     outcome: Outcome
     ranges: list[Range]
     source: CandleSource | RateSource
     settled: int
+    tried: bool = True
 
     def pieces(self, count: int) -> list[Range]:
         """Return the ranges, cut into at most so many pieces each; a piece is worth at least two full answers."""
@@ -104,6 +109,8 @@ def jobs(wish: Wish, exchange: Exchange, store: Store) -> list[Job]:
         Where a file of the series in the store is cut off.
     """
     symbols = [exchange.symbol(text) for text in wish.symbols]
+    for symbol in symbols:
+        refuse_inverse(symbol)
     planned = []
     for symbol in dict.fromkeys(symbols):
         for kind in dict.fromkeys(wish.kinds):
@@ -128,11 +135,20 @@ def _job(series: Series, wish: Wish, exchange: Exchange, store: Store) -> Job:
     if start >= now:
         raise InvalidSettingError(f"{series} from {_day(start)} lies in the future: it is {_day(now)} there")
     ranges = [(start, end)] if wish.again and start < end else store.missing(series, start, end) if start < end else []
+    oldest = closed - traits.keeps * length + length if traits.keeps else 0
+    if (
+        wish.start is None and ranges and ranges[0][0] < oldest
+    ):  # the store stopped too long ago: go on from what is left
+        notes.append(
+            f"{series.exchange} serves only its newest {traits.keeps:,} candles: what lies between {_day(ranges[0][0])} and "
+            f"{_day(oldest)} can no longer be fetched"
+        )
+        ranges = [(max(low, oldest), high) for low, high in ranges if high > oldest]
     for low, _ in ranges:
         _refuse_too_old(series, traits, low, closed)
     source = RateSource if series.kind == FUNDING else CandleSource
     settled = closed - max(length, _LATE)
-    return Job(Outcome(series, start, end, notes), ranges, source(exchange, series, traits, now), settled)
+    return Job(Outcome(series, start, end, notes), ranges, source(exchange, series, traits, now), settled, traits.tried)
 
 
 def _start(series: Series, wish: Wish, known: int | None, traits: Traits, closed: int) -> int:
@@ -159,7 +175,7 @@ def _refuse_too_old(series: Series, traits: Traits, start: int, closed: int) -> 
     oldest = closed - traits.keeps * series.length + series.length
     if traits.keeps and start < oldest:
         raise InvalidSettingError(
-            f"{series.exchange} serves only its newest {traits.keeps} candles, {series.timeframe} ones from "
+            f"{series.exchange} serves only its newest {traits.keeps:,} candles, {series.timeframe} ones from "
             f"{_day(oldest)} on, asked was from {_day(start)}: start later, choose another exchange, or import a file"
         )
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from backtest.market_data.answer import note_times
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -39,11 +41,21 @@ def read_at_once(client: Any) -> None:
     ) -> Any:
         table = None if since is None or limit is None or any(rest) else known.read(rows, market)
         if table is None:
+            _note(client, rows, market)
             return slowly(rows, market, timeframe, since, limit, *rest)
+        note_times(float(table[:, 0].min()), float(table[:, 0].max()))
         ascending = table[np.argsort(table[:, 0], kind="stable")]
         return ascending[ascending[:, 0] >= since][:limit]
 
     client.parse_ohlcvs = parse_ohlcvs
+
+
+def _note(client: Any, rows: Any, market: Any) -> None:
+    """Note the times of the first and the last row of an answer, as ccxt leaves out what lies outside of the range."""
+    if isinstance(rows, list) and rows:
+        with suppress(Exception):  # what cannot be read is told when it is read
+            ends = [[float(value) for value in client.parse_ohlcv(row, market)[:5]][0] for row in (rows[0], rows[-1])]
+            note_times(min(ends), max(ends))
 
 
 class _Known:

@@ -13,9 +13,9 @@ from backtest.market_data.columns import CANDLE_NAMES
 from backtest.market_data.funding import FundingRates
 from backtest.market_data.ranges import without
 from backtest.market_data.rules import read_market
-from backtest.market_data.series import FUNDING, Series
+from backtest.market_data.series import FUNDING, Series, exchange_name
 from backtest.market_data.store import Store, repair_command
-from backtest.market_data.symbol import unified
+from backtest.market_data.symbol import refuse_inverse
 from backtest.model.candles import Candles, instant
 from backtest.model.timeframe import milliseconds
 
@@ -71,7 +71,7 @@ def load_candles(  # noqa: PLR0913  options, all by name
         exchange itself does not have are no reason.
     """
     place = _store(store)
-    series = Series(exchange, unified(symbol) or symbol, timeframe, kind)
+    series = Series(exchange, _symbol(place, exchange, symbol), timeframe, kind)
     low, high = _range(series, start, end)
     if fetch:
         _fetch(series, place, low, high, fetch)
@@ -150,7 +150,7 @@ def load_funding(
 ) -> FundingRates:
     """Return the funding rates of a perpetual from the store, fetched first if asked; options as for candles."""
     place = _store(store)
-    series = Series(exchange, unified(symbol) or symbol, "", FUNDING)
+    series = Series(exchange, _symbol(place, exchange, symbol), "", FUNDING)
     low, high = _range(series, start, end)
     if fetch:
         _fetch(series, place, low, high, fetch)
@@ -199,13 +199,20 @@ def load_market(symbol: str, *, exchange: str, store: Place | None = None) -> Ma
     DataUnavailableError
         Where the store has none.
     """
-    name = unified(symbol) or symbol
+    name = _symbol(_store(store), exchange, symbol)
     market = read_market(_store(store), exchange, name)
     if market is None:
         raise DataUnavailableError(
             f"the store has no rules of {exchange} {name}: backtest fetch {name} --exchange {exchange} reads them"
         )
     return market
+
+
+def _symbol(store: Store, exchange: str, text: str) -> str:
+    """Return a symbol as the store spells it; an inverse contract is refused."""
+    found = store.symbol(exchange_name(exchange), text)
+    refuse_inverse(found)
+    return found
 
 
 def _store(place: Place | None) -> Store:

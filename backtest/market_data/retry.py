@@ -51,35 +51,79 @@ class Retry:
         self.first_wait = first_wait
         self.longest_wait = longest_wait
         self._closed_until = 0.0
+        self._refused, self._refused_until = "", 0.0
+        self._turn: asyncio.Lock | None = None
 
-    async def call(self, who: str, what: str, request: Callable[[], Awaitable[T]]) -> T:
-        """Send a request until it is answered.
+    def one_first(self) -> None:
+        """Let one request be answered before others are sent, so that a server that refuses all is asked once."""
+        self._turn = asyncio.Lock()
+
+    async def gate(self) -> None:
+        """Wait as long as the server has asked for; every request passes here on its way out.
 
         Raises
         ------
         DataUnavailableError
-            After the last attempt, with the last reason.
+            Where it asked for more than is waited, and that time is not over.
         """
+        self._refuse()
+        await asyncio.sleep(max(0.0, self._closed_until - time.monotonic()))
+        self._refuse()
+
+    def _refuse(self) -> None:
+        if time.monotonic() < self._refused_until:
+            raise DataUnavailableError(self._refused)
+
+    async def call(self, who: str, what: str, request: Callable[[], Awaitable[T]]) -> T:
+        """Send a request until it is answered.
+
+        Parameters
+        ----------
+        who, what
+            Of whom and for what, in messages.
+        request
+            Sends it once.
+
+        Raises
+        ------
+        DataUnavailableError
+            After the last attempt, with the last reason; and at once where the server asked for a longer wait, of this
+            request or of another one.
+        """
+        turn = self._turn
+        if turn is None:
+            return await self._attempts(who, what, request)
+        async with turn:
+            if self._turn is turn:
+                done = await self._attempts(who, what, request)
+                self._turn = None
+                return done
+        return await self._attempts(who, what, request)
+
+    async def _attempts(self, who: str, what: str, request: Callable[[], Awaitable[T]]) -> T:
         for attempt in range(1, self.attempts + 1):
-            await asyncio.sleep(max(0.0, self._closed_until - time.monotonic()))
+            await self.gate()
             try:
                 return await request()
             except AskAgain as again:
                 if again.wait > self.longest_wait:
-                    raise DataUnavailableError(
+                    sentence = (
                         f"{who} asks to wait {again.wait:.0f} s before the next request ({again}); "
                         "what is complete is kept, run the same again later"
-                    ) from again
+                    )
+                    # nobody else asks: it is set before anything is raised
+                    self._refused, self._refused_until = sentence, time.monotonic() + again.wait
+                    raise DataUnavailableError(sentence) from again
                 if attempt == self.attempts:
                     raise DataUnavailableError(
                         f"{who} gave no usable answer for {what} in {attempt} attempts, the last was: {again}; "
                         "what is complete is kept, run the same again later"
                     ) from again
+                if again.wait > 0:  # it holds for every request to this server
+                    self._closed_until = max(self._closed_until, time.monotonic() + again.wait)
                 await self._wait(attempt, again.wait)
         raise AssertionError("unreachable")
 
     async def _wait(self, attempt: int, asked: float) -> None:
-        if asked > 0:  # it holds for every request to this server
-            self._closed_until = max(self._closed_until, time.monotonic() + asked)
         backoff = min(30.0, self.first_wait * 2.0 ** (attempt - 1))
         await asyncio.sleep(max(asked, backoff * _JITTER.uniform(0.5, 1.0)))

@@ -9,6 +9,8 @@ import numpy as np
 from backtest.errors import DataUnavailableError
 from backtest.market_data.columns import CANDLE_NAMES, RATE_NAMES, Columns
 from backtest.market_data.manifest import Refused
+from backtest.market_data.pages import ASKED_TWICE, Answer
+from backtest.model.timeframe import week_offset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,12 +44,12 @@ class CandleSource:
         self.refused: list[Refused] = []
         self._exchange, self._series, self._traits, self._now = exchange, series, traits, now
 
-    async def ask(self, start: int, end: int) -> NDArray[np.float64]:
+    async def ask(self, start: int, end: int) -> Answer:
         """Return closed, sound candles that open in ``[start, end)``."""
-        rows = await self._closed(start, end)
+        rows, answer = await self._closed(start, end)
         sound = _sound(rows)
         if not sound.all():  # a passing fault of the server, or a candle that is wrong in its books
-            rows = await self._closed(start, end)
+            rows, answer = await self._closed(start, end)
             sound = _sound(rows)
         if len(rows) and sound.mean() < 0.5:
             raise DataUnavailableError(
@@ -55,20 +57,20 @@ class CandleSource:
                 f"such as {_text(rows[~sound][0])}: nothing of this answer was kept"
             )
         self.refused += [Refused(int(row[0]), _text(row)) for row in rows[~sound]]
-        return rows[sound]
+        return answer._replace(rows=rows[sound])
 
-    async def later(self, moment: int, end: int) -> int:
-        """Skip stretches without candles by way of daily ones, one request for hundreds of days."""
-        if self.jumps:
-            return end
-        if self.step >= _DAY or moment >= end or "1d" not in self._exchange.timeframes:
-            return moment
+    async def later(self, moment: int, reach: int, end: int) -> int:
+        """Look where daily candles are: skip a stretch without them, and doubt one that has some, hundreds of days a request."""
+        if self.step >= _DAY or "1d" not in self._exchange.timeframes or end - moment < _DAY:
+            return end if self.jumps else reach
         day, days = moment - moment % _DAY, self._limit * _DAY
         while day < end:
-            rows = await self._exchange.candle_rows(self._series, "1d", day, self._limit, self._until(day + days))
-            found = rows[(rows[:, 0] >= day) & (rows[:, 0] < day + days)]
-            if len(found):  # the day before too, as days need not begin at midnight UTC everywhere
-                return min(end, max(moment, int(found[0, 0]) - _DAY))
+            first = await self._first_day(day, min(day + days, end + _DAY))
+            if first is not None:
+                if first >= moment and first + _DAY <= reach:
+                    return moment
+                # the day before too, as days need not begin at midnight UTC everywhere
+                return min(end, max(reach, first - _DAY))
             day += days
         return end
 
@@ -76,19 +78,42 @@ class CandleSource:
         """Return whether the first candle that can open at or after ``start`` is there."""
         return bool(rows[0, 0] < start + self.step)
 
+    def after(self, moment: int) -> int:
+        """Return the next time on the grid of the timeframe, also after a candle some ms off it."""
+        offset = week_offset(self._series.timeframe)
+        return (moment - offset) // self.step * self.step + offset + self.step
+
     def columns(self, rows: NDArray[np.float64]) -> Columns:
         """Return rows as columns of the store."""
         values = [np.ascontiguousarray(rows[:, number]) + 0.0 for number in range(len(self.names))]
         return {**dict(zip(self.names, values, strict=True)), "time": values[0].astype(np.int64)}
 
-    async def _closed(self, start: int, end: int) -> NDArray[np.float64]:
+    async def _first_day(self, low: int, high: int) -> int | None:
+        """Return the first daily candle in ``[low, high)``; an answer may hold the newest of them only."""
+        earliest = None
+        while low < high:
+            for _ in range(ASKED_TWICE):
+                rows, _sent = await self._exchange.candle_rows(self._series, "1d", low, self._limit, self._until(high))
+                found = rows[(rows[:, 0] >= low) & (rows[:, 0] < high)]
+                if len(found):
+                    break
+            else:
+                return earliest
+            earliest = high = int(found[0, 0])
+        return earliest
+
+    async def _closed(self, start: int, end: int) -> tuple[NDArray[np.float64], Answer]:
         limit = max(1, min(self._limit, -(-(end - start) // self.step)))
         until = self._until(end) if end - start <= self.window else None
-        rows = await self._exchange.candle_rows(self._series, self._series.timeframe, start, limit, until)
+        rows, sent = await self._exchange.candle_rows(self._series, self._series.timeframe, start, limit, until)
         if self._series.kind:
             rows[:, 5] = 0.0  # a mark price has no volume, exchanges send nothing or zero
         time = rows[:, 0]
-        return rows[(time >= start) & (time < end) & (time + self.step <= self._now)]
+        inside = rows[(time >= start) & (time < end) & (time + self.step <= self._now)]
+        if len(inside) or sent is None or self.jumps:
+            return inside, Answer(inside)
+        first, last = sent
+        return inside, Answer(inside, nothing=last < start, beyond=first if first >= end else 0)
 
     def _until(self, end: int) -> int | None:
         return None if self._traits.until is None else end + self._traits.until
@@ -106,16 +131,20 @@ class RateSource:
         self.refused: list[Refused] = []
         self._limit, self._exchange, self._series, self._now = traits.rates, exchange, series, now
 
-    async def ask(self, start: int, end: int) -> NDArray[np.float64]:
+    async def ask(self, start: int, end: int) -> Answer:
         """Return the rates that were charged in ``[start, end)``."""
         until = end if end - start <= self.window else None
         rows = await self._exchange.rate_rows(self._series, start, self._limit, until)
         time = rows[:, 0]
-        return rows[(time >= start) & (time < end) & (time <= self._now) & np.isfinite(rows[:, 1])]
+        return Answer(rows[(time >= start) & (time < end) & (time <= self._now) & np.isfinite(rows[:, 1])])
 
-    async def later(self, moment: int, end: int) -> int:
+    async def later(self, moment: int, reach: int, end: int) -> int:
         """Go on behind the window that was empty."""
-        return end if self.jumps else moment
+        return end if self.jumps else reach
+
+    def after(self, moment: int) -> int:
+        """Return the next millisecond."""
+        return moment + 1
 
     def sure(self, rows: NDArray[np.float64], start: int) -> bool:
         """Return whether the answer had room for more."""

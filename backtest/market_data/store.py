@@ -27,6 +27,7 @@ from backtest.market_data.parquet import column_bytes, column_hash, read_columns
 from backtest.market_data.ranges import Range, holes, without
 from backtest.market_data.remote import RemoteDisk
 from backtest.market_data.series import FUNDING, Series
+from backtest.market_data.symbol import from_folder_name, unified
 
 if TYPE_CHECKING:
     import os
@@ -84,6 +85,23 @@ class Store:
         if any(_YEAR_FILE.fullmatch(name) for name in names):
             return True
         return "manifest.json" in names and bool(self.manifest(series).years)
+
+    def symbol(self, exchange: str, text: str) -> str:
+        """Return a symbol as the store spells it: the same, the usual spelling, or the only one that differs in capitals.
+
+        Parameters
+        ----------
+        exchange
+            As written in the store.
+        text
+            As somebody wrote it: ``"btcusdt"``, ``"kpepe/usdc:usdc"``.
+        """
+        held = [symbol for name in self.disk.names(exchange) if (symbol := from_folder_name(name))]
+        usual = unified(text) or text
+        if text in held or usual in held:
+            return text if text in held else usual
+        alike = [symbol for symbol in held if symbol.lower() == usual.lower()]
+        return alike[0] if len(alike) == 1 else usual
 
     def years(self, series: Series) -> list[int]:
         """Return the years of which there is a file."""

@@ -22,6 +22,12 @@ class Traits:
         Added to the end of the range (exclusive) for the request's ``until``; None where none is sent.
     keeps
         The exchange serves only its newest candles, this many; 0 for all.
+    tried
+        Whether this package was tried against it: of another one an empty answer before its first row proves nothing.
+    contracts
+        Whether it counts the volume of contracts in contracts, not in base currency.
+    sized
+        Whether the number of rows may be asked for; htx then ignores the range.
     place
         Keys on the way to the rows in an answer, ``"*"`` for any; None where it is not known.
     """
@@ -32,21 +38,27 @@ class Traits:
     jumps: bool = False
     until: int | None = -1
     keeps: int = 0
+    tried: bool = False
+    contracts: bool = False
+    sized: bool = True
     place: tuple[str, ...] | None = ()
 
 
 _TRAITS = {
-    "binance": Traits(1000, mark_candles=1000, rates=1000, jumps=True),
-    "bybit": Traits(1000, mark_candles=1000, rates=200, jumps=True, place=("result", "list")),
-    "okx": Traits(300, mark_candles=100, rates=100, until=0, place=("data",)),
-    "kraken": Traits(720, jumps=True, until=None, keeps=720, place=("result", "*")),
-    "kucoin": Traits(1500, until=None, place=("data",)),
-    "gate": Traits(1000, mark_candles=1000),
-    "mexc": Traits(500, mark_candles=500),
+    "binance": Traits(1000, mark_candles=1000, rates=1000, jumps=True, tried=True),
+    "bybit": Traits(1000, mark_candles=1000, rates=200, jumps=True, tried=True, place=("result", "list")),
+    "okx": Traits(300, mark_candles=100, rates=100, until=0, tried=True, place=("data",)),
+    "kraken": Traits(720, jumps=True, until=None, keeps=720, tried=True, place=("result", "*")),
+    "kucoin": Traits(1500, until=None, tried=True, place=("data",)),
+    "gate": Traits(1000, mark_candles=1000, keeps=10_000, tried=True),
+    "mexc": Traits(500, mark_candles=500, tried=True),
+    "hyperliquid": Traits(1000, keeps=5000),
 }
 _CONTRACTS = {
-    "kucoin": Traits(200, until=None, place=("data",)),
-    "mexc": Traits(2000, mark_candles=2000, place=("data", "time")),
+    "gate": Traits(1000, mark_candles=1000, tried=True, contracts=True),
+    "htx": Traits(1000, sized=False, place=("data",)),
+    "kucoin": Traits(200, until=None, tried=True, contracts=True, place=("data",)),
+    "mexc": Traits(2000, mark_candles=2000, tried=True, contracts=True, place=("data", "time")),
 }
 
 
