@@ -32,6 +32,12 @@ def now() -> int:
     return round(time.time() * 1000)
 
 
+def last(length: int) -> int:
+    """Return the last multiple of a length before now, by one look at the clock."""
+    moment = now()
+    return moment - moment % length
+
+
 @dataclass
 class Fault:
     """What to answer instead, to the next requests whose path and query match."""
@@ -147,11 +153,17 @@ def _handler(server: Loopback) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            query = dict(parse_qsl(parts.query, keep_blank_values=True))
+            self.respond(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)))
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.respond(self.path, {**body, **body.pop("req", {})})
+
+        def respond(self, path: str, query: Query) -> None:
             time.sleep(server.delay)
-            fault = server.fault(parts.path, query)
+            fault = server.fault(path, query)
             if fault is None:
-                status, content = server.answer(parts.path, query)
+                status, content = server.answer(path, query)
                 return self.reply(status, json.dumps(content), {}, cut=False)
             body = fault.body or ("x" * 1000 if fault.cut else "")
             return self.reply(fault.status, body, fault.headers, cut=fault.cut)

@@ -192,11 +192,12 @@ def day(moment: int) -> str:
 
 def _held(store: str, symbol: str, exchange: str, timeframe: str, *, mark: bool, funding: bool) -> tuple[Store, Series]:
     """Return the series that the options name; one that the store does not have is refused."""
-    from backtest.market_data.series import Series
+    from backtest.market_data.series import Series, exchange_name
     from backtest.market_data.store import Store
 
     kind = "funding" if funding else "mark" if mark else ""
-    place, series = Store(store), Series(exchange, symbol, "" if funding else timeframe, kind)
+    place = Store(store)
+    series = Series(exchange, place.symbol(exchange_name(exchange), symbol), "" if funding else timeframe, kind)
     if not place.disk.names(series.folder):
         _refuse_empty(place, str(series))
     return place, series

@@ -335,7 +335,10 @@ def _market_types(name: str, symbols: Sequence[str]) -> dict[str, Any]:
     dated = any("-" in s.partition(":")[2] for s in contracts)
     linear = any(s.partition(":")[0].endswith("/" + s.partition(":")[2].split("-")[0]) for s in contracts)
     inverse = any(not s.partition(":")[0].endswith("/" + s.partition(":")[2].split("-")[0]) for s in contracts)
+    if name == "htx":
+        return {"types": {"spot": spot, "linear": linear, "inverse": inverse}}
     wanted = {
+        "bitget": (("spot", spot), ("swap", bool(contracts))),
         "binance": (("spot", spot), ("linear", linear), ("inverse", inverse)),
         "bybit": (("spot", spot), ("linear", linear), ("inverse", inverse)),
         "okx": (("spot", spot), ("swap", bool(contracts)), ("future", dated)),

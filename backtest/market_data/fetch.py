@@ -18,6 +18,7 @@ from backtest.market_data.columns import empty
 from backtest.market_data.exchange import connect
 from backtest.market_data.job import Job, Outcome, Wish, jobs
 from backtest.market_data.pages import Page, pages
+from backtest.market_data.ranges import without
 from backtest.market_data.rules import read_rules, write_market
 
 if TYPE_CHECKING:
@@ -186,8 +187,11 @@ class _Buffer:
         columns = self.job.source.columns(
             np.concatenate([page.rows for page in sorted(taken, key=lambda page: page.answered)])
         )
-        asked = [_proved(page, self.job.settled) for page in taken if self.job.tried or len(page.rows)]
-        self._empties += [page.answered for page in taken if not len(page.rows)]
+        asked = [_proved(page, self.job.settled) for page in taken]
+        if not self.job.tried:  # what is empty counts once it is known where the rows begin
+            rest = [(int(page.rows[0, 0]), page.answered[1]) for page in taken if len(page.rows)]
+            self._empties += [part for whole in asked for part in without(whole, rest)]
+            asked = rest
         try:
             added = self._store.add(
                 outcome.series, columns, asked=asked, source=self._source, at=self._moment, refused=refused

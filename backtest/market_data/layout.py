@@ -54,8 +54,9 @@ def _note(client: Any, rows: Any, market: Any) -> None:
     """Note the times of the first and the last row of an answer, as ccxt leaves out what lies outside of the range."""
     if isinstance(rows, list) and rows:
         with suppress(Exception):  # what cannot be read is told when it is read
-            ends = [[float(value) for value in client.parse_ohlcv(row, market)[:5]][0] for row in (rows[0], rows[-1])]
-            note_times(min(ends), max(ends))
+            ends = np.array([client.parse_ohlcv(row, market)[:5] for row in (rows[0], rows[-1])], np.float64)
+            if np.isfinite(ends).all():
+                note_times(ends[:, 0].min(), ends[:, 0].max())
 
 
 class _Known:

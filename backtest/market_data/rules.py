@@ -53,16 +53,18 @@ def market_from_ccxt(exchange: str, market: dict[str, Any], tiers: Sequence[dict
         raise InvalidSettingError(f"{symbol} is an inverse contract; markets settled in the quote currency are known")
     size = float(market.get("contractSize") or 1.0) if market.get("contract") else 1.0
     limits = market.get("limits") or {}
+    # htx tells the least amount of a contract in base currency already, and 1 for a leverage that it does not tell
+    told = 1.0 if exchange == "htx" else size
     values: dict[str, Any] = {
         "symbol": symbol,
         "tick": _text(market["precision"].get("price"), 1.0),
         "step": _text(market["precision"].get("amount"), size),
-        "min_amount": (_least(limits, "amount") or 0.0) * size,
+        "min_amount": (_least(limits, "amount") or 0.0) * told,
         "min_cost": _least(limits, "cost") or 0.0,
         "exchange": _SIGNAL_NAMES.get(exchange, exchange.upper()),
     }
     highest = (limits.get("leverage") or {}).get("max") or (tiers[0].get("maxLeverage") if tiers else None)
-    if highest and math.isfinite(highest) and highest >= 1:
+    if highest and math.isfinite(highest) and highest >= 1 and not (exchange == "htx" and highest == 1):
         values["max_leverage"] = float(highest)
     if tiers and tiers[0].get("maintenanceMarginRate"):
         values["maintenance_margin_rate"] = float(tiers[0]["maintenanceMarginRate"])

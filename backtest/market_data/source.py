@@ -92,8 +92,9 @@ class CandleSource:
         """Return the first daily candle in ``[low, high)``; an answer may hold the newest of them only."""
         earliest = None
         while low < high:
+            days = min(self._limit, -(-(high - low) // _DAY))
             for _ in range(ASKED_TWICE):
-                rows, _sent = await self._exchange.candle_rows(self._series, "1d", low, self._limit, self._until(high))
+                rows, _sent = await self._exchange.candle_rows(self._series, "1d", low, days, self._until(high))
                 found = rows[(rows[:, 0] >= low) & (rows[:, 0] < high)]
                 if len(found):
                     break

@@ -289,15 +289,6 @@ def _check(candles: Candles) -> None:
             f"row {row} has the time {candles.time[row]}, in UTC milliseconds {_when(candles.time[row])}: no candle is from then",
             row,
         )
-    length = milliseconds(candles.timeframe)
-    close = distance < length - min(999, length // 60)
-    if close.any():
-        row = int(np.argmax(close)) + 1
-        raise InvalidCandlesError(
-            f"row {row} ({_when(candles.time[row])}) opens {distance[row - 1] / 1000:g} s after the row before, less than "
-            f"the timeframe {candles.timeframe}: give the timeframe of the rows, and times in milliseconds",
-            row,
-        )
     o, h, l, c, v = candles.open, candles.high, candles.low, candles.close, candles.volume  # noqa: E741
     # each comparison is false for NaN, so one pass refuses it together with the broken row
     good = (l > 0.0) & (l <= o) & (l <= c) & (o <= h) & (c <= h) & (h < np.inf) & (v >= 0.0) & (v < np.inf)
@@ -306,6 +297,15 @@ def _check(candles: Candles) -> None:
         values = f"open {o[row]}, high {h[row]}, low {l[row]}, close {c[row]}, volume {v[row]}"
         raise InvalidCandlesError(
             f"row {row} ({_when(candles.time[row])}) was {values}; candles need finite numbers with 0 < low <= open, close <= high and volume >= 0: repair or drop that row",
+            row,
+        )
+    length = milliseconds(candles.timeframe)
+    close = distance < length - min(999, length // 60)
+    if close.any():
+        row = int(np.argmax(close)) + 1
+        raise InvalidCandlesError(
+            f"row {row} ({_when(candles.time[row])}) opens {distance[row - 1] / 1000:g} s after the row before, less than "
+            f"the timeframe {candles.timeframe}: give the timeframe of the rows, and times in milliseconds",
             row,
         )
 

@@ -11,7 +11,7 @@ from backtest.live.clock import WallClock
 from backtest.live.journal import Journal
 from backtest.live.schema import Run
 from tests.command_line import Done, backtest
-from tests.loopback_exchange import HOUR, Loopback, now
+from tests.loopback_exchange import HOUR, Loopback, last
 from tests.paper_room import KEY, SECRET, credentials
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ NAMED = ("--market", "BTC/USDT", "--market", "ETH/USDT", "--exchange", "binance"
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[Loopback]:
-    with Loopback(now() - now() % (24 * HOUR) - 30 * 24 * HOUR) as found:
+    with Loopback(last(24 * HOUR) - 30 * 24 * HOUR) as found:
         yield found
 
 
@@ -215,7 +215,7 @@ def test_no_network_is_the_worlds_fault_and_the_rest_is_looked_at(store: Path) -
 
 @pytest.mark.parametrize("skew", [5_000, -5_000])
 def test_a_clock_that_is_off_is_told(store: Path, skew: int) -> None:
-    with Loopback(now() - now() % (24 * HOUR) - 2 * 24 * HOUR, skew=skew) as other:
+    with Loopback(last(24 * HOUR) - 2 * 24 * HOUR, skew=skew) as other:
         done = check(other, store)
     assert done.status == 3
     assert f"{'behind' if skew > 0 else 'ahead of'} that of binance" in lines(done)["clock of binance"]

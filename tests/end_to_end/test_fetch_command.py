@@ -19,7 +19,7 @@ from backtest.market_data.load import load_funding
 from backtest.market_data.series import Series
 from backtest.market_data.store import Store
 from backtest.model.candles import Candles
-from tests.loopback_exchange import HOUR, Loopback, now
+from tests.loopback_exchange import HOUR, Loopback, last
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ def day(moment: int) -> str:
 
 
 def test_fetch_today_and_again_tomorrow_then_look_at_it(tmp_path: Path) -> None:
-    today = now() - now() % DAY
+    today = last(DAY)
     gap = (today - 5 * DAY, today - 5 * DAY + 3 * HOUR)
     with Loopback(today - 20 * DAY, [gap]) as server:
         options = ["--exchange", "BINANCE", "--store", str(tmp_path), "--url", server.url("binance")]
@@ -64,7 +64,7 @@ def test_fetch_today_and_again_tomorrow_then_look_at_it(tmp_path: Path) -> None:
 
 
 def test_loading_fetches_what_is_missing_also_inside_a_running_loop(tmp_path: Path) -> None:
-    today = now() - now() % DAY
+    today = last(DAY)
     options: dict[str, Any] = {"exchange": "okx", "store": tmp_path}
 
     async def notebook(access: Access) -> Candles:
@@ -85,7 +85,7 @@ def test_loading_fetches_what_is_missing_also_inside_a_running_loop(tmp_path: Pa
 
 
 def test_repair_fetches_what_a_damaged_file_held(tmp_path: Path) -> None:
-    today = now() - now() % DAY
+    today = last(DAY)
     with Loopback(today - 20 * DAY) as server:
         options = ["-e", "binance", "--store", str(tmp_path), "--url", server.url("binance")]
         run("fetch", "BTC/USDT", "--since", day(today - 10 * DAY), "--until", day(today), *options)
@@ -133,7 +133,7 @@ def test_files_of_freqtrade_keep_their_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"open": float("nan")}, "has a funding rate that is no number, in row 0"),
+        ({"open": float("nan")}, "row 0 has a funding rate that is no number, nan"),
         ({"date": "2024-01-01"}, "has funding rates whose times do not ascend"),
         ({"open": None}, "needs columns date and open"),
     ],
@@ -149,7 +149,7 @@ def test_funding_files_that_are_none_are_refused(change: dict[str, Any], sentenc
 
 
 def test_revised_and_refused_candles_are_shown_and_taken_when_asked(tmp_path: Path) -> None:
-    today = now() - now() % DAY
+    today = last(DAY)
     with Loopback(today - 3 * DAY, wrong={today - DAY: [1.0, 0.5, 1.0, 1.0, 1.0]}) as server:
         options = ["-e", "binance", "--store", str(tmp_path), "--url", server.url("binance")]
         span = ["--since", day(today - 2 * DAY), "--until", day(today)]
@@ -168,7 +168,7 @@ def test_revised_and_refused_candles_are_shown_and_taken_when_asked(tmp_path: Pa
 def test_a_terminal_sees_bars_with_rows_and_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
-    today = now() - now() % DAY
+    today = last(DAY)
     with Loopback(today - 300 * DAY, delay=0.05) as server:
         options = ["-e", "binance", "--store", str(tmp_path), "--url", server.url("binance")]
         shown = run("fetch", "BTC/USDT", "--since", day(today - 300 * DAY), *options)

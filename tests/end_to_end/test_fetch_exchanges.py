@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,8 +29,11 @@ PAGED = ("binance", "bybit", *WINDOWED)
 PERPETUALS = ("binance", "bybit", "okx")
 
 
+@cache
 def midnight() -> int:
-    return now() - now() % DAY
+    """Return the beginning of the day on which the tests began: the clock is read once, however long they take."""
+    moment = now()
+    return moment - moment % DAY
 
 
 def until(wish: Wish) -> int:

@@ -22,7 +22,7 @@ from backtest.market_data.job import Wish
 from backtest.market_data.load import load_candles
 from backtest.market_data.retry import Retry
 from backtest.market_data.store import Store
-from tests.loopback_exchange import HOUR, Fault, Loopback, now
+from tests.loopback_exchange import HOUR, Fault, Loopback, last, now
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def bring(server: Loopback, exchange: str, store: Store, wish: Wish, **retry: fl
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_every_passing_fault_is_outlived(exchange: str, tmp_path: Path) -> None:
-    start = now() - now() % HOUR - 600 * HOUR
+    start = last(HOUR) - 600 * HOUR
     faults = [replace(fault) for fault in PASSING.values()]
     with Loopback(start - 100 * HOUR, faults=faults, cap=250) as server:
         store = Store(tmp_path)
@@ -65,7 +65,7 @@ def test_every_passing_fault_is_outlived(exchange: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["too many requests", "maintenance", "a page of HTML", "null", "a dropped connection"])
 @pytest.mark.parametrize("exchange", ["binance", "bybit", "okx", "kucoin"])
 def test_a_fault_that_stays_ends_in_one_sentence_and_keeps_what_came(exchange: str, name: str, tmp_path: Path) -> None:
-    start = now() - now() % HOUR - 5000 * HOUR
+    start = last(HOUR) - 5000 * HOUR
     with Loopback(start, faults=[replace(PASSING[name], skip=3, times=99)]) as server:
         store = Store(tmp_path)
         wish = Wish(["BTC/USDT"], ["1h"], start=start)
@@ -88,7 +88,7 @@ def test_a_geo_block_is_said_at_once(exchange: str, tmp_path: Path) -> None:
 
 
 def test_retry_after_is_obeyed_and_a_long_one_ends_the_run(tmp_path: Path) -> None:
-    start = now() - now() % HOUR - 30 * HOUR
+    start = last(HOUR) - 30 * HOUR
     with Loopback(start, faults=[Fault(CANDLES, 429, "{}", {"Retry-After": "1"})]) as server:
         began = time.monotonic()
         assert bring(server, "binance", Store(tmp_path / "a"), Wish(["BTC/USDT"], ["1h"], start=start)) == 30
@@ -99,7 +99,7 @@ def test_retry_after_is_obeyed_and_a_long_one_ends_the_run(tmp_path: Path) -> No
 
 
 def test_a_contradictory_candle_is_left_out_and_told(tmp_path: Path) -> None:
-    start = now() - now() % HOUR - 30 * HOUR
+    start = last(HOUR) - 30 * HOUR
     broken = start + 7 * HOUR
     with Loopback(start, wrong={broken: [100.0, 90.0, 95.0, 100.0, 1.0]}) as server:
         store = Store(tmp_path)
@@ -110,14 +110,14 @@ def test_a_contradictory_candle_is_left_out_and_told(tmp_path: Path) -> None:
 
 
 def test_an_exchange_gone_mad_is_not_believed(tmp_path: Path) -> None:
-    start = now() - now() % HOUR - 30 * HOUR
+    start = last(HOUR) - 30 * HOUR
     wrong = {start + n * HOUR: [0.0, 0.0, 0.0, 0.0, 0.0] for n in range(20)}
     with Loopback(start, wrong=wrong) as server, pytest.raises(DataUnavailableError, match="contradict themselves"):
         bring(server, "okx", Store(tmp_path), Wish(["BTC/USDT"], ["1h"], start=start))
 
 
 def test_revised_candles_are_reported_and_kept_apart(tmp_path: Path) -> None:
-    start = now() - now() % HOUR - 30 * HOUR
+    start = last(HOUR) - 30 * HOUR
     with Loopback(start) as server:
         store = Store(tmp_path)
         wish = Wish(["BTC/USDT"], ["1h"], start=start, again=True)
@@ -169,7 +169,7 @@ def test_a_range_before_the_listing_is_said(tmp_path: Path) -> None:
 
 
 def test_a_range_asked_by_mistake_is_not_continued_from(tmp_path: Path) -> None:
-    listed = now() - now() % DAY - 10 * DAY
+    listed = last(DAY) - 10 * DAY
     with Loopback(listed) as server:
         store = Store(tmp_path)
         bring(server, "binance", store, Wish(["BTC/USDT"], ["1h"], start=listed, end=listed + DAY))
@@ -183,7 +183,7 @@ def test_a_range_asked_by_mistake_is_not_continued_from(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path: Path) -> None:
-    start = now() - now() % HOUR - 3000 * HOUR
+    start = last(HOUR) - 3000 * HOUR
     wish = Wish(["BTC/USDT"], ["1h"], start=start)
     with Loopback(start - HOUR, cap=50, delay=0.01) as server:
         store, access = Store(tmp_path), Access(server.url("binance"), limited=False)
@@ -239,7 +239,7 @@ def test_without_ccxt_the_way_to_get_it_is_said(tmp_path: Path, monkeypatch: pyt
 
 
 def test_ctrl_c_in_a_notebook_keeps_what_is_complete(tmp_path: Path) -> None:
-    start = now() - now() % HOUR - 20_000 * HOUR
+    start = last(HOUR) - 20_000 * HOUR
 
     async def cell(server: Loopback) -> None:  # a notebook's loop is running while a cell fetches
         bring(server, "binance", Store(tmp_path), Wish(["BTC/USDT"], ["1h"], start=start))

@@ -20,7 +20,7 @@ from backtest.market_data.job import Wish
 from backtest.market_data.series import Series
 from backtest.market_data.store import Store
 from backtest.market_data.upkeep import repair, verify
-from tests.loopback_exchange import Loopback, Query, Reply, now
+from tests.loopback_exchange import Loopback, Query, Reply, last
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ class Doorkeeper(Loopback):
 
 @pytest.fixture
 def server() -> Iterator[Doorkeeper]:
-    today = now() - now() % 86_400_000
+    today = last(86_400_000)
     gaps = [(today - 2_000 * MINUTE, today - 1_900 * MINUTE)]
     with Doorkeeper(today - 3_200 * MINUTE, gaps, cap=PAGE) as doorkeeper:
         yield doorkeeper
@@ -115,7 +115,7 @@ def test_thirty_kills_at_random_moments(server: Doorkeeper, tmp_path: Path) -> N
     The exchange stops answering before the last page, so every run is killed before its end; and as every other one is
     killed only after it has kept something, a store dies with more and more in it.
     """
-    end = now() - now() % 86_400_000
+    end = last(86_400_000)
     start = end - 3_300 * MINUTE
     expected = server.rows("1m", start, end - 1)
     truth = dict(zip(expected[:, 0].astype(int).tolist(), expected[:, 4].tolist(), strict=True))

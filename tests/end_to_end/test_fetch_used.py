@@ -16,7 +16,7 @@ from backtest.market_data.fetch import fetch
 from backtest.market_data.job import Wish
 from backtest.market_data.store import Store
 from backtest.runner.result import Result
-from tests.loopback_exchange import HOUR, Loopback, now
+from tests.loopback_exchange import HOUR, Loopback, last
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ class Hold(Strategy):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with hours of four days, minutes of the last three, and funding rates; a strategy beside it."""
     made = tmp_path_factory.mktemp("used")
-    today = now() - now() % DAY
+    today = last(DAY)
     (made / "hold.py").write_text(STRATEGY)
     with Loopback(today - 9 * DAY) as server:
         access = Access(server.url("bybit"), limited=False)
@@ -77,7 +77,7 @@ def test_calls_round_to_the_tick_of_the_store(folder: Path) -> None:
 
 
 def test_funding_of_a_part_is_no_funding(folder: Path) -> None:
-    today = now() - now() % DAY
+    today = last(DAY)
     with Loopback(today - 9 * DAY) as server:
         wish = Wish(["BTC/USDT:USDT"], ["1h"], start=today - 6 * DAY, end=today)
         fetch(wish, exchange="bybit", store=Store(folder / "store"), access=Access(server.url("bybit"), limited=False))

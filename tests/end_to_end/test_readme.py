@@ -18,7 +18,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.command_line import ROOT, backtest, days, in_process_of_its_own, write
-from tests.loopback_exchange import HOUR, Loopback, now
+from tests.loopback_exchange import HOUR, Loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -222,3 +222,13 @@ def test_a_file_of_ours_keeps_whether_volumes_are_known(tmp_path: Path) -> None:
         told = Candles("BTC/USDT", "1h", **columns, volume_known=known)
         write_candles(told, tmp_path / "x.parquet")
         assert read_candles(tmp_path / "x.parquet").volume_known is known
+
+
+def test_a_symbol_loads_as_it_was_stored_however_it_is_written(store: Store) -> None:
+    put(store, made("1h", 0, 9, "kPEPE/USDC:USDC"))
+    for text in ("kPEPE/USDC:USDC", "kpepe/usdc:usdc", "KPEPE_USDC_USDC"):
+        assert load(store, text).symbol == "kPEPE/USDC:USDC"
+    with pytest.raises(
+        InvalidSettingError, match=r"BTC/USD:BTC is an inverse contract, settled in BTC: .* such as BTC/USD:USD"
+    ):
+        load(store, "BTC/USD:BTC")

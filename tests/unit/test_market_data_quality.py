@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backtest.errors import InvalidSettingError
-from backtest.market_data.quality import Finding, check, compare
+from backtest.market_data.quality import Finding, check, compare, off_grid
 from backtest.market_data.ranges import holes, joined, without
 from backtest.model.candles import Candles
 
@@ -52,6 +52,35 @@ def test_sound_candles_give_no_finding() -> None:
 def test_each_oddity_is_told_with_its_place_and_number(candles: Candles, expected: tuple[str, bool, int, int]) -> None:
     assert expected in told(check(candles))
     assert len(check(candles)) == 1
+
+
+def test_days_that_begin_at_another_hour_have_a_grid_of_their_own() -> None:
+    days = START + 24 * HOUR * np.arange(9)
+    assert check(made(9, "1d", time=days + 16 * HOUR)) == []
+    assert off_grid(made(9, "1d", time=days + 16 * HOUR)) == (0, 0)
+    assert off_grid(made(9, "1d", time=days + 7_000)) == (9, 7_000)
+    weeks = made(9, "1w", time=START + 7 * 24 * HOUR * np.arange(9) - 7_000)
+    assert off_grid(weeks) == (9, 7_000)
+    assert [(f.kind, f.count, f.text) for f in check(weeks)] == [
+        ("misaligned", 9, "open off the grid of 1w, by up to 7 s")
+    ]
+
+
+def test_wicks_beside_each_other_are_a_market() -> None:
+    high, low = made().high.copy(), made().low.copy()
+    high[[39, 40]], low[[59, 60]] = 150.0, 50.0
+    assert check(made(high=high, low=low)) == []
+
+
+def test_a_volume_that_differs_by_a_little_is_told() -> None:
+    fine = made(48)
+    coarse = fine.resample("4h")
+    volume = coarse.volume * (1.0 + np.where(np.arange(len(coarse)) == 3, 1e-4, 0.0))
+    columns: dict[str, Any] = {name: getattr(coarse, name) for name in ("time", "open", "high", "low", "close")}
+    other = Candles("BTC/USDT", "4h", **columns, volume=volume)
+    assert told(compare(other, fine)) == [("differs", True, 12, 1)]
+    assert compare(coarse, fine) == []
+    assert told(compare(coarse, fine.slice(0, 4))) == [("not compared", False, 0, 11)]
 
 
 def test_a_crash_is_no_spike() -> None:
