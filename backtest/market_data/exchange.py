@@ -260,9 +260,8 @@ class Exchange:
             listed = 0 if answer is None else answer.listed(traits.place)
             if listed is None:
                 raise AskAgain(f"a broken answer: {_shortened(answer.body if answer else '') or 'nothing'!r}")
-            if (
-                listed and sent_times() is None and not (traits.jumps and traits.keeps)
-            ):  # kraken always sends its newest row, however old
+            strange = sent_times() is None or traits.jumps  # rows outside of a window tell something, see pages
+            if listed and strange and not (traits.jumps and traits.keeps):  # kraken always sends its newest row
                 raise AskAgain(f"{listed} rows of which none was asked for")
             return np.empty((0, width))
         table = np.asarray(rows, dtype=np.float64)

