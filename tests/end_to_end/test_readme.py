@@ -18,7 +18,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.command_line import ROOT, backtest, days, in_process_of_its_own, write
-from tests.loopback_exchange import HOUR, Loopback
+from tests.loopback_exchange import HOUR, Loopback, last
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ def test_the_readme_has_what_a_reader_needs() -> None:
 @pytest.mark.parametrize("number", range(len(SHELL)), ids=lambda number: SHELL[number].text.split("\n", 1)[0])
 def test_every_command_as_printed(clone: Path, number: int) -> None:
     """One test a block; a block that reads what an earlier one wrote has that run first, where it did not yet."""
-    with Loopback(day_start() - 40 * 24 * HOUR) as exchange:
+    with Loopback(last(24 * HOUR) - 40 * 24 * HOUR) as exchange:
         for earlier in SHELL[:number]:
             if reads(SHELL[number], earlier) and not all((clone / path).exists() for path in written(earlier)):
                 execute(earlier, exchange)
@@ -98,16 +98,10 @@ def test_what_writes_may_be_said_again_in_any_order(clone: Path) -> None:
     """Backwards through the blocks that write results and journals, each in a shell in which all others were said."""
     writing = [block for block in SHELL if written(block) and "backtest fetch" not in block.text]
     assert len(writing) > 3
-    with Loopback(day_start() - HOUR) as exchange:
+    with Loopback(last(24 * HOUR) - HOUR) as exchange:
         for block in [*writing[:1], *reversed(writing)]:
             execute(block, exchange)
     assert [path for block in writing for path in written(block) if not (clone / path).exists()] == []
-
-
-def day_start() -> int:
-    """Return the last midnight; the clock is read once."""
-    moment = now()
-    return moment - moment % (24 * HOUR)
 
 
 def execute(block: Block, exchange: Loopback) -> None:
