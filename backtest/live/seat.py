@@ -7,28 +7,31 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from backtest.errors import InvalidSettingError
-from backtest.live.intent import intents_of
+from backtest.live.outcomes import JournalOutcomes, ToldOutcomes, refuse_other_calls, told_of
 from backtest.live.schema import Decided, Seen, Stream
 from backtest.live.track import Closed, Fault, FaultKind
 from backtest.model.candles import Candles
-from backtest.model.events import EventKind
+from backtest.model.events import EventKind, SignalRef, Status
 from backtest.runner.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from backtest.live.intent import Intent
     from backtest.live.journal import Journal
+    from backtest.live.schema import Told
     from backtest.live.track import Item
     from backtest.market_data.klines import Row
     from backtest.market_data.series import Series
     from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
     from backtest.runner.decision import Decision
+    from backtest.runner.shadow import CallKey
     from backtest.strategy import Strategy
 
 __all__ = ["Place", "Seat", "new_of"]
 
+_OVER = frozenset({Status.CLOSED, Status.EXPIRED, Status.INVALIDATED, Status.CANCELED})
 _ENDS = frozenset({EventKind.CLOSED, EventKind.EXPIRED, EventKind.INVALIDATED, EventKind.CANCELED})
 
 
@@ -64,14 +67,22 @@ class Place:
         row, arrived = (None, 0) if item is None else (item.row, item.arrived)
         self.unkept.append(Seen.of(time, row, source, arrived))
 
-    def decided(self, time: int, decisions: Sequence[Decision] = ()) -> Decided:
-        """Return what is to be kept of a close."""
+    def decided(self, time: int, decisions: Sequence[Decision] = (), told: Sequence[Told] = ()) -> Decided:
+        """Return what is to be kept of a close.
+
+        Parameters
+        ----------
+        time
+            Of the close, UTC ms.
+        decisions, told
+            Made and told at it.
+        """
         found = Decided(
             self.stream,
             time,
             [decision.call for decision in decisions],
             self.unkept,
-            (),
+            told,
             self.ended,
             self.since if self.anchor is None else self.anchor,
         )
@@ -91,6 +102,8 @@ class Seat:
         Who decides, for whom.
     markets
         Rules by series.
+    journal
+        Of the account: it tells what becomes of the calls.
     account
         Fingerprint of the account.
     start
@@ -104,6 +117,7 @@ class Seat:
         strategy: Strategy,
         profile: SubscriberProfile,
         markets: dict[Series, Market],
+        journal: Journal,
         *,
         account: str,
         start: int,
@@ -121,7 +135,9 @@ class Seat:
             columns = (none.astype(np.int64), none, none, none, none, none)
             named[series.symbol] = Candles(series.symbol, series.timeframe, *columns, exchange=series.exchange)
         rules = {series.symbol: market for series, market in markets.items()}
-        self.session = Session(strategy, named, market=rules, profile=profile)
+        self._journal = journal
+        self._outcomes = JournalOutcomes(journal, strategy.identity)
+        self.session = Session(strategy, named, market=rules, profile=profile, outcomes=self._outcomes)
 
     @property
     def place(self) -> tuple[str, str]:
@@ -135,14 +151,15 @@ class Seat:
         symbols = ", ".join(series.symbol for series in self.places)
         return f"{type(self.strategy).__name__} on {symbols} {next(iter(self.places)).timeframe}"
 
-    def restore(self, journal: Journal) -> None:
+    def restore(self) -> None:
         """Bring candles and shadow book to where the journal stands, and hold what is decided against it.
 
         Raises
         ------
         InvalidSettingError
-            Where the strategy now decides on something that the journal does not know.
+            Where the strategy now decides otherwise than the journal.
         """
+        journal, identity = self._journal, self.strategy.identity
         instants: dict[int, dict[str, Row]] = {}
         for place in self.places.values():
             cursor = journal.cursor(*place.stream.key)
@@ -153,18 +170,20 @@ class Seat:
                 row = _priced(seen)
                 if row is not None and seen.source == "history":
                     self.session.see(place.stream.symbol, row)
-                elif row is not None:
-                    instants.setdefault(row[0], {})[place.stream.symbol] = row
-        for time, rows in sorted(instants.items()):
-            decisions = self.session.walk(time, rows)
-            for place in self.places.values():
-                calls = [one.call for one in decisions if _is_of(one, place.stream)]
-                for intent in intents_of(place.stream, time + self.span, calls):
-                    if not journal.knows(intent):
-                        raise InvalidSettingError(
-                            f"replayed, {self.name} decides on {intent.kind} of {intent.ref}, which the journal does not "
-                            "know; its code changed: use another journal"
-                        )
+                else:
+                    instants.setdefault(seen.time, {}).update({} if row is None else {place.stream.symbol: row})
+        self.session.follow(ToldOutcomes(journal, identity))
+        decisions = [one for time, rows in sorted(instants.items()) for one in self.session.walk(time, rows)]
+        self.session.follow(self._outcomes)
+        for place in self.places.values():
+            if place.resumes:
+                mine = [one for one in decisions if _is_of(one, place.stream)]
+                refuse_other_calls(journal, place.stream, mine, place.since)
+        venue = self.session.venue
+        living = [SignalRef(row.ref) for row in journal.signals("living") if row.strategy == identity]
+        over = [ref for ref in living if venue.knows(ref) and venue.status(ref) in _OVER]
+        for place in self.places.values():
+            place.ended += [ref for ref in over if ref.startswith(f"{place.stream.symbol}-")]
 
     def take(self, item: Item) -> None:
         """Take what the feed brought about one of the markets."""
@@ -218,12 +237,17 @@ class Seat:
             self.halted = f"{self.name} raised {type(error).__name__} at the close of {_when(close)}: {error}"
             return None
         found = []
+        told = told_of(self.session.settled, self._named, close)
         for place, item in items.items():
             place.seen(time, item, "missing" if item is None else item.source)
             mine = [event for event in self.session.events if event.symbol == place.stream.symbol]
             place.ended += [str(event.signal) for event in mine if event.kind in _ENDS]
-            found.append(place.decided(close, [one for one in decisions if _is_of(one, place.stream)]))
+            found.append(place.decided(close, [one for one in decisions if _is_of(one, place.stream)], told))
+            told = []  # once for the strategy
         return found
+
+    def _named(self, key: CallKey) -> Intent | None:
+        return self._journal.intent_named(self.strategy.identity, *key)
 
 
 def _is_of(decision: Decision, stream: Stream) -> bool:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from backtest.market_data.series import Series
     from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
+    from backtest.strategy import Strategy
     from backtest.venue.credentials import Credentials
 
 __all__ = ["HISTORY", "Served", "Service", "serve"]
@@ -128,8 +129,8 @@ async def serve(service: Service, stop: threading.Event) -> Served:
     time = service.time or MachineTime()
     clock = TickingClock(time)
     markets = await _markets(service)
-    seats = [_seat(service, each, markets, clock.now()) for each in settings.strategy]
-    codes = hashlib.sha256("".join(code_hash(seat.strategy) for seat in seats).encode()).hexdigest()
+    strategies = [load_strategy(each.file)(**each.parameters) for each in settings.strategy]
+    codes = hashlib.sha256("".join(map(code_hash, strategies)).encode()).hexdigest()
     start = Run(service.mode, credentials.fingerprint, clock.now(), codes, settings.limits.hash)
     path = settings.account.journal
     with (
@@ -138,8 +139,10 @@ async def serve(service: Service, stop: threading.Event) -> Served:
     ):
         emitter = Emitter(journal, client, clock, settings.limits, clock.now, stop_file_of(path))
         emitter.recover()
+        made = zip(settings.strategy, strategies, strict=True)
+        seats = [_seat(service, each, strategy, markets, journal) for each, strategy in made]
         for seat in seats:
-            seat.restore(journal)
+            seat.restore()
         feed = exchange_feed(_follows(seats), settings.feed, access=service.access, time=time)
         async with feed:
             with Sender(emitter) as sender, Commands(sender, credentials.fingerprint):
@@ -166,13 +169,14 @@ async def _markets(service: Service) -> dict[Series, Market]:
     return found
 
 
-def _seat(service: Service, each: StrategySettings, markets: Mapping[Series, Market], now: int) -> Seat:
-    strategy = load_strategy(each.file)(**each.parameters)
-    span, offset = each.series[0].length, week_offset(each.timeframe)
+def _seat(
+    service: Service, each: StrategySettings, strategy: Strategy, markets: Mapping[Series, Market], journal: Journal
+) -> Seat:
+    span, offset, now = each.series[0].length, week_offset(each.timeframe), int((service.time or MachineTime()).wall())
     since = (now - offset) // span * span + offset - service.history * span
-    account = service.credentials.fingerprint
     own = {series: markets[series] for series in each.series}
-    return Seat(strategy, service.profile_of(each.profile), own, account=account, start=now, since=since)
+    account = service.credentials.fingerprint
+    return Seat(strategy, service.profile_of(each.profile), own, journal, account=account, start=now, since=since)
 
 
 def _follows(seats: Sequence[Seat]) -> list[Follow]:

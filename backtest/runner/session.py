@@ -202,6 +202,11 @@ class Session:
         for desk in self._desks.values():
             desk.shadow, desk.venue = shadow, shadow.venue
 
+    def follow(self, outcomes: Outcomes) -> None:
+        """Let something else tell what becomes of the calls, from the next instant on."""
+        if self._shadow is not None:
+            self._shadow.outcomes = outcomes
+
     def _feeds(self) -> list[Feed]:
         candles = self._history() if self._history else {s: window.candles for s, window in self._windows.items()}
         return [Feed(self.markets[symbol], candles[symbol]) for symbol in self._windows]

@@ -18,6 +18,7 @@ from backtest import Market, SubscriberProfile, run
 from backtest.engine.warm import warm
 from backtest.live.intent import State
 from backtest.live.journal import Journal
+from backtest.live.outcomes import ToldOutcomes
 from backtest.live.schema import Stream
 from backtest.live.service import Served, Service, serve
 from backtest.live.settings import LiveSettings
@@ -171,7 +172,7 @@ async def live(
 
 
 def expected(live: Live, minutes: dict[str, Iterable[int]]) -> list[str]:
-    """The calls of a backtest over what closed since the start, as lines."""
+    """The calls of a backtest over what closed since the start, with the outcomes that were told, as lines."""
     tables, markets = {}, {}
     for base, chosen in minutes.items():
         symbol = f"{base}/USDT"
@@ -179,7 +180,9 @@ def expected(live: Live, minutes: dict[str, Iterable[int]]) -> list[str]:
         tables[symbol] = candles_of_rows(symbol, "1m", rows)
         markets[symbol] = Market(symbol, "0.01", "0.00001", min_amount=0.00001, min_cost=5.0, exchange="BINANCE")
     strategy = load_strategy(STRATEGY)(**PARAMETERS)
-    result = run(strategy, tables, market=markets, profile=SubscriberProfile.anny())
+    with Journal(live.path) as journal:
+        told = ToldOutcomes(journal, strategy.identity)
+    result = run(strategy, tables, market=markets, profile=SubscriberProfile.anny(), outcomes=told)
     return [
         f"{kind_of(one.call)} {json_bytes(body_of(one.call, getattr(one.call, 'signal', None))).decode()}"
         for one in result.calls
