@@ -53,6 +53,7 @@ def from_oracle(parsed: oracle.Scenario, mode: str) -> dict[str, Any]:
         "cash": world.cash,
         "equity": equity,
         "ambiguous_candles": world.ambiguous,
+        "tight_candles": world.tight_candles,
     }
 
 
@@ -64,6 +65,7 @@ def from_engine(scenario: Scenario, mode: str) -> dict[str, Any]:
         "cash": float(venue.account.cash),
         "equity": [[int(t), float(v)] for t, v in zip(venue.equity_time, venue.equity, strict=True)],
         "ambiguous_candles": int(venue.account.ambiguous),
+        "tight_candles": int(venue.account.tight),
     }
 
 
@@ -77,8 +79,9 @@ def differences(want: dict[str, Any], got: dict[str, Any]) -> Iterator[str]:
         yield from signal_differences(signal, theirs[signal["ref"]])
     if not near(want["cash"], got["cash"]):
         yield f"cash {want['cash']}, was {got['cash']}"
-    if want["ambiguous_candles"] != got["ambiguous_candles"]:
-        yield f"ambiguous candles {want['ambiguous_candles']}, were {got['ambiguous_candles']}"
+    for name in ("ambiguous_candles", "tight_candles"):
+        if want[name] != got[name]:
+            yield f"{name} {want[name]}, were {got[name]}"
     yield from equity_differences(want["equity"], got["equity"])
 
 

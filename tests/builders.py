@@ -132,7 +132,8 @@ def fills(result: dict[str, Any], ref: str = "s1") -> list[dict[str, Any]]:
 
 def venue_of(values: dict[str, Any]) -> tuple[SimulatedVenue, list[tuple[int, Call]]]:
     """Return a venue without candles for a scenario of one market, and the calls to send it."""
-    candles = Candles(values["market"]["symbol"], values["candles"]["timeframe"], *([] for _ in range(6)))  # type: ignore[arg-type]
+    symbol, known = values["market"]["symbol"], any(row[5] for row in values["candles"]["rows"])
+    candles = Candles(symbol, values["candles"]["timeframe"], *([] for _ in range(6)), volume_known=known)  # type: ignore[arg-type]
     funding = np.array(values.get("funding", []), np.float64).reshape(-1, 2)
     feed = Feed(Market.from_dict(values["market"]), candles, funding=funding)
     profile = SubscriberProfile.from_dict(values["profile"])

@@ -10,25 +10,30 @@ Given for the project:
 
 - L3.6: trailing levels, break-even and other derived stops are rounded to the tick; liquidation levels are not.
 - L3.6: quantities snap to the step within 1e-6 of a step; here they are whole numbers of steps throughout.
-- L1.3, L2.1: calls act before the gap; gap and open are walked once, before the journeys fork.
+- L1.3, L2.1: calls act before the gap, which is walked once, before the journeys fork.
 - L4.4: an order that expires inside a candle lives in its gap and open; "unfilled" lets it die right after the open.
-- L2.3: mode `candle` compares the ratcheting walks with each other; the one it keeps is walked beside them; fills
-  are equal within 1e-9 relative.
-- L13.2: cross level = equity equals maintenance of all cross positions; all of them close, no fee; at the market where
-  the level is passed already (a fill's fee can do that).
+- L2.3: fills, quantities and levels are equal within 1e-9 relative.
+- L13.2: all cross positions close at the level, no fee, in a gap too; at the market where the level is passed already
+  (a fill's fee, funding or a new reservation can do that).
 - L13.3: funding on FUTURES, at the last price, before expiries and calls of the first candle at or after its time.
 - L14.2: frequency is a rolling 24 hours; risk is the loss at the present stop of position and living buys.
 - L14.2: quantities at risk are those of the orders, rounded to the step; of ranges at their near bound.
-- L11.2: an allowed target sells its part at the open, an allowed stop everything.
 
 Chosen here:
 
+- L1.2, the candles walked are those where the call is sent: the first that opens at or after it, coarse or fine.
 - L1.3, L14.1, an instant of several symbols: funding, expiries and calls of all of them, then candles by name.
 - L2.1, is the open part of the gap? No: the gap lies strictly between; a level at the open acts with the open.
 - L2.1, a stop placed by a buy in the gap acts on the rest of the gap, at once where its trigger is met already; one that a
   target of the gap moves (L6.5) waits for the open, and so do targets placed by a fill.
-- L13.1, L13.2, a liquidation level is met within 1e-12 of it.
 - L2.1, rank: pending stop sales and the sell after `stop_unfilled` with the stops, cancel and market sales with exits.
+- L2.3, the walk of mode `candle` begins after the gap, so that the open ratchets nothing in it. What is left is compared
+  of the signals that live after the gap; the sell that rests after `stop_unfilled` counts as the active stop.
+- L2.6, what arrives in a candle without volume is still arriving (L3.2), and its stop new (L2.1), in the next one that
+  trades. Before anything has traded the open of the first candle is the last price. The close of a coarse candle is
+  judged where any of its detail candles traded.
+- L2.7, a candle counts where, on its legs, a trailing stop that can ratchet stands nearer to its best price than the
+  range of the candle.
 - L3.5, after `stop_unfilled` entry orders and targets live on too; going flat by another exit then ends the signal.
 - L3.6, a buy that rounds down to nothing fails the minimum.
 - L4.1, the far bound (for the stop) includes a middle that has a share; a lone bound is near and far at once.
@@ -37,20 +42,30 @@ Chosen here:
   is decided by it too; where nothing differs the fork changes nothing.
 - L4.5, `cancel_if_target_first` ends the signal `canceled`; a target jumped in the gap counts as reached.
 - L4.5, L12.2, flat at its stop: `invalidated` if nothing was ever bought, else `closed`.
+- L5.2, a short that sells higher than at its limit binds more than was reserved, as far as the free balance reaches.
 - L6.1, shares belong to target numbers; all shares given must not exceed 100; plans start from 0 after going flat.
+- L6.2, a part of its own is one above 0 before it is rounded; a target that sells all for that reason is the last one
+  (L12.2) even where others remain without a part.
 - L6.3, cost is taken at the price of the sale; a skipped target moves no stop (L6.5) and is not moved (L11.1).
 - L6.4, a target number gives `target_hit`, a percent `take_profit_filled`; the percent limit arrives with each buy.
-- L6.5, a sell that rests after `stop_unfilled` is not replaced; the distance counts from the target's price, the previous target is the next lower number, whatever came of it;
-  where there is no stop, one is placed.
+- L6.5, a sell that rests after `stop_unfilled` is not replaced; the distance counts from the target's price, the previous
+  target is the next lower number, whatever came of it; where there is no stop, one is placed.
 - L8.1, `relative` keeps trigger over price; the offset of the limit stays constant in quote there too.
 - L8.3, a high made while flat does not count.
-- L8.5, a fill's trigger at or beyond the price traded there, before slippage, acts at once, in a gap too; a call's trigger at or beyond the last price acts at the open whatever the open is; it is no pending sale.
-- L10.2, a rebuy's own trailing stop takes the place of a waiting one.
+- L8.5, a fill's trigger at or beyond the price traded there acts at once, in a gap too; a call's trigger at or beyond the
+  last price acts at the open whatever the open is; it is no pending sale.
 - L11.1, no order is required of updated targets; a hole may be filled; minimum against maximum as sent, else as known.
 - L11.1, `stop_moved` only where a protective order was active; none for an allowed stop, which is sold.
 - L11.3, a refused signal counts as ended.
+- L13.1, L13.2, a liquidation level is met within 1e-12 of it.
 - L13.1, in a gap whose open is at or beyond the liquidation level, a jumped stop waits, so DCAs nearer than that level
-  fill; where they move the level beyond the open, the stop acts after all.
+  fill; where they move the level beyond the open, the stop acts after all. A level that funding has passed acts at once
+  in a gap that goes on beyond it, else at the open, if that is beyond it too.
+- L13.2, the level is looked at on the path of symbols that have a cross position. A reservation ended for want of cash
+  is one order, of the symbol walked at once, of others when its candle has been walked; where nothing of its signal is
+  left, the signal ends `refused`, or `closed` if it had bought.
+- L13.2, L13.3, no sale costs more than the margin sold and the free balance; of a cross position, than its margin, all
+  cash and what the other cross positions are worth.
 - L14.2, DCA and rebuy are held against balance and allocation limit; risk, frequency and count against creates only.
 - Format: no maintenance rate means 0.5 %, no maximum leverage no cap, no allocation limit 100 (null: none); `invest`
   is at most 100, leverage at least 1, null counts as absent, half a trailing pair is an error in every call.
@@ -71,6 +86,7 @@ from typing import Any
 
 MODES = ("pessimistic", "candle", "optimistic")
 MAJORS = ("BTC", "ETH", "SOL", "BNB", "XRP", "ADA", "DOGE", "AVAX")
+MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}
 PRICE = re.compile(r"\d+(\.\d+)?")
@@ -83,6 +99,11 @@ class ScenarioError(Exception):
 # ------------------------------------------------------------------------------------------------------------------
 # Market, profile, candles
 # ------------------------------------------------------------------------------------------------------------------
+
+
+def whole(steps: float) -> int:
+    """Round a number of steps down; 1e-6 of a step short, or float noise of a large number, still counts (L3.6)."""
+    return math.floor(steps + max(1e-6, steps * 1e-15))
 
 
 @dataclass
@@ -102,8 +123,8 @@ class Market:
         return float(self.step * units)
 
     def units(self, quantity: float) -> int:
-        """Round a quantity down to whole steps; 1e-6 of a step short still counts as the step (L3.6)."""
-        return math.floor(quantity / float(self.step) + 1e-6)
+        """Round a quantity down to whole steps (L3.6)."""
+        return whole(quantity / float(self.step))
 
     def down(self, price: float) -> float:
         """Round a price down to the tick (L3.6)."""
@@ -172,13 +193,21 @@ class Profile:
 class Assumptions:
     """The switchable rules of ours that are no field of the profile."""
 
-    cancel_if_target_first: bool = False
+    fee_inside_allocation: bool = True
     cancel_entries_at_first_target: bool = True
+    cancel_if_target_first: bool = False
+    invalidate_at_stop: bool = True
+    buys_survive_take_profit: bool = True
+    fill_without_volume: bool = False
 
 
 @dataclass
 class Candle:
-    """One candle to walk (L1.1); `coarse_close` is set on the one that ends a coarse candle (L2.4)."""
+    """One candle to walk (L1.1).
+
+    `trades` is False for a volume of 0 in a series whose volumes are known (L2.6). `judged` is set on the one that ends
+    a coarse candle in which something traded: its close is looked at by stops on closes (L2.4, L7.2).
+    """
 
     time: int
     open: float
@@ -187,7 +216,8 @@ class Candle:
     close: float
     duration: int
     symbol: str
-    coarse_close: float | None = None
+    trades: bool = True
+    judged: bool = False
 
 
 @dataclass
@@ -201,6 +231,7 @@ class Call:
     body: dict[str, Any]
     allow_marketable: bool
     symbol: str
+    arrival: int = 0
 
 
 @dataclass
@@ -224,13 +255,19 @@ def timeframe_ms(text: Any) -> int:
     return int(match[1]) * UNITS_MS[match[2]]
 
 
-def parse_rows(block: dict[str, Any], symbol: str) -> list[Candle]:
-    """Read `{"timeframe": ..., "rows": [[time, open, high, low, close, volume], ...]}`."""
+def parse_rows(block: dict[str, Any], symbol: str, fills_without_volume: bool) -> list[Candle]:
+    """Read `{"timeframe": ..., "rows": [[time, open, high, low, close, volume], ...]}`.
+
+    Volumes that are all 0 or missing are unknown: every candle trades (L2.6).
+    """
     duration = timeframe_ms(block.get("timeframe"))
     candles = []
     for row in block.get("rows", []):
         prices = [float(x) for x in row[1:5]]
         candles.append(Candle(int(row[0]), prices[0], prices[1], prices[2], prices[3], duration, symbol))
+    volumes = [float(row[5]) if len(row) > 5 else 0.0 for row in block.get("rows", [])]
+    for candle, volume in zip(candles, volumes, strict=True):
+        candle.trades = volume > 0 or fills_without_volume or not any(volumes)
     for candle in candles:
         if (
             not 0
@@ -255,7 +292,7 @@ def walked_candles(coarse: list[Candle], fine: list[Candle]) -> list[Candle]:
         times = range(candle.time, candle.time + candle.duration, step) if step and candle.duration % step == 0 else []
         parts = [by_time[t] for t in times if t in by_time]
         parts = parts if parts and len(parts) == len(times) else [candle]
-        parts[-1].coarse_close = candle.close
+        parts[-1].judged = any(part.trades for part in parts)
         result += parts
     return result
 
@@ -266,6 +303,7 @@ def parse_market(raw: dict[str, Any], symbol: str | None = None) -> Market:
     if not name or "/" not in name:
         raise ScenarioError("market: symbol is missing or not of the form BASE/QUOTE")
     tick = raw.get("tick")
+    name = name.partition(":")[0]  # of a perpetual, BTC/USDT:USDT
     decimals = {k: Decimal(str(raw[k])) if raw.get(k) is not None else None for k in ("tick", "step")}
     return Market(
         symbol=name,
@@ -279,10 +317,15 @@ def parse_market(raw: dict[str, Any], symbol: str | None = None) -> Market:
 
 
 def parse_funding(raw: Any, symbol: str) -> list[tuple[int, float]]:
-    """Read `[[time, rate], ...]`, `{"rows": [...]}` or `{symbol: either}` (L13.3)."""
+    """Read `[[time, rate], ...]`, `{"rows": [...]}` or `{symbol: either}`, times on the nearest minute (L13.3)."""
     if isinstance(raw, dict):
         raw = parse_funding(raw[symbol], symbol) if symbol in raw else raw.get("rows")
-    return sorted((int(r[0]), float(r[1])) for r in raw or [])
+    return [(nearest_multiple(int(time), MINUTE_MS), float(rate)) for time, rate in sorted(raw or [])]
+
+
+def nearest_multiple(value: int, unit: int) -> int:
+    """Round a whole number to the nearest multiple of a unit, half of one up."""
+    return (2 * value + unit) // (2 * unit) * unit
 
 
 def market_blocks(raw: dict[str, Any]) -> list[tuple[str | None, dict[str, Any], dict[str, Any]]]:
@@ -595,13 +638,20 @@ def parse_call(entry: Any, seq: int) -> Call:
 def parse_scenario(raw: dict[str, Any]) -> Scenario:
     """Read a scenario file, raising `ScenarioError` where it breaks a rule of the API."""
     profile = parse_profile(raw.get("profile") or {})
+    assumed = {k: v["value"] if isinstance(v, dict) else v for k, v in (raw.get("assumptions") or {}).items()}
+    unknown = sorted(set(assumed) - set(Assumptions.__dataclass_fields__))
+    if unknown:
+        raise ScenarioError(f"assumptions: unknown field {unknown[0]}")
+    assumptions = Assumptions(**assumed)
     markets, walked, closes, funding = {}, {}, set(), {}
     for name, fields, block in market_blocks(raw):
         market = parse_market(fields, name)
         if not isinstance(block.get("candles"), dict):
             raise ScenarioError(f"candles of {market.symbol}: missing")
-        coarse = parse_rows(block["candles"], market.symbol)
-        fine = parse_rows(block["detail"], market.symbol) if block.get("detail") else []
+        coarse = parse_rows(block["candles"], market.symbol, assumptions.fill_without_volume)
+        fine = (
+            parse_rows(block["detail"], market.symbol, assumptions.fill_without_volume) if block.get("detail") else []
+        )
         markets[market.symbol] = market
         walked[market.symbol] = walked_candles(coarse, fine)
         closes |= {c.time + c.duration for c in coarse}
@@ -609,19 +659,17 @@ def parse_scenario(raw: dict[str, Any]) -> Scenario:
         if series is None and isinstance(raw.get("funding"), dict):
             series = raw["funding"].get(market.symbol)
         funding[market.symbol] = parse_funding(series, market.symbol)
-    assumed = {k: v["value"] if isinstance(v, dict) else v for k, v in (raw.get("assumptions") or {}).items()}
-    unknown = sorted(set(assumed) - set(Assumptions.__dataclass_fields__))
-    if unknown:
-        raise ScenarioError(f"assumptions: unknown field {unknown[0]}")
-    return Scenario(
-        profile,
-        Assumptions(**assumed),
-        markets,
-        walked,
-        sorted(closes),
-        funding,
-        parse_calls(raw.get("calls") or [], sorted(markets)),
-    )
+    calls = parse_calls(raw.get("calls") or [], sorted(markets))
+    for call in calls:
+        call.arrival = arrival_of(call, walked[call.symbol], profile.latency_ms)
+    calls.sort(key=lambda c: (c.arrival, c.at, c.seq))
+    return Scenario(profile, assumptions, markets, walked, sorted(closes), funding, calls)
+
+
+def arrival_of(call: Call, walked: list[Candle], latency: int) -> int:
+    """Return when a call reaches the venue: its latency rounded to whole candles of those walked there (L1.2)."""
+    candle = next((c for c in walked if c.time >= call.at), None)
+    return call.at + (0 if candle is None else nearest_multiple(latency, candle.duration))
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -665,7 +713,6 @@ class Target:
     plan: float = 0.0
     state: str = "open"
     arriving: bool = True
-    at_market: bool = False
 
 
 @dataclass
@@ -727,6 +774,7 @@ class Signal:
     units: int = 0
     entry: float = 0.0
     cost: float = 0.0
+    eaten: float = 0.0  # what the margin lacks: funding took it (L13.3), or the free balance did not reach (L5.2)
     used: float = 0.0
     realised: float = 0.0
     fees: float = 0.0
@@ -746,8 +794,8 @@ class Signal:
         return self.account != "SPOT"
 
     def margin(self) -> float:
-        """Return what the open position binds: its cost over its leverage."""
-        return self.cost / self.leverage
+        """Return what the open position binds: its cost over its leverage, less what funding took of it."""
+        return self.cost / self.leverage - self.eaten
 
     def open_targets(self) -> list[Target]:
         """Return the targets neither reached nor skipped, by number."""
@@ -791,6 +839,9 @@ class World:
     price: float = math.nan  # at which a fill trades, before slippage
     fills: list[tuple[str, str, float, float, float]] = field(default_factory=list)
     ambiguous: int = 0
+    range: float = 0.0  # of the candle on whose legs the price is
+    tight: bool = False
+    tight_candles: int = 0
 
     @property
     def profile(self) -> Profile:
@@ -842,7 +893,15 @@ class World:
 
     def reserved(self) -> float:
         """Return the allocations of all living orders (L5.4)."""
-        return sum(b.allocation for s in self.signals for b in s.buys)
+        return sum(reservation(self, s, b.allocation) for s in self.signals for b in s.buys)
+
+    def free(self) -> float:
+        """Return the free balance: cash less reservations (L5.3)."""
+        return self.cash - self.reserved()
+
+    def tolerance(self) -> float:
+        """Return what float noise may make of a sum of money."""
+        return 1e-9 * self.profile.balance
 
     def basis(self) -> float:
         """Return what a percentage of the portfolio refers to (L5.1)."""
@@ -900,7 +959,16 @@ def emit(
 
 def notional(world: World, signal: Signal, allocation: float) -> float:
     """Return what an allocation buys once margin and entry fee are paid from it (L5.2)."""
+    if not world.scenario.assumptions.fee_inside_allocation:
+        return allocation * signal.leverage
     return allocation / (1 + signal.leverage * world.profile.fee_factor()) * signal.leverage
+
+
+def reservation(world: World, signal: Signal, allocation: float) -> float:
+    """Return what is reserved for an allocation: itself, where the fee is paid from it (L5.2, L5.4)."""
+    if world.scenario.assumptions.fee_inside_allocation:
+        return allocation
+    return allocation * (1 + signal.leverage * world.profile.fee_factor())
 
 
 def shares_of(profile: Profile, targets: list[Target]) -> dict[int, float]:
@@ -911,7 +979,7 @@ def shares_of(profile: Profile, targets: list[Target]) -> dict[int, float]:
         return {n: 100 / len(numbers) for n in numbers}
     shares = {n: float(given[n - 1]) if n <= len(given) else 0.0 for n in numbers}
     shares[numbers[-1]] = 100 - sum(shares[n] for n in numbers[:-1])
-    return shares
+    return {n: share if share > 1e-9 else 0.0 for n, share in shares.items()}  # of 100 less 99.99..., nothing is left
 
 
 def spread(world: World, signal: Signal, units: float) -> None:
@@ -928,22 +996,31 @@ def spread(world: World, signal: Signal, units: float) -> None:
             target.plan += units
 
 
-def arm_trailing(
-    world: World, signal: Signal, pair: tuple[float, float], base: float, traded: float, fresh: bool = False
-) -> None:
+def arm_trailing(world: World, signal: Signal, pair: tuple[float, float], base: float, fresh: bool = False) -> None:
     """Replace the protective order by a trailing stop limit, its distance taken from `base` (L8.1, L8.2, L8.5).
 
-    A trigger at or beyond `traded`, the price before slippage, acts at once.
+    `base` is the last price, or what was traded at the fill that arms it, before slippage; a trigger at or beyond it
+    acts at once.
     """
     market, side = world.market(signal), signal.side
     trigger, limit = market.as_stop(pair[0], side), market.as_target(pair[1], side)
     limit = side * min(side * limit, side * trigger)
     how = world.profile.trail_distance
     distance = trigger / base if how == "relative" else side * (base - trigger)
-    beyond = reached(traded, trigger, side)
+    beyond = reached(base, trigger, side)
     signal.stop = Stop(trigger, limit, how, distance, trigger - limit, base, fresh, triggered=beyond, announced=trigger)
     signal.waiting_trailing = None
+    look_at_trail(world, signal)
     emit(world, signal, "stop_moved", "L8.2", price=trigger)
+
+
+def look_at_trail(world: World, signal: Signal) -> None:
+    """Note that a trailing stop is nearer than the range of the candle on whose legs it stands (L2.7)."""
+    stop = signal.stop
+    if stop is None or stop.trailing in (None, "static") or stop.triggered or stop.resting or not signal.units:
+        return
+    distance = abs(stop.best * (1 - stop.distance)) if stop.trailing == "relative" else stop.distance
+    world.tight |= distance < world.range * (1 - 1e-9)
 
 
 def trail(world: World, signal: Signal) -> None:
@@ -999,6 +1076,9 @@ def buy(world: World, signal: Signal, order: Buy, units: int, price: float, fee_
     signal.buys.remove(order)
     cost = market.quantity(units) * price
     fee = fee_rate * cost
+    lacking = max(0.0, cost / signal.leverage + fee - max(0.0, world.free()))  # a short sold higher than at its limit
+    lacking = lacking if lacking > world.tolerance() else 0.0
+    signal.eaten += lacking
     signal.units += units
     signal.entry = price if first else (signal.cost + cost) / world.quantity(signal)
     signal.cost += cost
@@ -1006,7 +1086,7 @@ def buy(world: World, signal: Signal, order: Buy, units: int, price: float, fee_
     signal.fees += fee
     signal.bought = True
     world.fees += fee
-    world.cash -= cost / signal.leverage + fee
+    world.cash -= cost / signal.leverage + fee - lacking
     kind, rule = {
         "entry": ("entered", "L4.1" if order.limit is None else "L4.2"),
         "dca": ("dca_filled", "L10.1"),
@@ -1018,9 +1098,9 @@ def buy(world: World, signal: Signal, order: Buy, units: int, price: float, fee_
     if first:
         arrive([*signal.targets, *signal.take_profits], arriving=True)
     if order.trailing is not None:
-        arm_trailing(world, signal, order.trailing, price, world.price)
+        arm_trailing(world, signal, order.trailing, world.price)
     elif signal.waiting_trailing is not None:
-        arm_trailing(world, signal, signal.waiting_trailing, price, world.price)
+        arm_trailing(world, signal, signal.waiting_trailing, world.price)
 
 
 def arrive(orders: list[Any], *, arriving: bool) -> None:
@@ -1057,12 +1137,33 @@ def sell(
     )
     realised = signal.side * (quantity * price - part)
     fee = fee_rate * price * quantity
+    realised = max(realised, fee - backing(world, signal, units, price))
     book_exit(world, signal, units, part, realised, fee)
     emit(world, signal, kind, rule, price, units, fee, target)
 
 
+def backing(world: World, signal: Signal, units: int, price: float) -> float:
+    """Return what a sale can cost at most (L13.2, L13.3): the margin sold and what stands behind it.
+
+    That is the free balance; of a cross position all cash, and what the other cross positions are worth.
+    """
+    margin = signal.margin() * units / signal.units
+    if not is_cross(signal):
+        return margin + max(0.0, world.free())
+    others = [s for s in world.signals if is_cross(s) and s is not signal]
+    prices = [price if s.symbol == signal.symbol else world.last[s.symbol] for s in others]
+    return margin + max(0.0, world.cash + sum(worth(world, s, p) for s, p in zip(others, prices, strict=True)))
+
+
+def worth(world: World, signal: Signal, price: float) -> float:
+    """Return margin and unrealised PnL of a position at a price."""
+    return signal.margin() + signal.side * (world.quantity(signal) * price - signal.cost)
+
+
 def book_exit(world: World, signal: Signal, units: int, part: float, realised: float, fee: float) -> None:
     """Take a part out of the position and book its result."""
+    world.cash += signal.margin() * units / signal.units
+    signal.eaten *= 1 - units / signal.units
     signal.used *= 1 - units / signal.units
     signal.units -= units
     signal.cost = signal.cost - part if signal.units else 0.0
@@ -1070,7 +1171,7 @@ def book_exit(world: World, signal: Signal, units: int, part: float, realised: f
     signal.fees += fee
     world.realised += realised
     world.fees += fee
-    world.cash += part / signal.leverage + realised - fee
+    world.cash += realised - fee
 
 
 def after_sale(world: World, signal: Signal, ends: bool) -> None:
@@ -1079,7 +1180,7 @@ def after_sale(world: World, signal: Signal, ends: bool) -> None:
         return
     signal.profit_price = None
     for target in signal.targets:
-        target.plan, target.at_market = 0.0, False
+        target.plan = 0.0
     stop_was_met = signal.stop is not None and signal.stop.resting
     if ends or stop_was_met or not signal.buys:
         finish(world, signal, "closed", "L12.2")
@@ -1093,6 +1194,12 @@ def limit_sale(world: World, signal: Signal, limit: float, price: float, arrivin
     return signal.side * max(signal.side * limit, signal.side * slipped), world.profile.taker_fee
 
 
+def part_of(signal: Signal, steps: float) -> int:
+    """Return what a sale takes of a position: all of it where only float noise would remain."""
+    units = whole(steps)
+    return signal.units if units >= signal.units * (1 - 1e-12) else units
+
+
 def indivisible(world: World, signal: Signal, units: int, price: float) -> bool:
     """Tell whether the part to sell, or what would remain, is below the market's minimum (L6.3)."""
     market, rest = world.market(signal), signal.units - units
@@ -1102,9 +1209,8 @@ def indivisible(world: World, signal: Signal, units: int, price: float) -> bool:
 def hit_target(world: World, signal: Signal, target: Target, price: float, fee_rate: float) -> None:
     """Sell a target's part, or skip it where it is indivisible (L6.1 to L6.5, L4.6)."""
     everything = str(world.profile.take_profit_at) == str(target.number)
-    last = len(signal.open_targets()) == 1
-    units = signal.units if everything or last else min(math.floor(target.plan + 1e-6), signal.units)
-    target.at_market = False
+    last = [t for t in signal.open_targets() if t.plan > 0] == [target]
+    units = signal.units if everything or last else part_of(signal, target.plan)
     if not everything and indivisible(world, signal, units, price):
         target.state = "skipped"
         return
@@ -1114,9 +1220,17 @@ def hit_target(world: World, signal: Signal, target: Target, price: float, fee_r
     if not signal.target_hit and world.scenario.assumptions.cancel_entries_at_first_target:
         signal.buys = [b for b in signal.buys if b.kind != "entry"]
     signal.target_hit = True
+    if not (everything or last):
+        end_buys(world, signal)
     after_sale(world, signal, ends=everything or last)
     if signal.alive and signal.units:
         move_stop(world, signal, target)
+
+
+def end_buys(world: World, signal: Signal) -> None:
+    """End DCA and rebuy orders after a partial take profit, where the assumption says so (L10.3)."""
+    if not world.scenario.assumptions.buys_survive_take_profit:
+        signal.buys = [b for b in signal.buys if b.kind == "entry"]
 
 
 def move_stop(world: World, signal: Signal, target: Target) -> None:
@@ -1141,13 +1255,14 @@ def move_stop(world: World, signal: Signal, target: Target) -> None:
 def fill_take_profit(world: World, signal: Signal, call: TakeProfit, price: float, fee_rate: float) -> None:
     """Fill a take profit call for a percentage of what is open now, and arm its trailing stop (L9.1, L9.2)."""
     signal.take_profits.remove(call)
-    units = math.floor(signal.units * call.percent / 100 + 1e-6)
+    units = part_of(signal, signal.units * call.percent / 100)
     if indivisible(world, signal, units, price):
         return
     sell(world, signal, units, price, fee_rate, "take_profit_filled", "L9.1")
+    end_buys(world, signal)
     after_sale(world, signal, ends=False)
     if signal.units and call.trailing is not None:
-        arm_trailing(world, signal, call.trailing, price, world.price)
+        arm_trailing(world, signal, call.trailing, world.price)
 
 
 def trigger_stop(world: World, signal: Signal, base: float) -> None:
@@ -1193,7 +1308,7 @@ def pending_sale(world: World, signal: Signal, price: float) -> None:
 def isolated_level(world: World, signal: Signal) -> float:
     """Return the price at which an isolated position is liquidated, unrounded (L13.1)."""
     rate = world.market(signal).maintenance_rate
-    return world.average(signal) * (1 - signal.side * (1 / signal.leverage - rate))
+    return world.average(signal) * (1 - signal.side * (signal.margin() / signal.cost - rate))
 
 
 def isolated_touch(world: World, signal: Signal) -> float:
@@ -1207,25 +1322,23 @@ def is_cross(signal: Signal) -> bool:
 
 
 def cross_level(world: World) -> tuple[float, int] | None:
-    """Return the price of the walked symbol at which equity meets cross maintenance, and the direction to it (L13.2).
+    """Return the price of the walked symbol at which cross positions are liquidated, and the direction to it (L13.2).
 
-    Equity minus maintenance is linear in that price: constant + slope x price.
+    What backs them, the free balance and their own worth, less their maintenance is linear in that price:
+    constant + slope x price. It is looked at on the path of a symbol that has one of them.
     """
-    if not any(is_cross(s) for s in world.signals):
+    if not any(is_cross(s) for s in world.here()):
         return None
-    constant, slope = world.cash, 0.0
-    for signal in world.signals:
-        if not signal.units:
-            continue
-        quantity, rate = world.quantity(signal), world.market(signal).maintenance_rate if is_cross(signal) else 0.0
+    constant, slope = world.free(), 0.0
+    for signal in [s for s in world.signals if is_cross(s)]:
         constant += signal.margin() - signal.side * signal.cost
-        weight = (signal.side - rate) * quantity
+        weight = (signal.side - world.market(signal).maintenance_rate) * world.quantity(signal)
         if signal.symbol == world.symbol:
             slope += weight
         else:
             constant += weight * world.last[signal.symbol]
     if slope == 0:
-        return (math.inf, 0) if constant <= 0 else None
+        return (0.0, 0) if constant <= 0 else None
     direction = -1 if slope > 0 else 1
     return -constant / slope * (1 - direction * 1e-12), direction
 
@@ -1236,10 +1349,32 @@ def liquidate_isolated(world: World, signal: Signal) -> None:
 
 
 def liquidate_cross(world: World, level: float) -> None:
-    """Close every cross position: the walked symbol's at the level, others at their last price (L13.2)."""
-    for signal in [s for s in world.signals if is_cross(s)]:
-        price = level if signal.symbol == world.symbol and math.isfinite(level) else world.last[signal.symbol]
-        close_liquidated(world, signal, price, signal.side * (world.quantity(signal) * price - signal.cost))
+    """Close every cross position: the walked symbol's at the level, others at their last price (L13.2).
+
+    They cannot lose more than all cash and their margins: what is beyond is not taken from the first one walked.
+    """
+    closed = sorted((s for s in world.signals if is_cross(s)), key=lambda s: s.symbol != world.symbol)
+    prices = [level if s.symbol == world.symbol else world.last[s.symbol] for s in closed]
+    missing = -world.cash - sum(worth(world, s, p) for s, p in zip(closed, prices, strict=True))
+    for signal, price in zip(closed, prices, strict=True):
+        realised = signal.side * (world.quantity(signal) * price - signal.cost) + max(0.0, missing)
+        missing = 0.0
+        close_liquidated(world, signal, price, realised)
+
+
+def end_uncovered(world: World, signals: list[Signal]) -> None:
+    """End the newest reservations of some signals until cash covers the rest (L13.2)."""
+    while world.free() < -world.tolerance() and any(s.buys for s in signals):
+        signal = max((s for s in signals if s.buys), key=lambda s: max(b.seq for b in s.buys))
+        signal.buys.remove(max(signal.buys, key=lambda b: b.seq))
+        emit(world, signal, "refused", "L13.2")
+        if signal.buys or signal.units:
+            continue
+        if signal.bought:
+            finish(world, signal, "closed", "L12.2")
+        else:
+            signal.status = "refused"
+            signal.take_profits, signal.waiting_trailing = [], None
 
 
 def close_liquidated(world: World, signal: Signal, price: float, realised: float) -> None:
@@ -1257,7 +1392,7 @@ def liquidated_at(world: World, signal: Signal, price: float) -> bool:
     if not signal.cross:
         return reached(price, isolated_touch(world, signal), signal.side)
     found = cross_level(world)
-    return found is not None and found[1] * (price - found[0]) >= 0
+    return found is not None and found[1] != 0 and found[1] * (price - found[0]) >= 0
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -1308,12 +1443,12 @@ def watches(world: World) -> list[Watch]:
         level, direction = cross
 
         def at_point(price: float) -> None:
-            liquidate_cross(world, price if direction * (price - level) > 0 else level)
+            liquidate_cross(world, price if direction == 0 or direction * (price - level) > 0 else level)
 
         def in_gap(_: float) -> None:
             liquidate_cross(world, level)
 
-        found.append(Watch(level, direction, 0, -1, 0, at_point, in_gap))
+        found.append(Watch(level, direction, 0, -1, 0, at_point, in_gap if direction else None))
     for signal in world.here():
         if signal.units and signal.leveraged and not signal.cross:
             found.append(watch_liquidation(world, signal))
@@ -1338,6 +1473,8 @@ def watch_stop(world: World, signal: Signal) -> list[Watch]:
     """Watch the protective order: its trigger, or the sell that rests after `stop_unfilled` (L3.5, L7)."""
     stop, side = signal.stop, signal.side
     if stop is None or (stop.resting and not signal.units):
+        return []
+    if not signal.bought and not world.scenario.assumptions.invalidate_at_stop:
         return []
     if stop.resting:
         resting = stop.limit if stop.limit is not None else stop.level
@@ -1375,10 +1512,7 @@ def watch_exits(world: World, signal: Signal) -> list[Watch]:
         def hit(price: float, fee_rate: float, t: Target = target) -> None:
             hit_target(world, signal, t, price, fee_rate)
 
-        if target.at_market:
-            found.append(watch_market_sale(world, signal, target.number, hit))
-        else:
-            found.append(watch_sale(world, signal, target.price, target.number, target.arriving, hit))
+        found.append(watch_sale(world, signal, target.price, target.number, target.arriving, hit))
     for call in signal.take_profits:
 
         def take(price: float, fee_rate: float, c: TakeProfit = call) -> None:
@@ -1483,6 +1617,7 @@ def settle(world: World, price: float) -> None:
         if not ready:
             return
         min(ready, key=Watch.rank_key).at_point(price)
+        end_uncovered(world, world.here())
 
 
 def rest(world: World) -> None:
@@ -1525,6 +1660,7 @@ def walk_gap(world: World, start: float, end: float) -> None:
             cursor = direction * max(direction * cursor, direction * nearest.level)
             world.price = nearest.level
         nearest.in_gap(end)
+        end_uncovered(world, world.here())
 
 
 def walk_leg(world: World, start: float, end: float) -> None:
@@ -1561,29 +1697,64 @@ def journey(candle: Candle, down_first: bool) -> list[float]:
     return [candle.open, *middle, candle.close]
 
 
-def walk_legs(world: World, candle: Candle, down_first: bool, filled: bool, ratcheting: bool) -> World:
-    """Walk the three legs from a copy of the state; `filled` False kills entries that expire inside (L4.4)."""
+def walk_open_and_legs(world: World, candle: Candle, down_first: bool, filled: bool, ratcheting: bool) -> World:
+    """Walk one candle from its open to its end, in a copy of the state after the gap.
+
+    `filled` False kills entries that expire inside, after the open (L4.4).
+    """
     twin = world.clone()
     twin.ratcheting, twin.fills = ratcheting, []
+    walk_open(twin, candle)
     if not filled:
         for signal in expiring(twin, candle.time + candle.duration):
             kill_entries(twin, signal)
-    path = journey(candle, down_first)
-    for start, end in itertools.pairwise(path):
+    twin.range = candle.high - candle.low
+    for signal in twin.here():
+        look_at_trail(twin, signal)
+    for start, end in itertools.pairwise(journey(candle, down_first)):
         walk_leg(twin, start, end)
+    twin.range = 0.0
     twin.last[candle.symbol] = candle.close
+    end_candle(twin, candle)
     return twin
 
 
-def same_fills(a: World, b: World) -> bool:
-    """Compare the fills of two walks (L2.3)."""
+def walk_open(world: World, candle: Candle) -> None:
+    """Trade the open: what arrived at this instant acts there, and a level exactly at it (L2.1)."""
+    for signal in world.here():
+        if signal.stop is not None:
+            signal.stop.fresh = False
+    settle(world, candle.open)
+    rest(world)
+
+
+def same_end(a: World, b: World, names: list[str]) -> bool:
+    """Compare two walks: the fills they made and what they leave of the signals that lived before (L2.3)."""
     left, right = sorted(a.fills), sorted(b.fills)
     if len(left) != len(right):
         return False
-    return all(
+    if not all(
         x[:2] == y[:2] and all(math.isclose(p, q, rel_tol=1e-9) for p, q in zip(x[2:], y[2:], strict=True))
         for x, y in zip(left, right, strict=True)
-    )
+    ):
+        return False
+    ends = zip(what_is_left(a, names), what_is_left(b, names), strict=True)
+    return all(x[:2] == y[:2] and all(near(p, q) for p, q in zip(x[2:], y[2:], strict=True)) for x, y in ends)
+
+
+def near(a: float | None, b: float | None) -> bool:
+    """Tell whether two numbers, or their absence, agree."""
+    return a is b if a is None or b is None else math.isclose(a, b, rel_tol=1e-9)
+
+
+def what_is_left(world: World, names: list[str]) -> list[tuple[str, str | None, float, float | None]]:
+    """Return status, pending sale, open quantity and level of the active stop of signals by ref (L2.3)."""
+    found = []
+    for signal in [s for s in world.signals if s.ref in names]:
+        stop = signal.stop if signal.alive else None
+        level = None if stop is None else stop.limit if stop.resting and stop.limit is not None else stop.level
+        found.append((signal.shown_status(), signal.pending, world.quantity(signal), level))
+    return found
 
 
 def choose(walks: list[World], mode: str, tolerance: float) -> World:
@@ -1594,29 +1765,34 @@ def choose(walks: list[World], mode: str, tolerance: float) -> World:
 
 
 def walk_candle(world: World, candle: Candle) -> World:
-    """Walk one candle: gap and open once, then the journeys from that state (L2.1, L2.2, L2.3, L4.4)."""
+    """Walk one candle: the gap once, then open and legs of each journey from that state (L2.1, L2.2, L2.3, L4.4)."""
     world.time, world.symbol, world.ratcheting = candle.time, candle.symbol, world.mode != "candle"
-    world.gapping = True
+    world.gapping, world.tight = True, False
     walk_gap(world, world.last[candle.symbol], candle.open)
     world.gapping = False
-    for signal in world.here():
-        if signal.stop is not None:
-            signal.stop.fresh = False
-    settle(world, candle.open)
-    rest(world)
-    inside = expiring(world, candle.time + candle.duration)
+    names = [s.ref for s in world.here()]
+    after_open = world.clone()
+    walk_open(after_open, candle)
+    inside = expiring(after_open, candle.time + candle.duration)
     walks = [
-        walk_legs(world, candle, down, filled, ratcheting=True)
+        walk_open_and_legs(world, candle, down, filled, ratcheting=True)
         for filled in ((True, False) if inside else (True,))
         for down in (True, False)
     ]
-    if world.mode == "candle":
-        kept = walk_legs(world, candle, candle.close >= candle.open, filled=True, ratcheting=False)
-    else:
-        kept = choose(walks, world.mode, 1e-9 * world.profile.balance)
-    kept.ambiguous += not all(same_fills(walks[0], w) for w in walks[1:])
-    end_candle(kept, candle)
+    by_colour = walk_open_and_legs(world, candle, candle.close >= candle.open, filled=True, ratcheting=False)
+    kept = by_colour if world.mode == "candle" else choose(walks, world.mode, world.tolerance())
+    kept.ambiguous += not all(same_end(walks[0], w, names) for w in [*walks[1:], by_colour])
+    kept.tight_candles += kept.tight
+    end_uncovered(kept, kept.signals)
     return kept
+
+
+def pass_candle(world: World, candle: Candle) -> None:
+    """Let a candle in which nothing traded go by: entries expire, and a coarse close is judged (L2.6)."""
+    world.time, world.symbol = candle.time, candle.symbol
+    for signal in expiring(world, candle.time + candle.duration):
+        kill_entries(world, signal)
+    judge_close(world, candle)
 
 
 def end_candle(world: World, candle: Candle) -> None:
@@ -1625,15 +1801,20 @@ def end_candle(world: World, candle: Candle) -> None:
         end_ratchet(world, signal, candle.close)
     for signal in expiring(world, candle.time + candle.duration):
         kill_entries(world, signal)
-    if candle.coarse_close is not None and world.profile.stop_trigger == "close":
-        for signal in world.here():
-            decide_on_close(world, signal, candle.coarse_close)
+    judge_close(world, candle)
     world.check_conservation()
 
 
+def judge_close(world: World, candle: Candle) -> None:
+    """Judge stops on the close of a coarse candle, which is the last price (L2.4, L2.6, L7.2)."""
+    if candle.judged and world.profile.stop_trigger == "close":
+        for signal in world.here():
+            decide_on_close(world, signal, world.last[candle.symbol])
+
+
 def end_ratchet(world: World, signal: Signal, close: float) -> None:
-    """Move a trailing stop at the end of a candle in mode `candle`, and report a candle's ratchets once (L8.4)."""
-    if world.mode == "candle":
+    """Move a trailing stop that did not ratchet inside, and report a candle's ratchets once (L8.4)."""
+    if not world.ratcheting:
         trail(world, signal)
     stop = signal.stop
     if stop is None or not stop.trailing or stop.resting:
@@ -1641,7 +1822,7 @@ def end_ratchet(world: World, signal: Signal, close: float) -> None:
     if stop.level != stop.announced:
         stop.announced = stop.level
         emit(world, signal, "stop_moved", "L8.4", price=stop.level)
-    if world.mode == "candle" and signal.units and not signal.pending and reached(close, stop.level, signal.side):
+    if not world.ratcheting and signal.units and not signal.pending and reached(close, stop.level, signal.side):
         make_pending(signal, "trailing_hit")
 
 
@@ -1652,8 +1833,10 @@ def decide_on_close(world: World, signal: Signal, close: float) -> None:
         return
     if signal.units:
         make_pending(signal, "stop_hit")
-    else:
-        finish(world, signal, "closed" if signal.bought else "invalidated", "L4.5")
+    elif signal.bought:
+        finish(world, signal, "closed", "L12.2")
+    elif world.scenario.assumptions.invalidate_at_stop:
+        finish(world, signal, "invalidated", "L4.5")
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -1769,13 +1952,12 @@ def entry_orders(world: World, signal: Signal, form: dict[str, Any]) -> list[Buy
 
 def carries(world: World, signal: Signal, orders: list[Buy]) -> bool:
     """Tell whether balance, allocation limit and the market's minimums carry new buys (L3.6, L5.3, L14.2)."""
-    tolerance = 1e-9 * world.profile.balance
-    new = sum(o.allocation for o in orders)
-    if new > world.cash - world.reserved() + tolerance:
+    if sum(reservation(world, signal, o.allocation) for o in orders) > world.free() + world.tolerance():
         return False
-    used = world.reserved() + sum(s.used for s in world.signals)
+    used = sum(s.used + sum(b.allocation for b in s.buys) for s in world.signals)
+    used += sum(o.allocation for o in orders)
     limit = world.profile.allocation_limit
-    if limit is not None and used + new > limit / 100 * world.basis() + tolerance:
+    if limit is not None and used > limit / 100 * world.basis() + world.tolerance():
         return False
     return not any(buy_too_small(world, signal, o) for o in orders)
 
@@ -1862,8 +2044,7 @@ def trailing_stop(world: World, signal: Signal, call: Call) -> None:
     pair = trailing_pair(call.body)
     assert pair is not None
     if signal.units:
-        last = world.last[signal.symbol]
-        arm_trailing(world, signal, pair, last, last, fresh=True)
+        arm_trailing(world, signal, pair, world.last[signal.symbol], fresh=True)
     else:
         signal.waiting_trailing = pair
 
@@ -1917,14 +2098,13 @@ def update_prices(world: World, signal: Signal, call: Call) -> None:
     done = {t.number for t in signal.targets if t.state != "open"}
     prices = {k: p for k, p in prices.items() if k not in done}
     stop_now = stop is not None and reached(last, stop, side)
-    targets_now = {k for k, p in prices.items() if signal.units and side * (last - p) >= 0}
-    trades = stop_now or targets_now
+    trades = stop_now or any(signal.units and side * (last - p) >= 0 for p in prices.values())
     if (low is not None and low > high) or (trades and not (call.allow_marketable and signal.units)):
         emit(world, signal, "refused", "L11.2")
         return
     emit(world, signal, "updated", "L11.1")
     update_entries(world, signal, low, high, body)
-    update_targets(world, signal, prices, targets_now)
+    update_targets(world, signal, prices)
     if stop_now:
         make_pending(signal, "stop_hit")
     elif stop is not None:
@@ -1958,12 +2138,12 @@ def update_entries(world: World, signal: Signal, low: float | None, high: float,
         signal.buys[i] = moved
 
 
-def update_targets(world: World, signal: Signal, prices: dict[int, float], at_market: set[int]) -> None:
+def update_targets(world: World, signal: Signal, prices: dict[int, float]) -> None:
     """Move targets or add them; an added one respreads what is open (L6.1, L11.1)."""
     known = {t.number: t for t in signal.targets}
     for number, price in prices.items():
         target = known.get(number) or Target(number, price)
-        target.price, target.arriving, target.at_market = price, True, number in at_market
+        target.price, target.arriving = price, True
         if number not in known:
             signal.targets = sorted([*signal.targets, target], key=lambda t: t.number)
     if set(prices) - set(known) and signal.units:
@@ -1978,15 +2158,21 @@ def update_targets(world: World, signal: Signal, prices: dict[int, float], at_ma
 
 
 def charge_funding(world: World, symbol: str, since: int | None, now: int) -> None:
-    """Charge the fundings due since the last candle on what is open, at the last price, FUTURES only (L13.3)."""
+    """Charge the fundings due since the last candle on what is open, at the last price, FUTURES only (L13.3).
+
+    What the free balance cannot pay is taken from the margin of the position, and no more than that.
+    """
     for time, rate in world.scenario.funding[symbol]:
         if (since is not None and time <= since) or time > now:
             continue
         for signal in world.signals:
             if signal.units and signal.symbol == symbol and signal.account == "FUTURES":
-                paid = signal.side * rate * world.quantity(signal) * world.last[symbol]
+                owed = signal.side * rate * world.quantity(signal) * world.last[symbol]
+                from_margin = min(max(0.0, owed - max(0.0, world.free())), signal.margin())
+                paid = min(owed, max(0.0, world.free()) + from_margin)
+                signal.eaten += from_margin
                 world.funding += paid
-                world.cash -= paid
+                world.cash -= paid - from_margin
 
 
 def instants(scenario: Scenario) -> list[tuple[int, list[Candle]]]:
@@ -2010,14 +2196,14 @@ def open_instant(world: World, time: int, candles: list[Candle], before: dict[st
         world.symbol = symbol
         for signal in expiring(world, time + 0.5):
             kill_entries(world, signal)
-    for call in [c for c in waiting if c.symbol in symbols and c.at + world.profile.latency_ms <= time]:
+    for call in [c for c in waiting if c.symbol in symbols and c.arrival <= time]:
         waiting.remove(call)
         act_on_call(world, call)
 
 
 def idle(world: World, symbol: str) -> bool:
     """Tell whether a candle of the symbol can change nothing but the last price."""
-    return not any(is_cross(s) or (s.alive and s.symbol == symbol) for s in world.signals)
+    return not any(s.alive and s.symbol == symbol for s in world.signals)
 
 
 def run(scenario: Scenario, mode: str) -> tuple[World, list[list[float]]]:
@@ -2031,7 +2217,9 @@ def run(scenario: Scenario, mode: str) -> tuple[World, list[list[float]]]:
             equity.append([closes.pop(0), world.equity()])
         open_instant(world, time, candles, before, waiting)
         for candle in candles:
-            if idle(world, candle.symbol):
+            if not candle.trades:
+                pass_candle(world, candle)
+            elif idle(world, candle.symbol):
                 world.last[candle.symbol] = candle.close
             else:
                 world = walk_candle(world, candle)

@@ -22,64 +22,116 @@ TRAILING_TAKE_PROFITS = (
     {"from_target": 1, "stop_to": "previous_target"},
     {"from_target": 2, "stop_to": "distance", "distance_percent": 3},
 )
-CROSS = {"margin_type": "CROSS", "account": "FUTURES", "leverage": 20, "invest": 40}
+CROSS = {"margin_type": "CROSS", "account": "FUTURES", "leverage": 20, "invest": 20}
+SHARES = (None, None, [50, 30, 20], [100], [0, 0], [70, 30, 0, 0, 0, 0], [33.3, 33.3, 33.4], [20, 0, 80])
+ASSUMPTIONS = (
+    "fee_inside_allocation",
+    "cancel_entries_at_first_target",
+    "cancel_if_target_first",
+    "invalidate_at_stop",
+    "buys_survive_take_profit",
+    "fill_without_volume",
+)
+LATENCIES = (0, 0, 0, 0, 1, 500, HOUR // 8, HOUR // 4 + 1, HOUR // 2, HOUR, HOUR * 7 // 4)
+STEPS = ("0.00000001", "0.00000001", "0.1", "0.000000000000000001")
 Grid = float
 
 
 def any_scenario(r: Random) -> dict[str, Any]:
-    """Return a scenario of one or two symbols."""
-    return two_symbols(r) if r.random() < 0.25 else one_symbol(r)
+    """Return a scenario of one, two or three symbols, or one of an account at its end."""
+    kind = r.random()
+    return margin_calls(r) if kind < 0.15 else several_symbols(r) if kind < 0.4 else one_symbol(r)
 
 
 def one_symbol(r: Random) -> dict[str, Any]:
     """Return a scenario of one symbol, sometimes with detail candles, latency and funding."""
     grid = r.choice([0.01, 0.01, 0.5, 1.0])
     n = r.randint(3, 10)
-    values: dict[str, Any] = {
-        "market": market(r, "BTC"),
-        "profile": profile(r),
-        "candles": {"timeframe": "1h", "rows": rows(r, n, grid)},
-    }
-    if r.random() < 0.25:
-        detailed(r, values, grid)
+    values: dict[str, Any] = {"profile": profile(r), **block(r, "BTC", n, grid)}
     values["calls"] = calls(r, n, grid, "BTC", "s")
-    if r.random() < 0.3:
-        values["funding"] = [[START + 2 * HOUR, 0.001], [START + 5 * HOUR, -0.002]]
-    if r.random() < 0.15:
-        values["assumptions"] = {
-            r.choice(["cancel_if_target_first", "cancel_entries_at_first_target"]): r.random() < 0.5
-        }
-    return values
+    return values | assumptions(r)
 
 
-def two_symbols(r: Random) -> dict[str, Any]:
-    """Return a scenario of two symbols on one account, often on cross margin, with the limits of a profile.
+def several_symbols(r: Random) -> dict[str, Any]:
+    """Return a scenario of several symbols on one account, often on cross margin, with the limits of a profile.
 
-    Their candles open together, or those of the second half an hour later.
+    Their candles open together, or those of every second one half an hour later.
     """
     grid, apart = r.choice([0.01, 0.5]), r.choice([0, 0, HOUR // 2])
-    markets, log = [], []
-    for coin in ("BTC", "ETH"):
+    markets: list[dict[str, Any]] = []
+    log: list[dict[str, Any]] = []
+    for k, coin in enumerate(("BTC", "ETH", "XRP")[: r.choice([2, 2, 3])]):
         n = r.randint(3, 8)
-        entry: dict[str, Any] = {"market": market(r, coin), "candles": {"timeframe": "1h", "rows": rows(r, n, grid)}}
-        if r.random() < 0.3:
-            entry["funding"] = [[START + 2 * HOUR, 0.001]]
-        if r.random() < 0.2:
-            detailed(r, entry, grid)
+        entry = block(r, coin, n, grid)
         for series in (entry["candles"], entry.get("detail")):
-            for row in series["rows"] if series and coin == "ETH" else ():
+            for row in series["rows"] if series and k % 2 else ():
                 row[0] += apart
         markets.append(entry)
         log += calls(r, n, grid, coin, coin[0].lower())
-    for entry in log:
-        if entry["call"] == "create_v2" and r.random() < 0.6:
-            entry["body"] |= CROSS
+    share = r.choice([0.3, 0.6, 1.0])
+    for call_ in log:
+        if call_["call"] == "create_v2" and r.random() < share:
+            call_["body"] |= CROSS
     limits = {
-        "risk_limit": r.choice([None, 3]),
-        "max_open": r.choice([None, 2]),
-        "frequency_limit": r.choice([None, 3, {"signals": 1, "period_ms": 2 * HOUR}]),
+        "risk_limit": r.choice([None, None, None, None, 3, 20]),
+        "max_open": r.choice([None, None, 2]),
+        "frequency_limit": r.choice([None, None, 3, {"signals": 1, "period_ms": 2 * HOUR}]),
     }
-    return {"markets": markets, "profile": profile(r) | limits, "calls": log}
+    return {"markets": markets, "profile": profile(r) | limits, "calls": log} | assumptions(r)
+
+
+def margin_calls(r: Random) -> dict[str, Any]:
+    """Return a scenario in which funding, fees and slippage eat up an account: nothing is free, and positions are large.
+
+    Cross and isolated positions, spot coins and orders that reserve the rest stand beside each other on one or two symbols.
+    """
+    grid, n = 0.5, r.randint(3, 7)
+    markets: list[dict[str, Any]] = []
+    log: list[dict[str, Any]] = []
+    for coin in ("BTC", "ETH")[: r.choice([1, 2])]:
+        entry: dict[str, Any] = {
+            "market": market(r, coin) | {"min_amount": "0"},
+            "candles": {"timeframe": "1h", "rows": rows(r, n, grid)},
+        }
+        size, late = r.choice([0.005, 0.02, 0.05, 0.1]), r.choice([0, 7])
+        entry["funding"] = [
+            [START + k * HOUR + late, r.choice([1, 1, -1]) * size] for k in range(n) if r.random() < 0.6
+        ]
+        markets.append(entry)
+        for k in range(r.randint(1, 3)):
+            ref, side, at = f"{coin[0].lower()}{k}", r.choice([1, -1]), r.choice([0, 0, 1])
+            held = a_create(r, at, ref, side, grid, coin)
+            held["body"] |= {"invest": r.choice([20, 40, 50, 95]), "leverage": r.choice([1, 5, 20, 50])}
+            held["body"] |= {"account": r.choice(["FUTURES", "FUTURES", "MARGIN", "SPOT"])}
+            held["body"] |= {"margin_type": r.choice(["CROSS", "CROSS", "ISOLATED"])}
+            log.append(held)
+            log += [a_later_call(r, at + r.randint(0, n), ref, side, grid) for _ in range(r.randint(0, 2))]
+    chosen = profile(r) | {"allocation_limit": 1000, "balance": 10_000, "latency_ms": 0}
+    return {"markets": markets, "profile": chosen, "calls": log} | assumptions(r)
+
+
+def block(r: Random, coin: str, n: int, grid: Grid) -> dict[str, Any]:
+    """Return a market with its candles, sometimes with detail, and with funding."""
+    values: dict[str, Any] = {"market": market(r, coin), "candles": {"timeframe": "1h", "rows": rows(r, n, grid)}}
+    if r.random() < 0.25:
+        detailed(r, values, grid)
+    if r.random() < 0.35:
+        values["funding"] = funding(r)
+    return values
+
+
+def funding(r: Random) -> list[list[float]]:
+    """Return rates, now and then ruinous ones, at times some ms or half a minute off, which leave spans uncovered."""
+    first, last, every = r.choice([0, 2]), r.choice([3, 9]), r.choice([1, 3])
+    size, late = r.choice([0.001, 0.001, 0.02, 0.06]), r.choice([0, 0, 3, -7, 29_999, 30_000])
+    return [[START + k * HOUR + late, r.choice([1, 1, 1, -1]) * size] for k in range(first, last, every)]
+
+
+def assumptions(r: Random) -> dict[str, Any]:
+    """Return the top level's assumptions: mostly none, else one or two of them."""
+    if r.random() < 0.75:
+        return {}
+    return {"assumptions": {r.choice(ASSUMPTIONS): r.random() < 0.5 for _ in range(2)}}
 
 
 def market(r: Random, coin: str) -> dict[str, Any]:
@@ -87,27 +139,28 @@ def market(r: Random, coin: str) -> dict[str, Any]:
     return {
         "symbol": f"{coin}/USDT",
         "tick": r.choice(["0.01", None]),
-        "step": r.choice(["0.00000001", "0.00000001", "0.1"]),
-        "min_amount": r.choice(["0", "0", "5"]),
-        "min_cost": r.choice(["0", "0", "100"]),
+        "step": r.choice(STEPS),
+        "min_amount": r.choice(["0", "0", "0", "5"]),
+        "min_cost": r.choice(["0", "0", "0", "100"]),
     }
 
 
 def profile(r: Random) -> dict[str, Any]:
     """Return a profile."""
     return {
-        "slippage": r.choice([0, 0.002]),
-        "maker_fee": r.choice([0, 0.0005]),
+        "slippage": r.choice([0, 0.002, 0.02]),
+        "maker_fee": r.choice([0, 0.0005, 0.002]),
         "taker_fee": r.choice([0, 0.001]),
-        "latency_ms": r.choice([0, 0, 0, 500, HOUR]),
+        "balance": r.choice([10_000, 10_000, 10_000, 1_000_000]),
+        "latency_ms": r.choice(LATENCIES),
         "stop_order": r.choice([None, "market", "limit"]),
         "stop_trigger": r.choice(["order", "order", "close"]),
         "trail_distance": r.choice(["absolute", "absolute", "relative", "static"]),
         "basis": r.choice(["initial", "equity"]),
         "take_profit_at": r.choice([None, None, None, 2, "4%"]),
         "trailing_take_profit": r.choice(TRAILING_TAKE_PROFITS),
-        "target_shares": r.choice([None, [50, 30, 20], [100], [0, 0]]),
-        "allocation_limit": r.choice([100, 100, 40]),
+        "target_shares": r.choice(SHARES),
+        "allocation_limit": r.choice([100, 100, 100, 40]),
     }
 
 
@@ -129,6 +182,9 @@ def rows(
         high, low = max(high, opened), min(low, opened)
         price = min(high, max(low, on_grid(low + (high - low) * r.random(), grid)))
         made.append([first + k * length, opened, high, low, price, 1])
+    quiet = r.choice([0.0, 0.0, 0.3, 1.0 if r.random() < 0.2 else 0.3])  # 1: no volume is known
+    for row in made:
+        row[5] = 0 if r.random() < quiet else 1
     return made
 
 
@@ -141,9 +197,9 @@ def detailed(r: Random, values: dict[str, Any], grid: Grid) -> None:
     for k in range(n):
         part = fine[4 * k : 4 * k + 4]
         high, low = max(row[2] for row in part), min(row[3] for row in part)
-        coarse.append([START + k * HOUR, part[0][1], high, low, part[-1][4], 4])
+        coarse.append([START + k * HOUR, part[0][1], high, low, part[-1][4], r.choice([0, 4, 4, 4])])
     values["candles"] = {"timeframe": "1h", "rows": coarse}
-    if r.random() < 0.4:
+    for _ in range(r.choice([0, 1, 2])):
         del fine[r.randint(0, len(fine) - 1)]
     values["detail"] = {"timeframe": "15m", "rows": fine}
 
@@ -152,9 +208,10 @@ def calls(r: Random, n: int, grid: Grid, coin: str, prefix: str) -> list[dict[st
     """Return creates, each with some later calls."""
     log: list[dict[str, Any]] = []
     for k in range(r.randint(1, 3)):
-        ref, at, side = f"{prefix}{k}", r.randint(0, n - 1) - r.choice([0, 0, 0.01]), r.choice([1, -1])
+        ref, at, side = f"{prefix}{k}", r.randint(0, n - 1) - r.choice([0, 0, 0.01, 0.3]), r.choice([1, -1])
         log.append(a_create(r, at, ref, side, grid, coin))
-        log += [a_later_call(r, at + r.randint(0, n), ref, side, grid) for _ in range(r.randint(0, 4))]
+        wait = r.choice([0, 0, 0.1])
+        log += [a_later_call(r, at + wait + r.randint(0, n), ref, side, grid) for _ in range(r.randint(0, 4))]
     return log
 
 
@@ -192,7 +249,7 @@ def a_create(r: Random, at: float, ref: str, side: int, grid: Grid, coin: str) -
         "account": r.choice(["SPOT", "FUTURES", "MARGIN"]),
         "margin_type": r.choice(["ISOLATED", "ISOLATED", "CROSS"]),
     }
-    size = {"invest": r.choice([5, 10, 30, 60]), "leverage": r.choice([1, 3, 10, 20])}
+    size = {"invest": r.choice([5, 10, 10, 20, 30, 95]), "leverage": r.choice([1, 3, 10, 20])}
     return call("create_v2", at, ref, **where, **size, **how, type="long" if side > 0 else "short", **fields)
 
 

@@ -77,6 +77,7 @@ R_ENDED = _code(Reason.ENDED)
 R_SALE_PENDING = _code(Reason.SALE_PENDING)
 R_BOUNDS = _code(Reason.BOUNDS)
 R_LEFT_ALONE = _code(Reason.LEFT_ALONE)
+R_UNCOVERED = _code(Reason.UNCOVERED)
 
 L3_1 = np.int64(Rule.L3_1.code)
 L3_2 = np.int64(Rule.L3_2.code)
@@ -129,6 +130,9 @@ W_NONE, W_LIQUIDATION, W_CROSS, W_STOP, W_SALE, W_RESTING, W_EXIT_PERCENT, W_TAR
 )
 FIRST_LIQUIDATION, THEN_STOPS, THEN_EXITS, THEN_ENTRIES, THEN_NOTHING = map(np.int64, range(5))
 """The order of what is met at one price (L2.1)."""
+
+ANYWHERE = np.int64(2)
+"""The direction of a level that is passed already."""
 
 NOBODY, NO_TURN = np.int64(-1), np.int64(-1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,8 @@ COARSE, FINE, FINE_LAST = 0, 1, 2
 class Rows:
     """The candles that are walked, in time order.
 
-    ``kind``: (n,) uint8, 0 a candle of its own, 1 a detail candle, 2 the last detail candle of a coarse one.
+    ``kind``: (n,) uint8, 0 a candle of its own, 1 a detail candle, 2 the last detail candle of a coarse one, whose close
+    is judged (L7.2). ``still``: positions of the candles in which nothing trades (L2.6), ascending.
     """
 
     time: NDArray[np.int64]
@@ -34,6 +35,7 @@ class Rows:
     low: NDArray[np.float64]
     close: NDArray[np.float64]
     kind: NDArray[np.uint8]
+    still: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Feed:
     detail
         Finer candles; where those of a coarse candle are complete they are walked in its place.
     funding
-        (k, 2) float64: time in UTC ms, rate as a fraction (L13.3); empty without.
+        (k, 2) float64: time in UTC ms, rate as a fraction (L13.3); empty without. Exchanges stamp them some ms late: a
+        rate belongs to the minute nearest to its time.
     """
 
     market: Market
@@ -87,13 +90,26 @@ class Feed:
             counted &= (broken[np.maximum(last - 1, 0)] - broken[np.minimum(first, len(self.detail))]) == 0
         return np.asarray(aligned & counted)
 
-    def rows(self) -> Rows:
-        """Return the candles to walk."""
+    def rows(self, *, fill_without_volume: bool = False) -> Rows:
+        """Return the candles to walk; with ``fill_without_volume`` all of them trade."""
+        rows = self._walked()
+        if fill_without_volume:
+            return replace(rows, still=rows.still[:0])
+        return rows
+
+    def _walked(self) -> Rows:
         candles, detail = self.candles, self.detail
         complete = self.complete() if detail is not None else None
         if detail is None or complete is None or not complete.any():
+            kind = np.zeros(len(candles), np.uint8)
             return Rows(
-                candles.time, candles.open, candles.high, candles.low, candles.close, np.zeros(len(candles), np.uint8)
+                candles.time,
+                candles.open,
+                candles.high,
+                candles.low,
+                candles.close,
+                kind,
+                np.flatnonzero(_still(candles)),
             )
         owner = np.searchsorted(candles.time, detail.time, "right") - 1
         used = (owner >= 0) & complete[np.maximum(owner, 0)]
@@ -107,4 +123,16 @@ class Feed:
             np.r_[getattr(candles, name)[whole], getattr(detail, name)[used]][order]
             for name in ("open", "high", "low", "close")
         ]
-        return Rows(time[order], columns[0], columns[1], columns[2], columns[3], kind[order])
+        still = np.r_[_still(candles)[whole], _still(detail)[used]][order]
+        # the close of a coarse candle in which nothing traded is judged by nobody
+        coarse = np.r_[np.flatnonzero(whole), owner[used]][order]
+        traded = np.bincount(coarse, ~still, len(candles)) > 0
+        kind = np.where((kind[order] == FINE_LAST) & ~traded[coarse], FINE, kind[order]).astype(np.uint8)
+        return Rows(time[order], columns[0], columns[1], columns[2], columns[3], kind, np.flatnonzero(still))
+
+
+def _still(candles: Candles) -> NDArray[np.bool_]:
+    """Return in which candles nothing trades (L2.6)."""
+    if not candles.volume_known:
+        return np.zeros(len(candles), bool)
+    return np.asarray(candles.volume == 0.0)

@@ -102,7 +102,7 @@ SIGNAL = _record(
     distance=_F, ratio=_F, best=_F, offset=_F, reported=_F, resting_trail=_I,
     waiting_trail=_F, waiting_limit=_F,
     quantity=_F, average=_F, margin=_F, held=_F, bought=_I,
-    last_target=_I, target=(_F, TARGETS), state=(_I, TARGETS), plan=(_F, TARGETS), fresh=(_I, TARGETS), market=(_I, TARGETS),
+    last_target=_I, target=(_F, TARGETS), state=(_I, TARGETS), plan=(_F, TARGETS), fresh=(_I, TARGETS),
     reached_first=_I, missed=_I, sale=_I, sale_rule=_I,
     realised=_F, fees=_F, funding=_F,
     t_time=_I, t_quantity=_F, t_value=_F, t_sold=_F, t_realised=_F, t_fees=_F, t_funding=_F, t_margin=_F, t_invest=_F, t_hits=_I, t_ambiguous=_I,
@@ -119,24 +119,28 @@ ORDER = _record(
     quantity=_F,
     notional=_F,
     allocation=_F,
+    reserve=_F,
     fresh=_I,
     place=_I,
     amount=_F,
     trail=_F,
     trail_limit=_F,
 )
-"""A living order other than targets and stop; ``slot`` is the position of its signal in the book."""
+"""A living order other than targets and stop; ``slot`` is the position of its signal in the book, ``reserve`` what it keeps
+of the cash: its allocation, and the fee where that is paid on top (L5.2)."""
 
 ACCOUNT = _record(
     cash=_F, reserved=_F, margin=_F, allocated=_F, realised=_F, fees=_F, funding=_F,
-    n_events=_I, n_trades=_I, n_accepted=_I, ambiguous=_I, living=_I, cross_liquidated=_I, lacks=_I,
+    n_events=_I, n_trades=_I, n_accepted=_I, ambiguous=_I, tight=_I, living=_I, seq=_I, lacks=_I,
+    cross_liquidated=_I, due=_F, due_reserved=_F,  # due: what other markets will give back when their cross positions close
 )  # fmt: skip
-"""The subscriber's account (L14.3) and the fill of its buffers."""
+"""The subscriber's account (L14.3), the fill of its buffers, and the number of the next order (L2.1)."""
 
 BOOK = _record(
-    n_signals=_I, n_orders=_I, seq=_I, low=_F, high=_F, units=_F, cost=_F, ratcheting=_I, slow=_I, next_expiry=_I,
+    n_signals=_I, n_orders=_I, low=_F, high=_F, units=_F, cost=_F, ratcheting=_I, slow=_I, next_expiry=_I,
     last=_F, started=_I, fresh=_I, acted=_I, row=_I, call=_I, last_call=_I, candidate=_I, width=_I, pending=_I, funding=_I, time=_I, leg=_I,
-    others=_F, others_maintenance=_F,
+    others=_F, others_maintenance=_F, others_reserved=_F,  # of the cross positions of other markets (L13.2)
+    still=_I, range=_F, tight=_I,  # the next row in which nothing trades; the range of the candle on whose legs the price is
 )  # fmt: skip
 """The living signals and orders of one market: counts, the price band in which nothing happens, and where it stands."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from backtest.errors import InvalidSignalError
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.calls import Call, CreateSignal, later_side_check
 from backtest.model.events import Event, SignalRef, Status
+from backtest.model.timeframe import nearest_multiple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SimulatedVenue"]
 
+_MINUTE = 60_000  # on which funding is charged (L13.3)
 _BUFFERS = ("_signals", "_orders", "_events", "_scratch_events", "_trades", "_scratch_trades")
 _COLUMNS = ("time", "open", "high", "low", "close", "kind")
 
@@ -112,13 +115,16 @@ class SimulatedVenue:
         self._ends = np.zeros(len(self.feeds), np.int64)
 
     def _lay_out_candles(self) -> None:
-        rows = [feed.rows() for feed in self.feeds]
+        rows = [feed.rows(fill_without_volume=self.assumptions.fill_without_volume) for feed in self.feeds]
         self._room = _joined(rows)
         self._rows = _read_only(self._room)
         self._first = np.r_[0, np.cumsum([len(part.time) for part in rows])].astype(np.int64)
         self._filled = len(self._rows.time)
         funding = [feed.funding for feed in self.feeds]
-        self._funding_times = np.concatenate([part[:, 0] for part in funding]).astype(np.int64)
+        self._still = np.concatenate([part.still + at for part, at in zip(rows, self._first, strict=False)])
+        self._still_first = np.r_[0, np.cumsum([len(part.still) for part in rows])].astype(np.int64)
+        stamped = np.concatenate([part[:, 0] for part in funding]).astype(np.int64)
+        self._funding_times = nearest_multiple(stamped, _MINUTE)
         self._funding_rates = np.ascontiguousarray(np.concatenate([part[:, 1] for part in funding]), np.float64)
         self._funding_first = np.r_[0, np.cumsum([len(part) for part in funding])].astype(np.int64)
         if self._one:
@@ -154,6 +160,8 @@ class SimulatedVenue:
             self._funding_times,
             self._funding_rates,
             self._funding_first,
+            self._still,
+            self._still_first,
         )
 
     def _grow(self) -> None:
@@ -177,18 +185,18 @@ class SimulatedVenue:
             than its trigger.
         """
         self._reserve_calls(self._n_calls + 1)
-        k, arrival = self._n_calls, at + self.profile.latency_ms
+        k = self._n_calls
         if isinstance(call, CreateSignal):
             q = self._market_of(call)
             row = create_row(call)
-            self._calls[k] = (at, arrival, q, self._register(call, q), *row)
+            self._calls[k] = (at, self._arrival(q, at), q, self._register(call, q), *row)
         else:
             signal, create = self._created(call.signal)
             later_side_check(call, create.side)
             q = int(self._outcomes[signal].market)
             r = self._calls[k]
             write_call(r, call)
-            r.at, r.arrival, r.market, r.signal = at, arrival, q, signal
+            r.at, r.arrival, r.market, r.signal = at, self._arrival(q, at), q, signal
         self._n_calls += 1
         push(self._calls, self._queue, self._books, k)
 
@@ -207,7 +215,7 @@ class SimulatedVenue:
             One sentence; None for a call about a signal that has ended (L11.3).
         """
         self._reserve_calls(self._n_calls + 1)
-        k, arrival = self._n_calls, at + self.profile.latency_ms
+        k = self._n_calls
         r = self._calls[k]
         if isinstance(call, CreateSignal):
             q = self._market_of(call)
@@ -218,7 +226,7 @@ class SimulatedVenue:
             signal, _ = self._created(call.signal)
             q = int(self._outcomes[signal].market)
             r.kind = C_REFUSED if reason is not None else C_CANCEL
-        r.at, r.arrival, r.market, r.signal = at, arrival, q, signal
+        r.at, r.arrival, r.market, r.signal = at, self._arrival(q, at), q, signal
         r.reason = self._sentences.add(reason or "")
         self._n_calls += 1
         push(self._calls, self._queue, self._books, k)
@@ -257,9 +265,10 @@ class SimulatedVenue:
         else:  # shared with the other modes: the kernel never writes to calls
             self._calls = records
             self._queue = np.full((n, 3), -1, np.int64)
-        number_table(
-            self._calls[start : start + n], self._queue[start : start + n], width, base, q, self.profile.latency_ms
-        )
+        latency = nearest_multiple(self.profile.latency_ms, self.feeds[q].candles.milliseconds)
+        number_table(self._calls[start : start + n], self._queue[start : start + n], width, base, q, latency)
+        if self.feeds[q].detail is not None:
+            self._calls["arrival"][start : start + n] = self._arrival(q, self._calls["at"][start : start + n])
         self._sentences.add_many(reasons, n)
         self._refs.extend([SignalRef("")] * signals)
         self._creates.extend([None] * signals)
@@ -275,6 +284,47 @@ class SimulatedVenue:
             self._queue[start : start + n - 1, 0] = np.arange(start + 1, start + n)
             book.call, book.last_call = start, start + n - 1
             book.pending += int(np.count_nonzero(records["kind"][::width] == C_CREATE))
+
+    def _arrival(self, q: int, at: Any) -> Any:
+        """Return when calls sent at instants reach a market: latency is whole candles of those walked there (L1.2)."""
+        feed, latency = self.feeds[q], self.profile.latency_ms
+        coarse = nearest_multiple(latency, feed.candles.milliseconds)
+        fine = nearest_multiple(latency, feed.fine_span)
+        if coarse == fine:
+            return at + coarse
+        time, kind = self._walked(q)
+        k = time.searchsorted(at)
+        inside = np.minimum(k, len(time) - 1)
+        return at + np.where((k < len(time)) & (kind[inside] != COARSE), fine, coarse)
+
+    def _walked(self, q: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Return open times and kinds of the candles walked in a market."""
+        if self._one:
+            return self._rows.time[: self._filled], self._rows.kind[: self._filled]
+        mine = self._order_row[self._order_market == q]
+        return self._rows.time[mine], self._rows.kind[mine]
+
+    def waits(self) -> NDArray[np.int64]:
+        """(n,) int64: how long each call that found a candle waited for its open after its arrival, ms (L1.2)."""
+        calls = self._calls[: self._n_calls]
+        found = [np.empty(0, np.int64)]
+        for q in range(len(self.feeds)):
+            time, arrival = self._walked(q)[0], calls["arrival"][calls["market"] == q]
+            k = time.searchsorted(arrival)
+            late = k < len(time)
+            found.append(time[k[late]] - arrival[late])
+        return np.concatenate(found)
+
+    def futures_spans(self, symbol: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return when positions of the FUTURES account began and ended in a market, UTC ms; open ones end with the data."""
+        calls = self._calls[: self._n_calls]
+        futures = calls["signal"][(calls["kind"] == C_CREATE) & (calls["account"] == FUTURES)]
+        futures = futures[self.markets_of[futures] == self._index[symbol]]
+        trades = self.trade_records[np.isin(self.trade_records["signal"], futures)]
+        held = [record for record in self.open_records if record["id"] in futures]
+        end = int(self.feeds[self._index[symbol]].candles.close_time[-1]) if held else 0
+        begins = np.r_[trades["entry_time"], np.array([record["t_time"] for record in held], np.int64)]
+        return begins, np.r_[trades["exit_time"], np.full(len(held), end, np.int64)]
 
     def table_creates(self, q: int) -> NDArray[np.int64]:
         """Return the positions, among the creates sent by a table for a market, of those that were made."""
@@ -362,7 +412,9 @@ class SimulatedVenue:
 
     # ------------------------------------------------------------ candles
 
-    def append(self, symbol: str, time: int, open_: float, high: float, low: float, close: float) -> None:
+    def append(
+        self, symbol: str, time: int, open_: float, high: float, low: float, close: float, volume: float
+    ) -> None:
         """Add one closed candle; the next :meth:`advance` walks it (live, L1.1).
 
         Parameters
@@ -373,11 +425,14 @@ class SimulatedVenue:
             Open time, UTC ms, not before that of any candle walked.
         open_, high, low, close
             Quote currency.
+        volume
+            Base currency; a candle of 0 trades nothing, if the candles that the market began with say that volumes are
+            known (L2.6).
         """
         rows = self._room
         if self._filled == len(rows.time):
             size = max(1024, 2 * self._filled)
-            rows = self._room = Rows(*(_sized(getattr(rows, name), size) for name in _COLUMNS))
+            rows = self._room = replace(rows, **{name: _sized(getattr(rows, name), size) for name in _COLUMNS})
             self._rows = _read_only(rows)
             if self._one:
                 self._equity = _sized(self._equity, size)
@@ -390,9 +445,13 @@ class SimulatedVenue:
             close,
             COARSE,
         )
+        q = self._index[symbol]
+        if volume == 0.0 and self.feeds[q].candles.volume_known and not self.assumptions.fill_without_volume:
+            self._still = np.insert(self._still, self._still_first[q + 1], k)
+            self._still_first[q + 1 :] += 1
         self._filled += 1
         if not self._one:
-            self._queue_row(self._index[symbol], k)
+            self._queue_row(q, k)
 
     def _queue_row(self, q: int, k: int) -> None:
         """Put a row that was added in its place among those of its instant, which are walked by symbol."""
@@ -408,9 +467,10 @@ class SimulatedVenue:
 
     def forget_walked(self) -> None:
         """Drop the candles that were walked, and their equity points: a shadow book that runs for months needs neither."""
-        rows = Rows(*(np.zeros(1024, getattr(self._room, name).dtype) for name in _COLUMNS))
+        rows = replace(self._room, **{name: np.zeros(1024, getattr(self._room, name).dtype) for name in _COLUMNS})
         self._room, self._rows, self._filled = rows, _read_only(rows), 0
-        self._books["row"] = 0
+        self._still, self._still_first = self._still[:0], np.zeros_like(self._still_first)
+        self._books["row"] = self._books["still"] = 0
         self._equity = np.empty(1024 if self._one else 0)
         if not self._one:
             self._order_market, self._order_row, self._equity_time = (np.empty(0, np.int64) for _ in range(3))
@@ -458,9 +518,13 @@ class SimulatedVenue:
 
     def rewind(self, row: int) -> None:
         """Go back over quiet candles to before ``row``, after a :meth:`advance` with ``peek`` (one market, no ratchet)."""
-        self._books[0].row = row
+        book, still = self._books[0], self._still
+        book.row, book.still = row, still.searchsorted(row)
+        traded = row - 1
+        while traded >= 0 and traded in still[: book.still]:
+            traded -= 1
         if row:
-            self._books[0].last = self._rows.close[row - 1]
+            book.last = self._rows.close[traded] if traded >= 0 else self._rows.open[0]
 
     @property
     def row(self) -> int:
@@ -650,12 +714,12 @@ def _longer(old: NDArray[Any], value: float) -> NDArray[Any]:
 def _joined(rows: list[Rows]) -> Rows:
     if len(rows) == 1:
         return rows[0]
-    return Rows(*(np.concatenate([getattr(part, name) for part in rows]) for name in _COLUMNS))
+    return replace(rows[0], **{name: np.concatenate([getattr(part, name) for part in rows]) for name in _COLUMNS})
 
 
 def _read_only(rows: Rows) -> Rows:
     """Return the same memory as the kernel takes it: for arrays that can be written it would be compiled once more."""
-    views = [getattr(rows, name).view() for name in _COLUMNS]
-    for view in views:
+    views = {name: getattr(rows, name).view() for name in _COLUMNS}
+    for view in views.values():
         view.flags.writeable = False
-    return Rows(*views)
+    return replace(rows, **views)

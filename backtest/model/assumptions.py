@@ -46,6 +46,7 @@ class VenueAssumptions:
     )
     invalidate_at_stop: bool = _switch("L4.5", "a signal whose stop is reached before anything was bought ends")
     buys_survive_take_profit: bool = _switch("L10.3", "DCA and rebuy orders stay armed after a partial take profit")
+    fill_without_volume: bool = _switch("L2.6", "a candle of volume 0 trades like any other", value=False)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> VenueAssumptions:
@@ -89,7 +90,7 @@ FIXED = (
         "fixed when armed",
         "assumed",
         "L8.1",
-        "the distance of a trailing stop is fixed when its call acts, or at the fill that arms it",
+        "the distance of a trailing stop is fixed when its call acts, or at the fill that arms it, from the price traded",
     ),
     Assumption(
         "take_profit_call",
@@ -124,14 +125,35 @@ FIXED = (
         "at the level, without a fee",
         "assumed",
         "L13.2",
-        "cross positions are closed where equity equals their maintenance margin",
+        "cross positions are closed where the free balance, their margins and their PnL fall to their maintenance margin",
+    ),
+    Assumption(
+        "cross_shortage",
+        "the newest reservation ends first",
+        "assumed",
+        "L13.2",
+        "orders whose reservation cash no longer covers after a cross liquidation end",
     ),
     Assumption(
         "funding_price",
         "last price",
         "assumed",
         "L13.3",
-        "funding is charged on the notional at the last price before the funding time",
+        "funding is charged on the notional at the last price before the funding time, rounded to the minute",
+    ),
+    Assumption(
+        "funding_shortage",
+        "taken from the margin",
+        "assumed",
+        "L13.3",
+        "funding that the free balance cannot pay is taken from the position's margin, and moves its liquidation level",
+    ),
+    Assumption(
+        "latency_rounding",
+        "whole candles",
+        "assumed",
+        "L1.2",
+        "latency is rounded to the nearest whole number of the candles walked; the time of a call log is not",
     ),
     Assumption(
         "stop_order_by_account",

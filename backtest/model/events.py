@@ -139,6 +139,7 @@ class Reason(StrEnum):
     SALE_PENDING = "a sale is pending"
     BOUNDS = "INVALID_INPUT_CONTENT: entry_price_min would exceed entry_price_max"
     LEFT_ALONE = "a level already reached was left alone"
+    UNCOVERED = "cash no longer covers its reservation"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, overload
 
 from backtest.errors import InvalidSettingError, did_you_mean
 
-__all__ = ["TIMEFRAMES", "milliseconds", "week_offset"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["TIMEFRAMES", "milliseconds", "nearest_multiple", "week_offset"]
 
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 TIMEFRAMES = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w")
@@ -32,6 +37,15 @@ def milliseconds(timeframe: str) -> int:
             + did_you_mean(str(timeframe), TIMEFRAMES)
         )
     return int(found[1]) * _UNITS[found[2]]
+
+
+@overload
+def nearest_multiple(time: int, unit: int) -> int: ...
+@overload
+def nearest_multiple(time: NDArray[np.int64], unit: int) -> NDArray[np.int64]: ...
+def nearest_multiple(time: int | NDArray[np.int64], unit: int) -> int | NDArray[np.int64]:
+    """Return the multiple of ``unit`` nearest to a time or duration, both in ms; half a unit rounds up (L1.2, L13.3)."""
+    return (2 * time + unit) // (2 * unit) * unit
 
 
 def week_offset(timeframe: str) -> int:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from backtest.model.grid import decimal_text
 
-__all__ = ["count", "day", "duration", "money", "percent", "plural", "price", "ratio", "value", "when"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["count", "day", "duration", "money", "percent", "plural", "price", "ratio", "some", "value", "when"]
 
 MISSING = "n/a"
 
@@ -92,6 +96,13 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def some(each: Iterable[str], most: int = 6) -> str:
+    """Return the first few of many, and how many more there are: ``BTC/USDT, ETH/USDT and 498 more``."""
+    known = list(each)
+    more = f" and {len(known) - most:,} more" if len(known) > most else ""
+    return ", ".join(known[:most]) + more
+
+
 def when(time: int) -> str:
     """Return ``2024-01-31 12:00`` for UTC milliseconds; seconds only where there are any."""
     moment = datetime.fromtimestamp(time / 1000, UTC)
@@ -104,9 +115,11 @@ def day(time: int) -> str:
 
 
 def duration(span: float | None) -> str:
-    """Return milliseconds in their two largest units: ``3 d 4 h``."""
+    """Return milliseconds in their two largest units: ``3 d 4 h``; below a second ``250 ms``."""
     if span is None or not math.isfinite(span):
         return MISSING
+    if 0 < span < 1_000:
+        return f"{span:g} ms"
     left = round(span)
     parts: list[str] = []
     for size, unit in _UNITS:

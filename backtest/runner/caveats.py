@@ -10,20 +10,15 @@ import numpy as np
 from backtest.engine.codes import REFUSED
 from backtest.model.calls import CreateSignal
 from backtest.report import text
-from backtest.runner.funding import covered
 from backtest.runner.linting import lint_sentences
+from backtest.runner.timing import timing_caveats
 from backtest.strategy import Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from backtest.engine.feed import Feed
     from backtest.runner.finished import Finished
 
 __all__ = ["caveats"]
-
-_NAMED = 6
-"""Symbols that a sentence names; of more it says how many."""
 
 
 def caveats(run: Finished) -> list[str]:
@@ -31,12 +26,13 @@ def caveats(run: Finished) -> list[str]:
     feeds = run.feeds
     found = [f"This result is not to be believed, {one.check}: {one.sentence}." for one in run.checks.failed]
     found += [] if run.state is None else [f"{run.state}."]
-    found += [*_of_candles(feeds), *_of_market(feeds)]
+    found += [*_of_candles(run), *_of_market(feeds)]
     free = [
         feed.candles.symbol for feed in feeds if not len(feed.funding) and run.venue.has_futures(feed.candles.symbol)
     ]
     if free:
-        found.append(f"No funding rates were given for {_names(free)}: funding was taken as 0.")
+        found.append(f"No funding rates were given for {text.some(free)}: funding was taken as 0.")
+    found += timing_caveats(run)
     found += _of_funding(run)
     found += _of_refusals(run)
     if not isinstance(run.strategy, Strategy):
@@ -63,47 +59,43 @@ def _of_refusals(run: Finished) -> list[str]:
     return found
 
 
-def _of_candles(feeds: list[Feed]) -> list[str]:
-    found = []
+def _of_candles(run: Finished) -> list[str]:
+    found, feeds = [], run.feeds
     gaps = [f"{feed.candles.gaps:,} of {feed.candles.symbol}" for feed in feeds if feed.candles.gaps]
     if gaps:
         found.append(
-            f"Candles are missing between the first and the last: {_names(gaps)}; nothing was invented for them."
+            f"Candles are missing between the first and the last: {text.some(gaps)}; nothing was invented for them."
         )
     still = [
         f"{int(np.sum(feed.candles.volume == 0.0)):,} of {feed.candles.symbol}"
         for feed in feeds
         if feed.candles.volume_known and (feed.candles.volume == 0.0).any()
     ]
-    if still:
-        found.append(f"Candles of volume 0, in which nothing trades: {_names(still)}.")
+    if still and not run.assumptions.fill_without_volume:
+        found.append(f"Candles of volume 0, in which nothing trades: {text.some(still)}.")
     unknown = [feed.candles.symbol for feed in feeds if not feed.candles.volume_known]
     if unknown:
-        found.append(f"The volumes of {_names(unknown)} are not known: every candle is taken to trade.")
+        found.append(f"The volumes of {text.some(unknown)} are not known: every candle is taken to trade.")
     coarse = [
         f"{int((~feed.complete()).sum()):,} of {text.plural(len(feed.candles), 'candle')} of {feed.candles.symbol}"
         for feed in feeds
         if feed.detail is not None and not feed.complete().all()
     ]
     if coarse:
-        found.append(f"Detail candles were incomplete for {_names(coarse)}, which were walked as they are.")
+        found.append(f"Detail candles were incomplete for {text.some(coarse)}, which were walked as they are.")
     return found
 
 
 def _of_funding(run: Finished) -> list[str]:
-    """Say where rates cover a part only, and where a perpetual was traded as if it were spot."""
-    found = []
-    shares = [(feed.candles.symbol, covered(feed.funding, feed.candles)) for feed in run.feeds if len(feed.funding)]
-    part = [f"{share:.1%} of the candles of {symbol}" for symbol, share in shares if share < 1.0]
-    if part:
-        found.append(f"Funding rates cover {_names(part)}: beyond them funding was taken as 0.")
+    """Say where a perpetual was traded as if it were spot."""
     spot = [feed.candles.symbol for feed in run.feeds if _is_spot(run, feed)]
-    if spot:
-        found.append(
-            f"The signals are for the SPOT account, the candles are of the perpetual {_names(spot)}: its prices are not the "
-            "spot market's, and no funding was charged."
-        )
-    return found
+    if not spot:
+        return []
+    said = (
+        f"The signals are for the SPOT account, the candles are of the perpetual {text.some(spot)}: its prices are not the "
+        "spot market's, and no funding was charged."
+    )
+    return [said]
 
 
 def _is_spot(run: Finished, feed: Feed) -> bool:
@@ -118,19 +110,12 @@ def _of_market(feeds: list[Feed]) -> list[str]:
     found = []
     free = [feed.candles.symbol for feed in feeds if feed.market.price_grid.mantissa == 0.0]
     if free:
-        found.append(f"No tick was given for {_names(free)}, so prices were not rounded as the exchange would.")
+        found.append(f"No tick was given for {text.some(free)}, so prices were not rounded as the exchange would.")
     other = [
         f"{feed.market.exchange} {feed.market.coin}/{feed.market.trade_market} for candles of {feed.candles.symbol}"
         for feed in feeds
         if f"{feed.market.coin}/{feed.market.trade_market}" != feed.candles.symbol.partition(":")[0]
     ]
     if other:
-        found.append(f"The signals are emitted for another market than that of the candles: {_names(other)}.")
+        found.append(f"The signals are emitted for another market than that of the candles: {text.some(other)}.")
     return found
-
-
-def _names(each: Iterable[str]) -> str:
-    """Return the first few of many, and how many more there are."""
-    known = list(each)
-    more = f" and {len(known) - _NAMED:,} more" if len(known) > _NAMED else ""
-    return ", ".join(known[:_NAMED]) + more

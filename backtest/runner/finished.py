@@ -100,13 +100,13 @@ class Finished:
 
     @cached_property
     def ambiguous(self) -> dict[str, float]:
-        """Ambiguous candles, the trades they touch, and the share of all PnL in those trades (L2.3)."""
+        """Ambiguous candles, the trades they touch and the share of all PnL in those (L2.3); candles too wide (L2.7)."""
         trades = trades_columns(self.venue)
         touched, pnl = trades["ambiguous"], np.abs(trades["pnl"])
         total = float(pnl.sum())
         return {
             "candles": int(self.execution.venue.account.ambiguous),
-            "tight_candles": int(getattr(self.execution.venue.account, "tight", 0)),  # L2.7
+            "tight_candles": int(self.execution.venue.account.tight),
             "trades": int(touched.sum()),
             "pnl_share": float(pnl[touched].sum()) / total if total else 0.0,
         }

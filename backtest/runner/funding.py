@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from backtest.model.candles import Candles
 
-__all__ = ["covered", "funding_table"]
+__all__ = ["funding_table"]
 
 _DAY = 86_400_000
 
@@ -55,15 +55,6 @@ def funding_table(rows: Any, candles: Candles) -> NDArray[np.float64]:
             f"from {_when(candles.time[0])} to {_when(candles.close_time[-1])}: none of it would be charged"
         )
     return table
-
-
-def covered(table: NDArray[np.float64], candles: Candles) -> float:
-    """Return the share of candles that lie between the first and the last of the rates, or one interval beyond it."""
-    if len(table) == 0 or len(candles) == 0:
-        return 0.0
-    interval = float(np.median(np.diff(table[:, 0]))) if len(table) > 1 else 8 * 3_600_000.0
-    inside = (candles.close_time > table[0, 0] - interval) & (candles.time < table[-1, 0] + interval)
-    return float(inside.mean())
 
 
 def _when(moment: float) -> str:

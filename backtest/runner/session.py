@@ -333,7 +333,7 @@ class Session:
         self._walked = time
         for symbol, row in found.items():
             self._windows[symbol].append(row)
-            self.venue.append(symbol, *row[:5])
+            self.venue.append(symbol, *row)
         if found:
             self.venue.advance()
         self.events = self.venue.new_events()

@@ -100,8 +100,8 @@ class Account:
     def walk(self, rows: Mapping[str, Iterable[Row]]) -> None:
         """Walk closed candles by symbol: whole instants, each of which is walked once."""
         together = sorted((int(row[0]), symbol, row) for symbol, mine in rows.items() for row in mine)
-        for time, symbol, (_, open_, high, low, close, _) in together:
-            self.venue.append(symbol, time, open_, high, low, close)
+        for time, symbol, row in together:
+            self.venue.append(symbol, time, *row[1:])
         self.venue.advance()
         self.events.extend(self.venue.new_events())
         self._kept += len(together)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.agreement import disagreement
 from tests.builders import HOUR, QUIET, call, create, hour, limit, scenario
-from tests.random_scenarios import one_symbol, two_symbols
+from tests.random_scenarios import any_scenario, margin_calls, one_symbol, several_symbols
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,20 +110,26 @@ def test_a_scenario_of_one_symbol_agrees(r: random.Random) -> None:
 
 @settings(deadline=None, derandomize=True, max_examples=150, database=None)
 @given(r=st.randoms(note_method_calls=False))
-def test_a_scenario_of_two_symbols_agrees(r: random.Random) -> None:
-    assert disagreement(two_symbols(r)) is None
+def test_a_scenario_of_several_symbols_agrees(r: random.Random) -> None:
+    assert disagreement(several_symbols(r)) is None
 
 
-@pytest.mark.parametrize("hundred", range(8))
+@pytest.mark.parametrize("hundred", range(6))
 def test_a_hundred_seeds_of_one_symbol_agree(hundred: int) -> None:
     for seed in range(100 * hundred, 100 * hundred + 100):
         assert disagreement(one_symbol(random.Random(seed))) is None, seed
 
 
 @pytest.mark.parametrize("hundred", range(4))
-def test_a_hundred_seeds_of_two_symbols_agree(hundred: int) -> None:
+def test_a_hundred_seeds_of_several_symbols_agree(hundred: int) -> None:
     for seed in range(100 * hundred, 100 * hundred + 100):
-        assert disagreement(two_symbols(random.Random(seed))) is None, seed
+        assert disagreement(several_symbols(random.Random(seed))) is None, seed
+
+
+@pytest.mark.parametrize("hundred", range(4))
+def test_a_hundred_seeds_of_accounts_at_their_end_agree(hundred: int) -> None:
+    for seed in range(100 * hundred, 100 * hundred + 100):
+        assert disagreement(margin_calls(random.Random(seed))) is None, seed
 
 
 @pytest.mark.jit_off
@@ -131,11 +137,12 @@ def test_some_seeds_agree_whether_compiled_or_not() -> None:
     for seed in range(90):
         assert disagreement(one_symbol(random.Random(seed))) is None, seed
     for seed in range(60):
-        assert disagreement(two_symbols(random.Random(seed))) is None, seed
+        assert disagreement(several_symbols(random.Random(seed))) is None, seed
+    for seed in range(40):
+        assert disagreement(margin_calls(random.Random(seed))) is None, seed
 
 
 @pytest.mark.skipif("BACKTEST_EXAMPLES" not in os.environ, reason="BACKTEST_EXAMPLES=20000 runs so many more")
 def test_many_more_seeds_agree() -> None:
     for seed in range(10_000, 10_000 + int(os.environ["BACKTEST_EXAMPLES"])):
-        scenarios = two_symbols if seed % 4 == 0 else one_symbol
-        assert disagreement(scenarios(random.Random(seed))) is None, seed
+        assert disagreement(any_scenario(random.Random(seed))) is None, seed

@@ -51,9 +51,10 @@ from backtest.engine.kernel.ending import after_flat, after_partial, end_signal,
 from backtest.engine.kernel.fills import (
     buy,
     indivisible,
+    is_last_part,
     limit_buy,
     limit_sale,
-    live_targets,
+    part_of,
     sell,
     slipped_buy,
     slipped_sale,
@@ -151,11 +152,8 @@ def act_missed(view: View, slot: int) -> None:
 def act_target(view: View, slot: int, nth: int, price: float, maker: int) -> None:
     """A target is met: sell its part (L6), then cancel entries (L4.6), move the stop (L6.5) or end (L12.2)."""
     market, config, signal = view.market, view.config, view.signals[slot]
-    remaining = live_targets(signal)
-    chosen = config.exit_target == nth + 1
-    part = signal.quantity
-    if remaining > 1 and not chosen:
-        part = min(step_down(market, signal.plan[nth]), signal.quantity)
+    last, chosen = is_last_part(signal, nth), config.exit_target == nth + 1
+    part = signal.quantity if last or chosen else part_of(signal, market, signal.plan[nth])
     if not chosen and indivisible(signal, market, part, price):
         signal.state[nth] = T_SKIPPED
         return
@@ -164,7 +162,7 @@ def act_target(view: View, slot: int, nth: int, price: float, maker: int) -> Non
     if nth == 0:
         signal.reached_first = 1
     sell(view, slot, part, price, maker, E_TARGET, nth + 1, L6_4 if chosen else L6_1)
-    if remaining == 1 or chosen:
+    if last or chosen:
         end_signal(view, slot, CLOSED, L12_2)
         return
     if config.cancel_entries:
@@ -177,11 +175,11 @@ def act_target(view: View, slot: int, nth: int, price: float, maker: int) -> Non
 
 
 @rule
-def act_take_profit(view: View, order: Row, traded: float, price: float, maker: int, path: bool) -> None:
+def act_take_profit(view: View, order: Row, traded: float, price: float, maker: int) -> None:
     """A take profit call fills: sell its percent of what is open (L9.1) and arm its trailing stop (L9.2)."""
     market, slot = view.market, order.slot
     signal = view.signals[slot]
-    part = signal.quantity if order.amount >= 100.0 else step_down(market, signal.quantity * order.amount / 100.0)
+    part = part_of(signal, market, signal.quantity * order.amount / 100.0)
     order.kind = O_DEAD
     if indivisible(signal, market, part, price):
         return
@@ -190,7 +188,7 @@ def act_take_profit(view: View, order: Row, traded: float, price: float, maker: 
     if signal.quantity <= 0.0:
         after_flat(view, slot)
     elif not math.isnan(order.trail):
-        arm_at_fill(view, signal, order.trail, order.trail_limit, price, traded, path, L9_2)
+        arm_at_fill(view, signal, order.trail, order.trail_limit, traded, L9_2)
 
 
 @rule
@@ -227,10 +225,10 @@ def act_buy_order(view: View, order: Row, met: float, resting: bool, gap: bool, 
     traded = order.price if gap else met
     first = signal.quantity <= 0.0
     event, rule = bought_as(kind, maker)
-    buy(view, slot, quantity, price, maker, order.allocation, event, rule)
+    buy(view, order, quantity, price, maker, event, rule)
     if kind == O_REBUY and not math.isnan(order.trail):
-        arm_at_fill(view, signal, order.trail, order.trail_limit, price, traded, path, L10_2)
+        arm_at_fill(view, signal, order.trail, order.trail_limit, traded, L10_2)
     elif first and not math.isnan(signal.waiting_trail):
-        arm_at_fill(view, signal, signal.waiting_trail, signal.waiting_limit, price, traded, path, L8_5)
+        arm_at_fill(view, signal, signal.waiting_trail, signal.waiting_limit, traded, L8_5)
     elif first and not gap:  # a trailing stop that outlived a flat position sees the price of the fill (L8.3)
         ratchet(view, met, path)

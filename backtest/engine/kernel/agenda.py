@@ -5,29 +5,49 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backtest.engine.codes import C_CREATE, LEG_CALL
+from backtest.engine.kernel.band import measure
+from backtest.engine.kernel.closing import compact, pass_candle
 from backtest.engine.kernel.compiled import entry, folded, rule
 from backtest.engine.kernel.ending import expire
 from backtest.engine.kernel.liquidation import pay_funding
+from backtest.engine.records import NEVER
 
 if TYPE_CHECKING:
     from backtest.engine.kernel.state import View, World
-    from backtest.engine.records import Ints, Rows
+    from backtest.engine.records import Ints, Row, Rows
 
-__all__ = ["due_calls", "examine", "fits", "number_table", "open_instant", "push"]
+__all__ = [
+    "begin_market",
+    "due_calls",
+    "examine",
+    "fits",
+    "next_still",
+    "number_table",
+    "open_instant",
+    "pass_still",
+    "push",
+]
 
 
 @entry
 def push(calls: Rows, queue: Ints, books: Rows, number: int) -> None:
-    """Append a call to the queue of its market."""
+    """Put a call into the queue of its market, in order of arrival: behind those that arrive no later (L1.3)."""
     book = books[calls[number].market]
-    queue[number, 0] = -1
-    if book.last_call >= 0:
-        queue[book.last_call, 0] = number
-    else:
-        book.call = number
-    book.last_call = number
     if calls[number].kind == C_CREATE:
         book.pending += 1
+    before = book.last_call
+    if before >= 0 and calls[before].arrival > calls[number].arrival:  # latency was rounded to another candle (L1.2)
+        before, k = -1, book.call
+        while calls[k].arrival <= calls[number].arrival:
+            before, k = k, queue[k, 0]
+    if before < 0:
+        queue[number, 0] = book.call
+        book.call = number
+    else:
+        queue[number, 0] = queue[before, 0]
+        queue[before, 0] = number
+    if queue[number, 0] < 0:
+        book.last_call = number
 
 
 @entry
@@ -71,19 +91,40 @@ def due_calls(world: World, index: int, now: int) -> int:
 
 
 @rule
+def begin_market(book: Row, opened: float) -> None:
+    """The open of the first candle is the last price until something has traded (L1.3)."""
+    if not book.started:
+        book.started = 1
+        book.last = opened
+
+
+@rule
 def open_instant(world: World, view: View, index: int, now: int, opened: float) -> None:
     """Begin an instant: funding on what is held, then expiries (L13.3, L1.3)."""
     book = view.book
     book.time = now
     book.leg = LEG_CALL
     book.acted = 0
-    if not book.started:
-        book.started = 1
-        book.last = opened
+    begin_market(book, opened)
     pay_funding(world, view, index, now)
     if book.next_expiry <= now:
         book.acted = 1
         expire(view, now + 1)
+
+
+@rule
+def next_still(world: World, book: Row, index: int) -> int:
+    """Return the next row of a market in which nothing trades (L2.6), or one that never comes."""
+    place = world.still_first[index] + book.still
+    return world.still[place] if place < world.still_first[index + 1] else NEVER
+
+
+@rule
+def pass_still(world: World, view: View, end: int, whole: bool) -> None:
+    """Let a row go by in which nothing trades: what arrived waits for the next one that does (L2.6)."""
+    pass_candle(view, end, whole, view.book.last)
+    compact(view, world.outcomes)
+    measure(view)
 
 
 @rule

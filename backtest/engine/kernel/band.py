@@ -11,14 +11,14 @@ from backtest.engine.kernel.compiled import rule
 from backtest.engine.kernel.ending import is_range
 from backtest.engine.kernel.fills import exit_level, live_targets
 from backtest.engine.kernel.liquidation import liquidation_touch
-from backtest.engine.kernel.protection import ratchet, would_meet
+from backtest.engine.kernel.protection import begin_legs, end_legs, ratchet, trail_distance, would_meet
 from backtest.engine.records import NEVER
 
 if TYPE_CHECKING:
-    from backtest.engine.kernel.state import View
+    from backtest.engine.kernel.state import Candle, View
     from backtest.engine.records import Row
 
-__all__ = ["calm_band", "measure", "one_way_out", "quiet_candle", "touches"]
+__all__ = ["calm_band", "measure", "one_way_out", "quiet_candle", "see_range", "touches"]
 
 
 @rule
@@ -141,13 +141,22 @@ def one_way_out(view: View, high: float, low: float) -> bool:
 
 
 @rule
-def quiet_candle(view: View, high: float, low: float, close: float, whole: bool) -> None:
+def see_range(view: View, candle: Candle, path: bool) -> None:
+    """Let trailing stops see a candle on which nothing is met (L8.3), and count one wider than their distance (L2.7)."""
+    ratchet(view, candle.open, path)
+    begin_legs(view, candle.high - candle.low)
+    ratchet(view, candle.high, path)
+    ratchet(view, candle.low, path)
+    end_legs(view)
+
+
+@rule
+def quiet_candle(view: View, candle: Candle) -> None:
     """Pass a candle on which nothing is met: only ratchets, at its end (L8.4)."""
     book, path = view.book, view.config.mode != CANDLE
     if book.ratcheting:
-        ratchet(view, high, path)
-        ratchet(view, low, path)
-        end_candle(view, close, whole)
+        see_range(view, candle, path)
+        end_candle(view, candle, path)
         for i in range(book.n_signals):
             signal = view.signals[i]
             if signal.sale != 0:
@@ -156,18 +165,23 @@ def quiet_candle(view: View, high: float, low: float, close: float, whole: bool)
                 book.low = max(book.low, signal.stop)
             elif signal.protection == TRAILING:
                 book.high = min(book.high, signal.stop)
-    book.last = close
+    book.last = candle.close
 
 
 @rule
 def calm_band(view: View) -> tuple[float, float]:
-    """Return the prices between which nothing is met and no trailing stop sees a better price (L8.3)."""
+    """Return the prices between which nothing is met and no trailing stop sees a better price (L8.3).
+
+    A candle between them is no wider than a trailing distance (L2.7), whatever the tick did to the stop.
+    """
     low, high = view.book.low, view.book.high
     if view.book.ratcheting:
         for i in range(view.book.n_signals):
             signal = view.signals[i]
-            if signal.protection == TRAILING and signal.quantity > 0.0 and signal.side > 0:
-                high = min(high, signal.best)
-            elif signal.protection == TRAILING and signal.quantity > 0.0:
-                low = max(low, signal.best)
+            if signal.protection == TRAILING and signal.quantity > 0.0:
+                distance = trail_distance(signal, view.config)
+                if signal.side > 0:
+                    low, high = max(low, signal.best - distance), min(high, signal.best)
+                else:
+                    low, high = max(low, signal.best), min(high, signal.best + distance)
     return low, high

@@ -68,17 +68,20 @@ __all__ = ["arrive"]
 
 
 @rule
-def add_order(view: View, slot: int, kind: int, allocation: float) -> Row:
-    """Append an order that arrives at this instant and reserve its allocation (L5.4); the caller fills in the rest."""
+def add_order(view: View, slot: int, kind: int, allocation: float, reserve: float) -> Row:
+    """Append an order that arrives at this instant and reserve what it needs (L5.4); the caller fills in the rest.
+
+    ``reserve`` is cash over allocation: more than 1 where the fee is paid on top (L5.2).
+    """
     book = view.book
     order = view.orders[book.n_orders]
-    order.slot, order.kind, order.seq, order.fresh = slot, kind, book.seq, 1
-    order.allocation, order.quantity, order.notional = allocation, 0.0, 0.0
+    order.slot, order.kind, order.seq, order.fresh = slot, kind, view.account.seq, 1
+    order.allocation, order.reserve, order.quantity, order.notional = allocation, allocation * reserve, 0.0, 0.0
     order.price, order.low, order.high, order.place = np.nan, 0.0, 0.0, 0
     order.amount, order.trail, order.trail_limit = 0.0, np.nan, np.nan
-    view.account.reserved += allocation
+    view.account.reserved += order.reserve
     view.account.allocated += allocation
-    book.seq += 1
+    view.account.seq += 1
     book.fresh = 1
     book.n_orders += 1
     return order
@@ -101,7 +104,7 @@ def new_signal(signal: Row, call: Row, now: int, allocation: float, leverage: fl
     for k in range(TARGETS):
         signal.target[k] = call.targets[k]
         signal.state[k] = T_ABSENT if math.isnan(call.targets[k]) else T_LIVE
-        signal.plan[k], signal.fresh[k], signal.market[k] = 0.0, 0, 0
+        signal.plan[k], signal.fresh[k] = 0.0, 1
         if signal.state[k] == T_LIVE:
             signal.last_target = k + 1
     signal.reached_first, signal.missed, signal.sale, signal.sale_rule = 0, 0, 0, 0
@@ -110,10 +113,11 @@ def new_signal(signal: Row, call: Row, now: int, allocation: float, leverage: fl
 
 
 @rule
-def create_orders(view: View, slot: int, call: Row, reserved: float, notional: float) -> None:
+def create_orders(view: View, slot: int, call: Row, reserve: float, notional: float) -> None:
     """Place the entry of a create: one range, or a limit for each share of a split (L4.1, L4.2)."""
+    allocation = view.signals[slot].allocation
     if not call.split:
-        order = add_order(view, slot, O_RANGE, reserved)
+        order = add_order(view, slot, O_RANGE, allocation, reserve)
         order.low, order.high = range_of(call.side, call.low, call.high)
         order.notional = notional
         return
@@ -121,7 +125,7 @@ def create_orders(view: View, slot: int, call: Row, reserved: float, notional: f
         place = 2 - turn if call.side > 0 else turn  # the nearest first
         share, price = split_part(call, place)
         if share > 0.0:
-            order = add_order(view, slot, O_LIMIT, reserved * share / 100.0)
+            order = add_order(view, slot, O_LIMIT, allocation * share / 100.0, reserve)
             order.price, order.place, order.notional = price, place, notional * share / 100.0
             order.quantity = step_down(view.market, order.notional / price)
 
@@ -164,7 +168,7 @@ def act_create(world: World, index: int, call: Row) -> None:
     if not math.isnan(call.stop):
         place_stop(signal, view.market, view.config, call.stop)
         signal.fresh_stop, book.fresh = 1, 1
-    create_orders(view, slot, call, reserved, notional)
+    create_orders(view, slot, call, reserve, notional)
     note(view, signal, E_CREATED, L5_4, R_NONE)
 
 
@@ -185,7 +189,7 @@ def act_buy_call(world: World, view: View, call: Row, slot: int) -> None:
     if reason != R_NONE:
         note(view, signal, E_REFUSED, L3_6 if reason == R_MINIMUM else L5_3, reason)
         return
-    order = add_order(view, slot, O_DCA if dca else O_REBUY, reserved)
+    order = add_order(view, slot, O_DCA if dca else O_REBUY, allocation, reserve)
     order.notional = notional
     if dca:
         order.price, order.quantity = call.price, quantity
@@ -197,7 +201,7 @@ def act_buy_call(world: World, view: View, call: Row, slot: int) -> None:
 @rule
 def act_take_profit_call(view: View, call: Row, slot: int) -> None:
     """A take profit arrives: one more order to sell, at a limit or at market (L9.1)."""
-    order = add_order(view, slot, O_TP_LIMIT if call.limit else O_TP_MARKET, 0.0)
+    order = add_order(view, slot, O_TP_LIMIT if call.limit else O_TP_MARKET, 0.0, 1.0)
     order.price, order.amount = call.price, call.amount
     order.trail, order.trail_limit = call.trail, call.trail_limit
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backtest.engine.codes import (
-    CANDLE,
     CLOSED,
     E_INVALIDATED,
     E_STOP,
@@ -24,15 +23,15 @@ from backtest.engine.codes import (
     TRAILING,
 )
 from backtest.engine.kernel.compiled import rule
-from backtest.engine.kernel.ending import end_signal, kill_orders
+from backtest.engine.kernel.ending import end_signal, expire, kill_orders
 from backtest.engine.kernel.ledger import note, note_stop, write_outcome
 from backtest.engine.kernel.protection import raise_stop
 
 if TYPE_CHECKING:
-    from backtest.engine.kernel.state import View
+    from backtest.engine.kernel.state import Candle, View
     from backtest.engine.records import Rows
 
-__all__ = ["compact", "end_candle", "sell_later"]
+__all__ = ["compact", "end_candle", "pass_candle", "sell_later"]
 
 
 @rule
@@ -44,9 +43,9 @@ def sell_later(view: View, slot: int, kind: int, rule: int) -> None:
 
 
 @rule
-def end_trailing(view: View, slot: int, close: float) -> None:
-    """Ratchet a trailing stop at the end of the candle and report it once (L8.4)."""
-    signal, at_end = view.signals[slot], view.config.mode == CANDLE and view.signals[slot].quantity > 0.0
+def end_trailing(view: View, slot: int, close: float, path: bool) -> None:
+    """Ratchet a trailing stop at the end of the candle, if it did not inside, and report it once (L8.4)."""
+    signal, at_end = view.signals[slot], not path and view.signals[slot].quantity > 0.0
     if at_end:
         raise_stop(signal, view.market, view.config)
     if signal.stop == signal.reported:
@@ -71,18 +70,36 @@ def close_beyond_stop(view: View, slot: int) -> None:
 
 
 @rule
-def end_candle(view: View, close: float, whole: bool) -> None:
-    """Ratchet at the end of the candle (L8.4), report it once, and let the close trigger stops (L7.2, L4.5)."""
+def end_candle(view: View, candle: Candle, path: bool) -> None:
+    """Let trailing stops end the candle (L8.4), entries expire (L4.4), and the close trigger fixed stops (L7.2, L4.5)."""
     view.book.leg = LEG_CLOSE
-    by_close = whole and view.config.stop_on_close
     for i in range(view.book.n_signals):
         signal = view.signals[i]
-        if signal.status > OPEN or signal.sale != 0:
+        if signal.status <= OPEN and signal.sale == 0 and signal.protection == TRAILING:
+            end_trailing(view, i, candle.close, path)
+    pass_candle(view, candle.end, candle.whole, candle.close)
+
+
+@rule
+def judge_close(view: View, close: float) -> None:
+    """Let the close of a coarse candle trigger fixed stops, where the profile says so (L7.2, L4.5)."""
+    if not view.config.stop_on_close:
+        return
+    for i in range(view.book.n_signals):
+        signal = view.signals[i]
+        if signal.status > OPEN or signal.sale != 0 or signal.protection != FIXED:
             continue
-        if signal.protection == TRAILING:
-            end_trailing(view, i, close)
-        elif by_close and signal.protection == FIXED and signal.side * close <= signal.side * signal.stop:
+        if signal.side * close <= signal.side * signal.stop:
             close_beyond_stop(view, i)
+
+
+@rule
+def pass_candle(view: View, end: int, whole: bool, close: float) -> None:
+    """Let a candle go by, even one in which nothing trades (L2.6): entries expire (L4.4), a coarse close is judged."""
+    view.book.leg = LEG_CLOSE
+    expire(view, end)
+    if whole:
+        judge_close(view, close)
 
 
 @rule

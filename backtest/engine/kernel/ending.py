@@ -36,6 +36,8 @@ __all__ = [
     "after_partial",
     "end_signal",
     "expire",
+    "expires_before",
+    "has_buy_order",
     "is_buy",
     "is_entry",
     "is_range",
@@ -65,7 +67,7 @@ def is_buy(order: Row) -> bool:
 @rule
 def release(account: Row, order: Row) -> None:
     """Give back what an order reserved (L5.4)."""
-    account.reserved -= order.allocation
+    account.reserved -= order.reserve
     account.allocated -= order.allocation
 
 
@@ -129,6 +131,15 @@ def after_partial(view: View, slot: int) -> None:
         order = view.orders[k]
         if order.slot == slot and (order.kind == O_DCA or order.kind == O_REBUY):
             kill_order(view.account, order)
+
+
+@rule
+def expires_before(view: View, instant: int) -> bool:
+    """Whether the time to live of an entry ends before an instant (L4.4)."""
+    for i in range(view.book.n_signals):
+        if view.signals[i].status <= OPEN and view.signals[i].expiry < instant:
+            return True
+    return False
 
 
 @rule

@@ -8,8 +8,8 @@ import numpy as np
 
 from backtest.engine.codes import O_TP_LIMIT, OPEN, T_ABSENT, T_LIVE
 from backtest.engine.kernel.compiled import rule
-from backtest.engine.kernel.grid import below_minimum, on_step, tick_toward
-from backtest.engine.kernel.ledger import end_trade, tell
+from backtest.engine.kernel.grid import TIE, TOUCH, below_minimum, on_step, step_down, tick_toward
+from backtest.engine.kernel.ledger import end_trade, free_balance, tell, worth
 
 if TYPE_CHECKING:
     from backtest.engine.kernel.state import View
@@ -19,9 +19,11 @@ __all__ = [
     "buy",
     "exit_level",
     "indivisible",
+    "is_last_part",
     "limit_buy",
     "limit_sale",
     "live_targets",
+    "part_of",
     "sell",
     "slipped_buy",
     "slipped_sale",
@@ -39,7 +41,8 @@ def share_of(signal: Row, config: Row, nth: int) -> float:
         if signal.state[k] != T_ABSENT:
             last = k
             total += config.shares[k]
-    return config.shares[nth] + (max(0.0, 100.0 - total) if nth == last else 0.0)
+    share = config.shares[nth] + (max(0.0, 100.0 - total) if nth == last else 0.0)
+    return share if share > TIE else 0.0  # of 100 less 99.99..., nothing is missing
 
 
 @rule
@@ -50,6 +53,24 @@ def live_targets(signal: Row) -> int:
         if signal.state[k] == T_LIVE:
             live += 1
     return live
+
+
+@rule
+def is_last_part(signal: Row, nth: int) -> bool:
+    """Whether a target is the only one left that has a part of its own (L6.2)."""
+    if signal.plan[nth] <= 0.0:
+        return False
+    for k in range(signal.last_target):
+        if k != nth and signal.state[k] == T_LIVE and signal.plan[k] > 0.0:
+            return False
+    return True
+
+
+@rule
+def part_of(signal: Row, market: Row, quantity: float) -> float:
+    """Return what a sale takes of a position: whole steps, or all of it where only float noise would remain (L6.1)."""
+    part = step_down(market, quantity)
+    return part if part < signal.quantity * (1.0 - TOUCH) else signal.quantity
 
 
 @rule
@@ -71,14 +92,15 @@ def spread(signal: Row, config: Row, quantity: float) -> None:
 
 
 @rule
-def buy(
-    view: View, slot: int, quantity: float, price: float, maker: int, allocation: float, kind: int, rule: int
-) -> None:
+def buy(view: View, order: Row, quantity: float, price: float, maker: int, kind: int, rule: int) -> None:
     """Add to the position of a signal and place what its first fill places (L6.1, L7.1, L8.5)."""
-    account, book, config, signal = view.account, view.book, view.config, view.signals[slot]
+    account, book, config, signal = view.account, view.book, view.config, view.signals[order.slot]
     fee = (config.maker if maker else config.taker) * price * quantity
     margin = price * quantity / signal.leverage
-    account.reserved -= allocation
+    account.reserved -= order.reserve
+    lacking = margin + fee - max(0.0, free_balance(account))  # a short sold higher than at its limit (L5.2)
+    if lacking > TIE * config.balance:
+        margin -= lacking
     account.cash -= margin + fee
     account.margin += margin
     account.fees += fee
@@ -90,20 +112,20 @@ def buy(
         signal.average += (price - signal.average) * quantity / (signal.quantity + quantity)
     signal.quantity = on_step(view.market, signal.quantity + quantity)
     signal.margin += margin
-    signal.held += allocation
+    signal.held += order.allocation
     signal.fees += fee
     signal.t_quantity += quantity
     signal.t_value += quantity * price
     signal.t_fees += fee
     signal.t_margin += margin
-    signal.t_invest += allocation / config.balance
+    signal.t_invest += order.allocation / config.balance
     spread(signal, config, quantity)
     event = tell(view, signal, kind, rule)
     event.price, event.quantity, event.fee, event.maker, event.buy = price, quantity, fee, maker, 1
     signal.bought = 1
     if first:
         signal.status = OPEN
-        place_exits(view, slot)
+        place_exits(view, order.slot)
 
 
 @rule
@@ -129,6 +151,8 @@ def sell(view: View, slot: int, quantity: float, price: float, maker: int, kind:
     realised = signal.side * quantity * (price - signal.average)
     margin = signal.margin * part
     held = signal.held * part
+    if fee - realised > margin:
+        realised = max(realised, fee - margin - behind(view, signal, price))
     account.cash += margin + realised - fee
     account.margin -= margin
     account.allocated -= held
@@ -147,6 +171,22 @@ def sell(view: View, slot: int, quantity: float, price: float, maker: int, kind:
     if everything:
         signal.average = np.nan
         end_trade(view, signal, kind)
+
+
+@rule
+def behind(view: View, signal: Row, price: float) -> float:
+    """Return what stands behind a sale besides the margin sold (L13.2, L13.3): it cannot cost more.
+
+    That is the free balance; of a cross position all cash, and what the other cross positions are worth.
+    """
+    if not signal.cross:
+        return max(0.0, free_balance(view.account))
+    total = view.account.cash + view.account.due + view.book.others
+    for i in range(view.book.n_signals):
+        other = view.signals[i]
+        if other.cross and other.id != signal.id:
+            total += worth(other, price)
+    return max(0.0, total)
 
 
 @rule

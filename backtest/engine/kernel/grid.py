@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,17 +25,17 @@ def tick_toward(market: Row, price: float, direction: int) -> float:
     if market.tick == 0.0:
         return price
     n = price * market.tick_scale / market.tick
-    n = math.ceil(n - ON_GRID) if direction > 0 else math.floor(n + ON_GRID)
+    n = np.ceil(n - ON_GRID) if direction > 0 else np.floor(n + ON_GRID)
     return n * market.tick / market.tick_scale
 
 
 @rule
 def step_down(market: Row, quantity: float) -> float:
-    """Round a quantity down to the step (L3.6)."""
+    """Round a quantity down to the step (L3.6); there may be more steps than a whole number of 64 bits counts."""
     if market.step == 0.0:
         return quantity
     n = quantity * market.step_scale / market.step
-    return math.floor(n + max(ON_GRID, n * NOISE)) * market.step / market.step_scale
+    return np.floor(n + max(ON_GRID, n * NOISE)) * market.step / market.step_scale
 
 
 @rule

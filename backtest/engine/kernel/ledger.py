@@ -20,9 +20,11 @@ __all__ = [
     "book_equity",
     "end_trade",
     "equity_of",
+    "free_balance",
     "note",
     "note_stop",
     "tell",
+    "worth",
     "write_outcome",
 ]
 
@@ -116,6 +118,20 @@ def equity_of(world: World) -> float:
         if book.units != 0.0 or book.cost != 0.0:
             total += book.units * book.last - book.cost
     return total
+
+
+@folded
+def free_balance(account: Row) -> float:
+    """Return cash less reservations (L5.3), as they are once all cross positions of a liquidation are closed (L13.2)."""
+    return account.cash + account.due - (account.reserved - account.due_reserved)
+
+
+@folded
+def worth(signal: Row, price: float) -> float:
+    """Return margin and unrealised PnL of a position at a price; 0 without one."""
+    if signal.quantity <= 0.0:
+        return 0.0
+    return signal.margin + signal.side * signal.quantity * (price - signal.average)
 
 
 @folded

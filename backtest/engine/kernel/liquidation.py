@@ -6,12 +6,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backtest.engine.codes import CLOSED, E_LIQUIDATED, FUTURES, L12_2, L13_1, L13_2, NO, SPOT
+from backtest.engine.codes import (
+    ANYWHERE,
+    CLOSED,
+    E_LIQUIDATED,
+    E_REFUSED,
+    FUTURES,
+    L12_2,
+    L13_1,
+    L13_2,
+    O_DEAD,
+    R_UNCOVERED,
+    REFUSED,
+    SPOT,
+)
 from backtest.engine.kernel.compiled import folded, rule
-from backtest.engine.kernel.ending import end_signal
-from backtest.engine.kernel.grid import TOUCH
-from backtest.engine.kernel.ledger import end_trade, tell
-from backtest.engine.kernel.state import markets_in
+from backtest.engine.kernel.ending import end_signal, has_buy_order, is_buy, release
+from backtest.engine.kernel.grid import TIE, TOUCH
+from backtest.engine.kernel.ledger import end_trade, free_balance, note, tell, worth
+from backtest.engine.kernel.state import markets_in, view_of
 from backtest.engine.records import NEVER
 
 if TYPE_CHECKING:
@@ -19,10 +32,14 @@ if TYPE_CHECKING:
     from backtest.engine.records import Row
 
 __all__ = [
+    "act_cross",
     "cross_level",
+    "end_newest",
+    "end_uncovered",
     "has_cross",
-    "liquidate",
+    "is_uncovered",
     "liquidate_cross",
+    "liquidate_isolated",
     "liquidation_price",
     "liquidation_touch",
     "next_funding",
@@ -33,8 +50,9 @@ __all__ = [
 
 @rule
 def liquidation_price(signal: Row, market: Row) -> float:
-    """Return the level at which an isolated position is liquidated (L13.1), unrounded."""
-    return signal.average * (1.0 - signal.side * (1.0 / signal.leverage - market.maintenance))
+    """Return the level at which an isolated position is liquidated (L13.1), unrounded; it moves with the margin (L13.3)."""
+    margin = signal.margin / (signal.average * signal.quantity)
+    return signal.average * (1.0 - signal.side * (margin - market.maintenance))
 
 
 @rule
@@ -44,11 +62,46 @@ def liquidation_touch(signal: Row, market: Row) -> float:
 
 
 @rule
-def liquidate(view: View, slot: int, price: float, isolated: bool) -> None:
-    """Close a position by force: isolated it costs its whole margin (L13.1), cross what the level costs (L13.2)."""
+def liquidate_isolated(view: View, slot: int) -> None:
+    """Close an isolated position at its level; it costs the margin that is left (L13.1)."""
+    signal = view.signals[slot]
+    close_by_force(view, slot, liquidation_price(signal, view.market), -signal.margin, L13_1)
+
+
+@rule
+def liquidate_cross(view: View, price: float, missing: float) -> None:
+    """Close every cross position of this market at a price (L13.2); the first one does not pay what is missing."""
+    for i in range(view.book.n_signals):
+        signal = view.signals[i]
+        if signal.cross and signal.quantity > 0.0:
+            realised = signal.side * signal.quantity * (price - signal.average) + missing
+            close_by_force(view, i, price, realised, L13_2)
+            missing = 0.0
+
+
+@rule
+def act_cross(view: View, price: float) -> None:
+    """Liquidate all cross positions (L13.2): those of this market now, the others when its candle has been walked.
+
+    They cannot lose more than all cash and their margins.
+    """
+    account, book = view.account, view.book
+    total = account.cash + account.due + book.others
+    for i in range(book.n_signals):
+        if view.signals[i].cross:
+            total += worth(view.signals[i], price)
+    liquidate_cross(view, price, max(0.0, -total))
+    account.cross_liquidated = 1
+    account.due += book.others
+    account.due_reserved += book.others_reserved
+    book.others = book.others_maintenance = book.others_reserved = 0.0
+
+
+@rule
+def close_by_force(view: View, slot: int, price: float, realised: float, rule: int) -> None:
+    """Book a liquidation, which pays no fee, and end the signal."""
     account, signal = view.account, view.signals[slot]
     quantity = signal.quantity
-    realised = -signal.margin if isolated else signal.side * quantity * (price - signal.average)
     account.cash += signal.margin + realised
     account.margin -= signal.margin
     account.allocated -= signal.held
@@ -57,7 +110,7 @@ def liquidate(view: View, slot: int, price: float, isolated: bool) -> None:
     signal.t_sold += quantity * price
     signal.t_realised += realised
     signal.quantity = signal.margin = signal.held = 0.0
-    event = tell(view, signal, E_LIQUIDATED, L13_1 if isolated else L13_2)
+    event = tell(view, signal, E_LIQUIDATED, rule)
     event.price, event.quantity = price, quantity
     signal.average = np.nan
     end_trade(view, signal, E_LIQUIDATED)
@@ -66,37 +119,59 @@ def liquidate(view: View, slot: int, price: float, isolated: bool) -> None:
 
 @rule
 def cross_level(view: View) -> tuple[float, int]:
-    """Return the price at which the account meets the maintenance margin of its cross positions, and its direction.
+    """Return the price at which what backs the cross positions meets their maintenance margin, and its direction (L13.2).
 
-    Equity and maintenance are linear in the price of this market (L13.2). Direction -1: met when the price falls to it,
-    +1 when it rises to it, 0: never.
+    The free balance and their own worth back them: linear in the price of this market. Direction -1: met when the price
+    falls to it, +1 when it rises to it, 0: never, :data:`ANYWHERE`: at whatever price is traded next.
     """
-    account, book, market = view.account, view.book, view.market
-    units = cost = held = 0.0
-    found = False
+    book, market = view.book, view.market
+    slope, found = 0.0, False
+    backing = free_balance(view.account) + book.others - book.others_maintenance
     for i in range(book.n_signals):
         signal = view.signals[i]
-        if signal.quantity > 0.0:
-            units += signal.side * signal.quantity
-            cost += signal.side * signal.quantity * signal.average
-            if signal.cross:
-                held += signal.quantity
-                found = True
-    slope = units - market.maintenance * held
-    if not found or slope == 0.0:
+        if signal.cross and signal.quantity > 0.0:
+            backing += worth(signal, 0.0)
+            slope += (signal.side - market.maintenance) * signal.quantity
+            found = True
+    if not found:
         return 0.0, 0
-    level = (cost + book.others_maintenance - account.cash - account.margin - book.others) / slope
+    if slope == 0.0:
+        return 0.0, ANYWHERE if backing <= 0.0 else 0
     direction = -1 if slope > 0.0 else 1
-    return level * (1.0 - direction * TOUCH), direction
+    return -backing / slope * (1.0 - direction * TOUCH), direction
 
 
 @rule
-def liquidate_cross(view: View, price: float) -> None:
-    """Liquidate every cross position of this market (L13.2)."""
-    for i in range(view.book.n_signals):
-        signal = view.signals[i]
-        if signal.cross and signal.quantity > 0.0:
-            liquidate(view, i, price, NO)
+def end_newest(view: View) -> bool:
+    """End the newest buy order of a book for want of cash (L13.2), and its signal where nothing of it is left."""
+    newest = -1
+    for k in range(view.book.n_orders):
+        if is_buy(view.orders[k]) and (newest < 0 or view.orders[k].seq > view.orders[newest].seq):
+            newest = k
+    if newest < 0:
+        return False
+    order = view.orders[newest]
+    slot = order.slot
+    release(view.account, order)
+    order.kind = O_DEAD
+    signal = view.signals[slot]
+    note(view, signal, E_REFUSED, L13_2, R_UNCOVERED)
+    if signal.quantity <= 0.0 and not has_buy_order(view, slot):
+        end_signal(view, slot, CLOSED if signal.bought else REFUSED, L12_2)
+    return True
+
+
+@rule
+def is_uncovered(account: Row, config: Row) -> bool:
+    """Whether reservations exceed cash (L13.2)."""
+    return free_balance(account) < -TIE * config.balance
+
+
+@rule
+def end_uncovered(view: View) -> None:
+    """End the newest reservations of a market until cash covers the rest (L13.2)."""
+    while is_uncovered(view.account, view.config) and end_newest(view):
+        pass
 
 
 @rule
@@ -110,12 +185,22 @@ def pay_funding(world: World, view: View, index: int, now: int) -> None:
         for i in range(book.n_signals):
             signal = view.signals[i]
             if signal.quantity > 0.0 and signal.account == FUTURES:
-                paid = signal.side * signal.quantity * book.last * rate
-                account.cash -= paid
-                account.funding += paid
-                signal.funding += paid
-                signal.t_funding += paid
+                charge(account, signal, signal.side * signal.quantity * book.last * rate)
                 book.acted = 1
+
+
+@rule
+def charge(account: Row, signal: Row, owed: float) -> None:
+    """Take funding from the free balance, what that cannot pay from the margin, and no more than both (L13.3)."""
+    free = max(0.0, free_balance(account))
+    from_margin = min(max(0.0, owed - free), signal.margin)
+    paid = min(owed, free + from_margin)
+    account.cash -= paid - from_margin
+    account.margin -= from_margin
+    account.funding += paid
+    signal.margin -= from_margin
+    signal.funding += paid
+    signal.t_funding += paid
 
 
 @folded
@@ -127,18 +212,30 @@ def next_funding(world: World, book: Row, index: int) -> int:
 
 @rule
 def see_others(world: World, index: int) -> None:
-    """Set what the other markets add to equity and to the maintenance of cross positions (L13.2)."""
-    total = held = 0.0
+    """Set what the cross positions of other markets are worth, what they must keep, and what is reserved for them (L13.2)."""
+    total = held = reserved = 0.0
     for k in range(markets_in(world)):
         if k == index:
             continue
-        book = world.books[k]
-        total += book.units * book.last - book.cost
-        for i in range(book.n_signals):
-            signal = world.signals[k, i]
+        view = view_of(world, k)
+        for i in range(view.book.n_signals):
+            signal = view.signals[i]
             if signal.cross and signal.quantity > 0.0:
-                held += world.markets[k].maintenance * signal.quantity * book.last
-    world.books[index].others, world.books[index].others_maintenance = total, held
+                total += worth(signal, view.book.last)
+                held += view.market.maintenance * signal.quantity * view.book.last
+                reserved += reserved_by(view, i)
+    book = world.books[index]
+    book.others, book.others_maintenance, book.others_reserved = total, held, reserved
+
+
+@rule
+def reserved_by(view: View, slot: int) -> float:
+    """Return what the buy orders of a signal reserve."""
+    reserved = 0.0
+    for k in range(view.book.n_orders):
+        if view.orders[k].slot == slot and is_buy(view.orders[k]):
+            reserved += view.orders[k].reserve
+    return reserved
 
 
 @rule

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from backtest.engine.codes import (
+    ANYWHERE,
     FIRST_LIQUIDATION,
     FIXED,
     LEG_1,
@@ -54,13 +55,13 @@ from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.ending import expire, is_buy, is_range
 from backtest.engine.kernel.fills import exit_level, limit_sale, slipped_sale
 from backtest.engine.kernel.liquidation import (
+    act_cross,
     cross_level,
-    liquidate,
-    liquidate_cross,
-    liquidation_price,
+    end_uncovered,
+    liquidate_isolated,
     liquidation_touch,
 )
-from backtest.engine.kernel.protection import ratchet
+from backtest.engine.kernel.protection import begin_legs, end_legs, ratchet
 from backtest.engine.records import TARGETS
 
 if TYPE_CHECKING:
@@ -156,8 +157,10 @@ def first_of(found: Meeting, other: Meeting) -> Meeting:
 def meet_cross(way: Way, level: float, direction: int) -> Meeting:
     """Meet the level at which cross positions are liquidated (L13.2).
 
-    One that was passed already, by a fee or by funding, acts at the next traded price.
+    One that was passed already, by a fee, by funding or by a reservation, acts at the next traded price.
     """
+    if direction == ANYWHERE:
+        return Meeting(W_CROSS, FIRST_LIQUIDATION, NOBODY, NO_TURN, ZERO, way.start, -1.0 if way.gap else 0.0)
     passed = direction * (way.start - level) >= 0.0
     distance = reach(-direction * way.start, -direction * way.end, -direction * level, YES, way.gap)
     if way.gap and passed:
@@ -167,8 +170,15 @@ def meet_cross(way: Way, level: float, direction: int) -> Meeting:
 
 @folded
 def meet_liquidation(signal: Row, slot: int, way: Way, level: float) -> Meeting:
-    """Meet the level at which an isolated position is liquidated (L13.1)."""
-    return Meeting(W_LIQUIDATION, FIRST_LIQUIDATION, slot, ZERO, ZERO, level, worsens_to(way, signal, level))
+    """Meet the level at which an isolated position is liquidated (L13.1).
+
+    One that funding has passed acts in a gap that goes on beyond it, else at the open, if that is beyond it too.
+    """
+    distance = worsens_to(way, signal, level)
+    start, end, met = signal.side * way.start, signal.side * way.end, signal.side * level
+    if way.gap and start <= met and not (end < start and end < met):
+        distance = -1.0
+    return Meeting(W_LIQUIDATION, FIRST_LIQUIDATION, slot, ZERO, ZERO, level, distance)
 
 
 @folded
@@ -204,10 +214,10 @@ def meet_exit_percent(view: View, slot: int, way: Way) -> Meeting:
 
 @folded
 def meet_target(signal: Row, slot: int, nth: int, way: Way) -> Meeting:
-    """Meet a target (L6.1); one that was moved to the market is sold at the next traded price (L11.2)."""
+    """Meet a target (L6.1)."""
     distance = -1.0
-    if signal.state[nth] == T_LIVE and not (way.gap and (signal.fresh[nth] or signal.market[nth])):
-        distance = 0.0 if signal.market[nth] else improves_to(way, signal, signal.target[nth])
+    if signal.state[nth] == T_LIVE and not (way.gap and signal.fresh[nth]):
+        distance = improves_to(way, signal, signal.target[nth])
     return Meeting(W_TARGET, THEN_EXITS, slot, nth, nth, signal.target[nth], distance)
 
 
@@ -215,7 +225,7 @@ def meet_target(signal: Row, slot: int, nth: int, way: Way) -> Meeting:
 def meet_missed(view: View, slot: int, way: Way) -> Meeting:
     """Meet the first target before the entry (L4.5)."""
     signal, distance = view.signals[slot], -1.0
-    arrives = way.gap and (signal.fresh[0] or signal.created == view.book.time)
+    arrives = way.gap and signal.fresh[0]
     if signal.bought == 0 and signal.missed == 0 and signal.state[0] == T_LIVE and not arrives:
         distance = improves_to(way, signal, signal.target[0])
     return Meeting(W_MISSED, THEN_EXITS, slot, ZERO, ZERO, signal.target[0], distance)
@@ -276,7 +286,7 @@ def nearest(view: View, way: Way, cross: bool) -> Meeting:
     if cross:
         level, direction = cross_level(view)
         if direction != 0:
-            carried = way.gap and direction * (way.end - level) >= 0.0
+            carried = way.gap and direction != ANYWHERE and direction * (way.end - level) >= 0.0
             found = first_of(found, meet_cross(way, level, direction))
     for i in range(view.book.n_signals):
         if view.signals[i].status <= OPEN:
@@ -303,7 +313,6 @@ def settle(view: View) -> None:
         signal.fresh_stop = 0
         for k in range(signal.last_target):
             signal.fresh[k] = 0
-            signal.market[k] = 0
     for k in range(book.n_orders):
         view.orders[k].fresh = 0
 
@@ -315,9 +324,9 @@ def act_order(view: View, order: Row, step: Step) -> None:
     resting = step.gap or step.moved or (order.fresh == 0 and step.price == order.price)
     if order.kind == O_TP_LIMIT:
         price, maker = limit_sale(signal, market, order.price, step.price, resting)
-        act_take_profit(view, order, step.price, price, maker, step.path)
+        act_take_profit(view, order, step.price, price, maker)
     elif order.kind == O_TP_MARKET:
-        act_take_profit(view, order, step.price, slipped_sale(signal, market, step.price), ZERO, step.path)
+        act_take_profit(view, order, step.price, slipped_sale(signal, market, step.price), ZERO)
     else:
         act_buy_order(view, order, step.price, resting, step.gap, step.path)
 
@@ -331,8 +340,6 @@ def act_level(view: View, met: Meeting, step: Step) -> None:
         act_exit_percent(view, met.slot, met.level, price, resting or price == met.level)
     elif met.what == W_MISSED:
         act_missed(view, met.slot)
-    elif signal.market[nth]:
-        act_target(view, met.slot, nth, slipped_sale(signal, market, price), ZERO)
     else:
         resting = resting or (signal.fresh[nth] == 0 and price == met.level)
         sold, maker = limit_sale(signal, market, met.level, price, resting)
@@ -351,10 +358,9 @@ def act(view: View, met: Meeting, step: Step) -> None:
     elif met.what == W_RESTING:
         act_resting_stop(view, met.slot)
     elif met.what == W_LIQUIDATION:
-        liquidate(view, met.slot, liquidation_price(view.signals[met.slot], view.market), YES)
+        liquidate_isolated(view, met.slot)
     elif met.what == W_CROSS:
-        view.account.cross_liquidated = 1
-        liquidate_cross(view, met.level if step.moved else step.price)
+        act_cross(view, met.level if step.moved else step.price)
     else:
         act_level(view, met, step)
 
@@ -374,6 +380,8 @@ def travel(view: View, way: Way, path: bool, cross: bool) -> float:
                 settle(view)
                 ratchet(view, price, path)
         act(view, met, Step(price, way.end, moved, gap, path))
+        if cross:
+            end_uncovered(view)
     if not gap and price != way.end:
         settle(view)
         ratchet(view, way.end, path)
@@ -386,6 +394,7 @@ def walk_legs(view: View, candle: Candle, up_first: bool, path: bool, expiring: 
     if expiring:
         expire(view, candle.end)
     ratchet(view, candle.open, path)
+    begin_legs(view, candle.high - candle.low)
     first = candle.high if up_first else candle.low
     second = candle.low if up_first else candle.high
     view.book.leg = LEG_1
@@ -395,3 +404,4 @@ def walk_legs(view: View, candle: Candle, up_first: bool, path: bool, expiring: 
     view.book.leg = LEG_3
     travel(view, Way(price, candle.close, NO), path, cross)
     settle(view)
+    end_legs(view)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,14 +24,26 @@ from backtest.engine.codes import (
     TRAILING,
 )
 from backtest.engine.kernel.compiled import rule
-from backtest.engine.kernel.grid import tick_toward
+from backtest.engine.kernel.grid import TIE, tick_toward
 from backtest.engine.kernel.ledger import note_stop
 
 if TYPE_CHECKING:
     from backtest.engine.kernel.state import View
     from backtest.engine.records import Row
 
-__all__ = ["arm_at_fill", "arm_trailing", "move_stop_after_target", "place_stop", "raise_stop", "ratchet", "would_meet"]
+__all__ = [
+    "arm_at_fill",
+    "arm_trailing",
+    "begin_legs",
+    "end_legs",
+    "move_stop_after_target",
+    "place_stop",
+    "raise_stop",
+    "ratchet",
+    "trail_distance",
+    "trails",
+    "would_meet",
+]
 
 NO_RATCHET = 1e-12  # of a stop: float noise, of a distance taken and given back, moves none
 
@@ -99,9 +112,7 @@ def ratchet(view: View, price: float, path: bool) -> None:
     """Let every trailing stop see a traded price (L8.3); on the path it moves at once, else at the end (L8.4)."""
     for i in range(view.book.n_signals):
         signal = view.signals[i]
-        if signal.protection != TRAILING or signal.quantity <= 0.0 or signal.trigger_now:
-            continue
-        if signal.side * price >= signal.side * signal.best:
+        if trails(signal) and signal.side * price >= signal.side * signal.best:
             signal.best = price
             if path:
                 raise_stop(signal, view.market, view.config)
@@ -121,14 +132,48 @@ def would_meet(signal: Row, market: Row, config: Row, high: float, low: float) -
 
 
 @rule
-def arm_at_fill(
-    view: View, signal: Row, trigger: float, limit: float, price: float, traded: float, path: bool, rule: int
-) -> None:
-    """Arm a trailing stop by a fill (L8.5): ``price`` is its first high, the price traded there ratchets it."""
-    arm_trailing(view, signal, trigger, limit, price, rule)
+def arm_at_fill(view: View, signal: Row, trigger: float, limit: float, traded: float, rule: int) -> None:
+    """Arm a trailing stop by a fill (L8.5): what was traded there, before slippage, is its first high."""
+    arm_trailing(view, signal, trigger, limit, traded, rule)
     signal.fresh_stop = 0  # whatever stop a call of this instant placed is gone
     signal.trigger_now = 1 if signal.side * trigger >= signal.side * traded else 0
-    ratchet(view, traded, path)
+    note_tight(view, signal)
+
+
+@rule
+def trails(signal: Row) -> bool:
+    """Whether a position has a trailing stop that sees prices."""
+    return bool(signal.protection == TRAILING and signal.quantity > 0.0 and not signal.trigger_now)
+
+
+@rule
+def trail_distance(signal: Row, config: Row) -> float:
+    """Return how far below its best price a trailing stop stands, before rounding; infinity for one that never moves."""
+    if config.distance_kind == STATIC:
+        return math.inf
+    return signal.distance if config.distance_kind == ABSOLUTE else signal.best * signal.ratio
+
+
+@rule
+def note_tight(view: View, signal: Row) -> None:
+    """Note that a trailing stop is nearer than the range of the candle on whose legs it stands (L2.7)."""
+    if trails(signal) and trail_distance(signal, view.config) < view.book.range * (1.0 - TIE):
+        view.book.tight = 1
+
+
+@rule
+def begin_legs(view: View, range_: float) -> None:
+    """The legs of a candle begin: every trailing stop is held against its range (L2.7)."""
+    view.book.range = range_
+    for i in range(view.book.n_signals):
+        note_tight(view, view.signals[i])
+
+
+@rule
+def end_legs(view: View) -> None:
+    """The legs of the candle are walked: it is counted once if it was wider than a trailing distance (L2.7)."""
+    view.account.tight += view.book.tight
+    view.book.range, view.book.tight = 0.0, 0
 
 
 @rule

@@ -37,6 +37,8 @@ class World(NamedTuple):
         Where each signal stands.
     funding_times, funding_rates
         Of all markets, one after the other; those of market ``q`` begin at ``funding_first[q]``.
+    still
+        The rows in which nothing trades (L2.6), likewise; those of market ``q`` begin at ``still_first[q]``.
     """
 
     accounts: Rows
@@ -57,6 +59,8 @@ class World(NamedTuple):
     funding_times: Ints
     funding_rates: Floats
     funding_first: Ints
+    still: Ints
+    still_first: Ints
 
 
 class View(NamedTuple):

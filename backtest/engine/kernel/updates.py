@@ -144,8 +144,6 @@ def update_targets(view: View, signal: Row, call: Row) -> bool:
         signal.state[k], signal.target[k], signal.fresh[k] = T_LIVE, price, 1
         if k == 0:
             signal.missed = 0
-        at_market = signal.quantity > 0.0 and signal.side * price <= signal.side * view.book.last
-        signal.market[k] = 1 if at_market else 0
     if added and signal.quantity > 0.0:
         for k in range(TARGETS):
             signal.plan[k] = 0.0

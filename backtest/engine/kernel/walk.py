@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from backtest.engine.codes import AT_CLOSE, DONE, GROW, NOBODY, YES
-from backtest.engine.kernel.agenda import due_calls, examine, fits, open_instant
+from backtest.engine.codes import AT_CLOSE, DONE, GROW, NO, NOBODY, YES
+from backtest.engine.kernel.agenda import begin_market, due_calls, examine, fits, next_still, open_instant, pass_still
 from backtest.engine.kernel.band import calm_band, quiet_candle, touches
 from backtest.engine.kernel.calls import arrive
 from backtest.engine.kernel.compiled import entry, folded, rule
@@ -77,7 +77,9 @@ def scan(view: View, series: Series, equity: Floats, row: int, stop: int) -> int
         if row == stop or book.ratcheting == 0 or full or touches(view, series.high[row], series.low[row]):
             return row
         book.time = series.time[row]
-        quiet_candle(view, series.high[row], series.low[row], series.close[row], YES)
+        quiet_candle(
+            view, Candle(series.open[row], series.high[row], series.low[row], series.close[row], 0, YES)
+        )  # nothing expires in it
         equity[row] = base + units * series.close[row]
         row += 1
         if book.slow or (view.config.want_events and account.n_events > before):
@@ -89,9 +91,9 @@ def pass_quiet(world: World, view: View, series: Series, equity: Floats, stop: i
     """Pass the candles on which nothing can happen; return the first other one, from the row of the book on."""
     account, book = view.account, view.book
     row = book.row
-    stop = next_row(world, series, stop, even)
+    stop = next_row(world, series, min(stop, next_still(world, book, ONLY)), even)
     if book.n_signals > 0:
-        return scan(view, series, equity, row, stop) if stop > row and not book.slow else row
+        return scan(view, series, equity, row, stop) if stop > row and not book.slow and not book.fresh else row
     if stop > row:
         value = account.cash + account.margin
         for k in range(row, stop):
@@ -117,6 +119,12 @@ def advance_one(world: World, series: Series, equity: Floats, until: int, peek: 
         candle = Candle(series.open[row], series.high[row], series.low[row], series.close[row], now + span, YES)
         examine(world, ONLY, now)
         reached = pass_quiet(world, view, series, equity, until, even)
+        still = reached == row and next_still(world, book, ONLY) == row
+        if still and next_row(world, series, row + 1, even) > row:
+            begin_market(book, candle.open)
+            reached = row + 1
+            book.still += 1
+            equity[row] = account.cash + account.margin + (book.units * book.last - book.cost)
         if reached > row:
             book.row = reached
         elif peek:
@@ -127,7 +135,11 @@ def advance_one(world: World, series: Series, equity: Floats, until: int, peek: 
             open_instant(world, view, ONLY, now, candle.open)
             while book.call >= 0 and world.calls[book.call].arrival <= now:
                 arrive(world, ONLY)
-            walk_candle(world, ONLY, candle)
+            if still:
+                book.still += 1
+                pass_still(world, view, candle.end, NO)
+            else:
+                walk_candle(world, ONLY, candle)
             equity[row] = account.cash + account.margin + (book.units * book.last - book.cost)
             book.row = row + 1
         if view.config.want_events and account.n_events > before:
@@ -187,18 +199,27 @@ def advance_many(
         view = view_of(world, q)
         book, market = view.book, view.market
         i = first[q] + order_row[cursor[0]]
-        if book.n_signals == 0:
+        end = upcoming + (market.span if kind[i] == 0 else market.fine_span)
+        still = next_still(world, book, q) == order_row[cursor[0]]
+        if still and book.n_signals == 0:
+            book.still += 1
+        elif still:
+            if not fits(world, q, upcoming):
+                return GROW
+            book.still += 1
+            pass_still(world, view, end, kind[i] == 2)
+        elif book.n_signals == 0:
             book.last = close[i]
         elif (
             not book.acted
+            and not book.fresh
             and quiet_row(view, upcoming, kind[i], h[i], l[i])
             and account.n_events + book.ratcheting + 8 < len(world.events)
         ):
-            quiet_candle(view, h[i], l[i], close[i], kind[i] != 1)
+            quiet_candle(view, Candle(o[i], h[i], l[i], close[i], end, kind[i] != 1))
         else:
             if not fits(world, q, upcoming):
                 return GROW
-            end = upcoming + (market.span if kind[i] == 0 else market.fine_span)
             walk_candle(world, q, Candle(o[i], h[i], l[i], close[i], end, kind[i] != 1))
         book.row = order_row[cursor[0]] + 1
         cursor[0] += 1
