@@ -69,7 +69,9 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     strategy: Annotated[str | None, typer.Argument(help="File of the strategy, where no settings name it.")] = None,
     paper: Annotated[bool, typer.Option("--paper", help="To the paper venue; this is the default.")] = False,
     live: Annotated[bool, typer.Option("--live", help="To the vendor, or to ANNY_BASE_URL.")] = False,
-    candles: Annotated[str | None, typer.Option("--candles", "-c", help="File, or sample:BTC/USD:1h.")] = None,
+    candles: Annotated[
+        list[str] | None, typer.Option("--candles", "-c", help="File, or sample:BTC/USD:1h; once for each market.")
+    ] = None,
     speed: Annotated[str, typer.Option(help="Candles a second, or max.")] = "max",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the requests, send none.")] = False,
     journal: Annotated[Path | None, typer.Option(help="SQLite file with every call; default emit.sqlite.")] = None,
@@ -98,10 +100,10 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     from backtest.errors import InvalidSettingError
     from backtest.live.settings import LiveSettings
 
-    if live and (paper or dry_run or candles is not None):
+    if live and (paper or dry_run or candles):
         raise InvalidSettingError("--live runs on candles as they close; leave out --paper, --dry-run and --candles")
     sections: dict[str, Any] = {"limits": {"per_minute": per_minute}, "account": {"journal": journal}}
-    if candles is None:
+    if not candles:
         if strategy is not None and not market and config is None and not live:
             raise InvalidSettingError(
                 "name --market BTC/USDT for candles as they close, or --candles FILE for a rehearsal"
@@ -114,8 +116,18 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     if strategy is None:
         raise InvalidSettingError("a rehearsal is of one strategy; name its file")
     chosen = options.strategy_from(strategy, param)
-    series = options.candles_from(candles, symbol=symbol, timeframe=timeframe, exchange=exchange)
-    traded = options.market_from(series, source=candles, exchange=exchange, tick=tick, step=step)
+    if symbol is not None and len(candles) > 1:
+        raise InvalidSettingError(
+            f"--symbol names one market, there are {len(candles)} --candles; name files as their symbol"
+        )
+    found = [options.candles_from(each, symbol=symbol, timeframe=timeframe, exchange=exchange) for each in candles]
+    series = {each.symbol: each for each in found}
+    if len(series) < len(found):
+        raise InvalidSettingError(f"each market has one --candles, were of {', '.join(each.symbol for each in found)}")
+    traded = {
+        each.symbol: options.market_from(each, source=source, exchange=exchange, tick=tick, step=step)
+        for each, source in zip(found, candles, strict=True)
+    }
     from backtest.live.channel import Channel
 
     plan = Channel(chosen, series, traded, options.profile_from(profile))
@@ -318,9 +330,8 @@ def _print_requests(plan: Channel) -> None:
 
     plan.backtest(_warn)
     session, count = plan.session(), 0
-    columns = (getattr(plan.candles, name).tolist() for name in ("time", "open", "high", "low", "close", "volume"))
-    for row in zip(*columns, strict=True):
-        for decision in session.close(*row):
+    for time, rows in plan.instants():
+        for decision in session.walk(time, rows):
             request = endpoint_of(decision.call, getattr(decision.call, "signal", None))
             typer.echo(f"{decision.at} {request.method} {request.path} {request.body.decode()}")
             count += 1

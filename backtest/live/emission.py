@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from backtest.strategy import Strategy
     from backtest.venue.credentials import Credentials
 
-__all__ = ["Rehearsed", "code_hash", "name_of_subscriber", "rehearse", "stream_of", "subscriber_name"]
+__all__ = ["Rehearsed", "code_hash", "name_of_subscriber", "rehearse", "streams_of", "subscriber_name"]
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ def rehearse(  # noqa: PLR0913 - each is of the caller
     ):
         name = subscriber_name(channel)
         terms = channel.profile.to_dict(), channel.assumptions.to_dict()
-        place = (channel.market.exchange, channel.candles.timeframe)
+        place = (channel.exchange, channel.timeframe)
         control.subscribe(name, *terms, place=place, strategy=channel.strategy.identity)
         control.subscribe(subscriber_name(channel, everything=True), *terms, place=place)
         stop_file = stop_file_of(journal_path)
         emitter = Emitter(journal, client, clock, settings, wall.now, stop_file, stop or threading.Event())
-        stream = stream_of(channel, credentials)
-        drive = Rehearsal(channel, emitter=emitter, clock=clock, control=control, stream=stream, pace=pace)
+        streams = streams_of(channel, credentials.fingerprint)
+        drive = Rehearsal(channel, emitter=emitter, clock=clock, control=control, streams=streams, pace=pace)
         emitter.recover()
         if tell is not None and journal.cursors():
             tell(status_text(journal))
@@ -110,11 +110,21 @@ def rehearse(  # noqa: PLR0913 - each is of the caller
         return Rehearsed(report, journal.intents(State.UNKNOWN), left, emitter.halted, emitter.stop.is_set())
 
 
-def stream_of(channel: Channel, credentials: Credentials) -> Stream:
-    """Return what every intent's id begins with."""
-    candles = channel.candles
-    account, identity = credentials.fingerprint, channel.strategy.identity
-    return Stream(account, identity, candles.symbol, candles.timeframe, candles.exchange, candles.volume_known)
+def streams_of(channel: Channel, account: str) -> dict[str, Stream]:
+    """Return what the ids of the intents of each market begin with, by symbol.
+
+    Parameters
+    ----------
+    channel
+        What is emitted.
+    account
+        Fingerprint of the key.
+    """
+    identity = channel.strategy.identity
+    return {
+        symbol: Stream(account, identity, symbol, one.timeframe, one.exchange, one.volume_known)
+        for symbol, one in channel.series.items()
+    }
 
 
 def subscriber_name(channel: Channel, *, everything: bool = False) -> str:
@@ -127,7 +137,7 @@ def subscriber_name(channel: Channel, *, everything: bool = False) -> str:
     everything
         The subscriber who follows all strategies, and not only that of the channel.
     """
-    place = (channel.market.exchange, channel.candles.timeframe)
+    place = (channel.exchange, channel.timeframe)
     return name_of_subscriber(channel.profile, channel.assumptions, place, None if everything else channel.strategy)
 
 

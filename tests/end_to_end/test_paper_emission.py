@@ -30,7 +30,7 @@ from backtest import (
 )
 from backtest.errors import InvalidSettingError, VenueUnavailableError
 from backtest.live.channel import Channel
-from backtest.live.emission import Rehearsed, rehearse
+from backtest.live.emission import Rehearsed, rehearse, streams_of
 from backtest.live.intent import State
 from backtest.live.journal import Journal
 from backtest.live.settings import EmitSettings
@@ -89,6 +89,11 @@ def url(tmp_path: Path) -> Iterator[str]:
         yield found
 
 
+def cut(plan: Channel, first: int, last: int) -> Channel:
+    """Return the emission over some of the candles only."""
+    return replace(plan, candles={symbol: one.slice(first, last) for symbol, one in plan.series.items()})
+
+
 def emit(plan: Channel, url: str, folder: Path, **options: Any) -> Rehearsed:
     heard: list[str] = []  # what lint warns of is no matter of these tests
     return rehearse(
@@ -138,8 +143,8 @@ class Marketable(Strategy):
 
 def test_our_own_key_reaches_the_paper_venue_beside_the_body(plan: Channel, url: str, tmp_path: Path) -> None:
     mine = replace(plan, strategy=Marketable())
-    emit(replace(mine, candles=mine.candles.slice(0, 30)), url, tmp_path)
-    done = emit(replace(mine, candles=mine.candles.slice(0, 60)), url, tmp_path)
+    emit(cut(mine, 0, 30), url, tmp_path)
+    done = emit(cut(mine, 0, 60), url, tmp_path)
     assert done.report.equal, done.report.text()
     with PaperClient(url) as control:
         updates = [effect for effect in control.effects() if effect["kind"] == "updateprice"]
@@ -147,6 +152,35 @@ def test_our_own_key_reaches_the_paper_venue_beside_the_body(plan: Channel, url:
     assert all(update["allow_marketable"] for update in updates)
     assert {name for update in updates for name in json.loads(update["body"])} == {"parent_signal_id", "stop_loss"}
     assert done.report.fills.found == 2 * len(updates) - 1, "the last one would have traded at the next candle"
+
+
+def test_several_markets_share_one_account_through_a_restart(url: str, tmp_path: Path) -> None:
+    whole = {symbol: Candles.sample(symbol, "1d") for symbol in ("BTC/USD", "ETH/USD", "LTC/USD")}
+    start = max(int(one.time[0]) for one in whole.values())
+    begun = {symbol: int((one.time < start).sum()) for symbol, one in whole.items()}
+    days = {symbol: one.slice(begun[symbol], begun[symbol] + 160) for symbol, one in whole.items()}
+    days["ETH/USD"] = days["ETH/USD"].slice(40, 160)  # begins later
+    days["LTC/USD"] = days["LTC/USD"].slice(0, 120)  # ends earlier
+    markets = {symbol: Market(symbol, tick="0.01") for symbol in days}
+    plan = Channel(Busy(pause=24 * 5), days, markets, SubscriberProfile.anny())
+    first = plan.instants()[90][0]
+    part = {symbol: one.slice(0, int((one.time < first).sum())) for symbol, one in days.items()}
+    emit(replace(plan, candles=part), url, tmp_path)
+    done = emit(plan, url, tmp_path)
+    assert done.report.equal, done.report.text()
+    assert done.report.calls.found > 60
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        assert {row.symbol for row in journal.signals()} == set(days)
+        assert [len(journal.seen(stream)) for stream in streams_of(plan, credentials().fingerprint).values()] == [
+            len(days[symbol]) for symbol in sorted(days)
+        ]
+    other = {symbol: one for symbol, one in days.items() if symbol != "ETH/USD"}
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    with paper_room(fresh / "venue.sqlite") as elsewhere:
+        emit(replace(plan, candles=other), elsewhere, fresh)
+        with pytest.raises(InvalidSettingError, match="never saw ETH/USD"):
+            emit(plan, elsewhere, fresh)
 
 
 def test_emitting_again_sends_nothing(plan: Channel, url: str, tmp_path: Path) -> None:
@@ -158,7 +192,7 @@ def test_emitting_again_sends_nothing(plan: Channel, url: str, tmp_path: Path) -
 
 
 def test_a_longer_file_goes_on_where_it_stopped(plan: Channel, url: str, tmp_path: Path) -> None:
-    emit(replace(plan, candles=plan.candles.slice(0, 70)), url, tmp_path)
+    emit(cut(plan, 0, 70), url, tmp_path)
     paces: list[int] = []
     done = emit(plan, url, tmp_path, pace=paces.append)
     assert done.report.equal, done.report.text()
@@ -180,7 +214,7 @@ def test_a_venue_that_is_ahead_of_the_journal_is_refused(plan: Channel, url: str
 
 def test_venue_that_starts_again_knows_everything(plan: Channel, tmp_path: Path) -> None:
     with paper_room(tmp_path / "venue.sqlite") as url:
-        emit(replace(plan, candles=plan.candles.slice(0, 70)), url, tmp_path)
+        emit(cut(plan, 0, 70), url, tmp_path)
     with paper_room(tmp_path / "venue.sqlite") as url:
         done = emit(plan, url, tmp_path)
     assert done.report.equal, done.report.text()
@@ -216,19 +250,19 @@ def test_bad_credentials_end_it(plan: Channel, url: str, tmp_path: Path) -> None
 
 
 def test_other_candles_or_another_strategy_are_refused(plan: Channel, url: str, tmp_path: Path) -> None:
-    emit(replace(plan, candles=plan.candles.slice(0, 60)), url, tmp_path)
+    emit(cut(plan, 0, 60), url, tmp_path)
     with pytest.raises(InvalidSettingError, match="began with the candle"):
-        emit(replace(plan, candles=plan.candles.slice(1, 60)), url, tmp_path)
+        emit(cut(plan, 1, 60), url, tmp_path)
     with pytest.raises(InvalidSettingError, match="is not the one"):
-        emit(replace(plan, candles=plan.candles.slice(0, 50)), url, tmp_path)
+        emit(cut(plan, 0, 50), url, tmp_path)
     with pytest.raises(InvalidSettingError, match="no candle of"):
-        emit(replace(plan, candles=plan.candles.slice(0, 0)), url, tmp_path)
+        emit(cut(plan, 0, 0), url, tmp_path)
     with Journal(tmp_path / "journal.sqlite") as journal:
         assert journal.intents(State.PLANNED) == []
 
 
 def test_the_same_name_with_other_code_is_refused(plan: Channel, url: str, tmp_path: Path) -> None:
-    emit(replace(plan, candles=plan.candles.slice(0, 60)), url, tmp_path)
+    emit(cut(plan, 0, 60), url, tmp_path)
 
     class Changed(Busy):
         def on_candle(self, now: Moment) -> Iterable[Call]:
@@ -269,7 +303,7 @@ def test_no_secret_in_logs_files_or_errors(
     plan: Channel, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    short = replace(plan, candles=plan.candles.slice(0, 40))
+    short = cut(plan, 0, 40)
     with PaperClient(url) as control:
         control.plan_faults(*FAULTS)
     emit(short, url, tmp_path)

@@ -105,7 +105,7 @@ class Emission:
 
     def again(self, count: int) -> Any:
         """Run the code over what was seen, with the outcomes told."""
-        return self.channel.again(count, ToldOutcomes(self.journal, self.stream.strategy))
+        return self.channel.again(self.rows[count - 1][0] + HOUR, ToldOutcomes(self.journal, self.stream.strategy))
 
     def restart(self, count: int) -> None:
         """Start anew from the journal."""

@@ -68,6 +68,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> No
     for name in ("ANNY_SECRET_FILE", "ANNY_CONFIRM_ACCOUNT", "ANNY_PAPER_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "once.py").write_text(STRATEGY)
+    (tmp_path / "daily.py").write_text(STRATEGY.replace("3600000) % 8", "86400000) % 500"))
     Candles.sample("BTC/USD", "1h").slice(0, 30).to_pandas().to_csv(tmp_path / "candles.csv")
 
 
@@ -283,6 +284,19 @@ def test_a_signal_that_lint_warns_of_is_named_and_sent(monkeypatch: pytest.Monke
     assert warning.startswith("warning: 4 signals, the first BTC/USD-")
     assert "lies inside fees and slippage" in warning
     assert report[0].startswith("PARITY")
+
+
+def test_all_candles_that_are_named_are_rehearsed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with paper_room(tmp_path / "fresh.sqlite") as url:
+        monkeypatch.setenv("ANNY_BASE_URL", url)
+        days = [each for name in ("BTC", "LTC") for each in ("--candles", f"sample:{name}/USD:1d")]
+        status, text = run("emit", "daily.py", *days)
+        with PaperClient(url) as control:
+            coins = {json.loads(effect["body"]).get("coin") for effect in control.effects()}
+    assert (status, "PARITY" in text) == (0, True), text
+    assert coins == {"BTC", "LTC"}
+    assert run("emit", "once.py", *CANDLES, "--candles", "sample:LTC/USD:1d")[0] == 2
+    assert "each market has one" in run("emit", "once.py", *days, *days)[1]
 
 
 WRONG = [
