@@ -37,6 +37,7 @@ from backtest.live.sender import Sender
 from backtest.live.settings import EmitSettings
 from backtest.live.ticking import PlayedTime, TickingClock
 from backtest.live.track import Follow
+from backtest.market_data.pages import Page
 from backtest.market_data.series import Series
 from backtest.venue.client import Client
 from backtest.venue.credentials import Credentials
@@ -44,7 +45,7 @@ from backtest.venue.rate import RateLimit
 from backtest.wire.answer import performed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
     from multiprocessing.connection import Connection
 
 MINUTE, START, CALLS = 60_000, 1_709_510_400_000, 8
@@ -83,9 +84,11 @@ class _Push:
     async def time(self) -> float:
         return self.played.steady()
 
-    async def pages(self, *_: Any) -> Any:
-        raise AssertionError("nothing is missing here")
-        yield
+    async def pages(self, series: Series, start: int, end: int, now: int) -> AsyncIterator[Page]:
+        times = np.arange(start, end, MINUTE, dtype=np.float64)
+        yield Page(
+            np.column_stack([times, *(np.full(len(times), value) for value in (100, 101, 99, 100, 1))]), (start, end)
+        )
 
     async def gone(self) -> set[Series]:
         return set()
