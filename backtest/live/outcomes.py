@@ -146,7 +146,7 @@ def refuse_other_calls(journal: Journal, stream: Stream, decisions: Sequence[Dec
         if before is None or after is None or (before.id, before.body) != (after.id, after.body):
             raise InvalidSettingError(
                 f"call {number + 1} of this journal was {_said(before)}, the code now decides on {_said(after)}; its code "
-                "changed: say --accept-new-code to go on from the calls that were made, or use another journal"
+                "changed: bring the old code back, or use another journal"
             )
 
 

@@ -223,5 +223,7 @@ def test_code_that_decides_otherwise_is_named(emission: Emission) -> None:
             emission.meet(intent, "acked")
     execution = emission.again(60)
     changed = [one for one in execution.decisions if one.at != execution.decisions[3].at]
-    with pytest.raises(InvalidSettingError, match=r"call 4 of this journal was .* --accept-new-code"):
+    with pytest.raises(
+        InvalidSettingError, match=r"call 4 of this journal was .* bring the old code back, or use another journal"
+    ):
         refuse_other_calls(emission.journal, emission.stream, changed, 2**62)
