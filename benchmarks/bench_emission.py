@@ -109,7 +109,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         commits = commit_times(folder)
         paths = {"PYTHONPATH": str(Path(__file__).parents[1])}
-        argv = [sys.executable, "-c", VENUE, "--port", "0", "--db", f"{folder}/venue.sqlite"]
+        argv = [sys.executable, "-c", VENUE, "--port", "0", "--no-token", "--db", f"{folder}/venue.sqlite"]
         with subprocess.Popen(argv, env={**os.environ, **SECRETS, **paths}, stdout=subprocess.PIPE, text=True) as venue:
             assert venue.stdout is not None
             url = venue.stdout.readline().split()[3].rstrip(",")
