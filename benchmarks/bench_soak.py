@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -25,16 +26,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from backtest.live.loop import Loop
-from backtest.live.seat import Seat
-
 from backtest import Candles, Market, Moment, Strategy, SubscriberProfile, UpdatePrices, run
 from backtest.engine.warm import warm
 from backtest.live.emitter import Emitter
 from backtest.live.intent import State
 from backtest.live.journal import Journal
+from backtest.live.loop import Loop
 from backtest.live.recording import candle_feed
 from backtest.live.schema import Run
+from backtest.live.seat import Seat
 from backtest.live.sender import Sender
 from backtest.live.settings import EmitSettings
 from backtest.live.ticking import TickingClock
@@ -67,7 +67,7 @@ class Tidal(Strategy):
         """Enter a little below, or move the stop of what was entered."""
         minute = now.close_time // MINUTE
         for signal in now.signals:
-            if minute % 30 == 0 and signal.open_quantity and signal.stop_loss < signal.average_entry * 0.997:
+            if minute % 30 == 0 and signal.open_quantity and signal.stop < signal.average_entry * 0.997:
                 yield UpdatePrices(signal.ref, stop_loss=signal.average_entry * 0.998)
         if (minute + sum(map(ord, now.symbol))) % self.every == 0:
             price = now.close
@@ -164,14 +164,17 @@ def fills(events: Iterable[tuple[object, ...]]) -> list[tuple[object, ...]]:
     return sorted(each for each in events if each[3])
 
 
+@contextmanager
 def started(folder: Path) -> Iterator[tuple[int, str]]:
     """Start a venue and give its process and address."""
     argv = [sys.executable, "-c", VENUE, "--port", "0", "--no-token", "--db", str(folder / "venue.sqlite")]
     env = {**os.environ, **SECRETS, "PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True) as venue:
         assert venue.stdout is not None
-        yield venue.pid, venue.stdout.readline().split()[3].rstrip(",")
-        venue.terminate()
+        try:
+            yield venue.pid, venue.stdout.readline().split()[3].rstrip(",")
+        finally:
+            venue.terminate()
 
 
 def main() -> None:
@@ -185,7 +188,7 @@ def main() -> None:
         began = time.perf_counter()
         expected = run(Tidal(), candles, market=markets, profile=PROFILE)
         print(f"backtest: {len(expected.calls):,} calls in {time.perf_counter() - began:.1f} s")
-        for pid, url in started(folder):
+        with started(folder) as (pid, url):
             soak(folder, pid, url, candles, markets, expected)
 
 

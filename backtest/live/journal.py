@@ -18,13 +18,13 @@ from backtest.errors import InvalidSettingError, StorageError
 from backtest.live.chain import Chain, damage, seal
 from backtest.live.copies import copied, read_only
 from backtest.live.intent import TRANSITIONS, Intent, State, intent_of, intents_of
-from backtest.live.lock import Lock
 from backtest.live.mark import Mark
 from backtest.live.questions import Questions
 from backtest.live.schema import SCHEMA, VERSION, Run, SignalRow, Stream
 from backtest.model.calls import Cancel
 from backtest.model.events import SignalRef
 from backtest.venue.failpoint import hit
+from backtest.venue.file_lock import FileLock
 from backtest.venue.verdict import Meaning, Verdict
 from backtest.wire import tag_of
 
@@ -67,7 +67,7 @@ class Journal(Questions):
             raise InvalidSettingError(f"there is no journal {path}; backtest emit makes one")
         self._mutex = threading.RLock()
         self._mark = Mark(self.path)
-        self._lock = Lock(self.path, self._mark.holder) if run else None
+        self._lock = FileLock(self.path, "the journal", self._mark.holder) if run else None
         self._mode = run.mode if run else ""
         self._untidy = 0  # transactions since the last tidy
         try:

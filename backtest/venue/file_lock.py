@@ -1,11 +1,16 @@
-"""FileLock: one user of a file at a time, by what the file is and not by its name."""
+"""FileLock: one writer of a database at a time, by what the file *is* (device and inode), whatever name it goes by.
+
+The lock is the operating system's (``flock``) on the database file itself: a killed writer leaves nothing behind, and a
+symbolic or a hard link is the same file. SQLite's own locks are of the other kind (POSIX), and closing *any* descriptor
+of a file drops all of those that this process holds on it; so no second descriptor of a file that is locked here is ever
+opened, and that of the lock is closed after the database.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from backtest.errors import InvalidSettingError, StorageError
@@ -20,57 +25,60 @@ _guard = threading.Lock()
 
 
 class FileLock:
-    """Holds a file, found by device and inode, from its making until :meth:`release` or the end of the process.
-
-    A symbolic link, a hard link or another spelling of the path is the same file. The lock is one of the operating system
-    on the file itself, so that a killed process leaves nothing behind and there is no second file to remove.
-
-    SQLite's own locks end when *any* descriptor of its file is closed in this process. So a file that this process holds
-    is not even opened again, and :meth:`release` comes after the database was closed.
+    """Held from its making until :meth:`release` or the end of the process.
 
     Parameters
     ----------
     path
-        Made, empty, where there is none; its folder must be there.
-    use
-        What the file is, for the sentence: ``"the ledger"``.
+        Of the database; made, with its folder, where it is not there, for its owner alone.
+    what
+        It is, for the sentence: ``"the journal"``.
+    holder
+        Who holds it, where that is known: a number of a process, for the sentence.
 
     Raises
     ------
     InvalidSettingError
-        Where it is held already, by this process or another one.
+        Where another process, or this one, holds it.
     StorageError
-        Where it cannot be opened for writing.
+        Where the file cannot be made or opened.
     """
 
-    def __init__(self, path: Path, use: str) -> None:
-        taken = f"{use} {path} is in use; wait for the end of what uses it or name another file"
-        with _guard:
-            if _identity(path) in _held:
-                raise InvalidSettingError(taken)
-            try:
+    def __init__(self, path: Path, what: str, holder: str = "") -> None:
+        self.path = path
+        who = f"process {holder}" if holder.isdigit() else "another process"
+        refused = InvalidSettingError(f"{who} writes {what} {path}; wait for its end or name another")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _guard:
+                if path.exists() and _identity(path.stat()) in _held:
+                    raise refused
                 self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                raise StorageError(f"{use} {path} cannot be opened for writing: {error.strerror}") from None
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(self._file)
-                raise InvalidSettingError(taken) from None
-            status = os.fstat(self._file)
-            self._key = (status.st_dev, status.st_ino)
-            _held.add(self._key)
+                self._identity = _identity(os.fstat(self._file))
+                try:
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(self._file)
+                    raise refused from None
+                _held.add(self._identity)
+        except OSError as error:
+            raise StorageError(f"{what} {path} cannot be locked: {error.strerror}") from None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the name still leads to the file that is locked: a journal that was moved away is no memory."""
+        try:
+            return _identity(self.path.stat()) == self._identity
+        except OSError:
+            return False
 
     def release(self) -> None:
-        """Let the next one in; doing it twice changes nothing."""
+        """Let the next one in, once the database is closed; doing it twice changes nothing."""
         with _guard:
-            if self._key in _held:
-                _held.discard(self._key)
+            if self._identity in _held:
+                _held.discard(self._identity)
                 os.close(self._file)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    with suppress(OSError):
-        status = path.stat()
-        return status.st_dev, status.st_ino
-    return None
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

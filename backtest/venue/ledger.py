@@ -120,8 +120,6 @@ class Ledger:
 
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
-        with self._disk():
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(Path(path), "the ledger")
         try:
             with self._disk():

@@ -63,7 +63,7 @@ def test_a_token_is_made_where_none_is_set_and_a_ledger_is_held(
         (tmp_path / "same").symlink_to(tmp_path / "db")
         second = backtest("venue", "--port", "0", "--db", tmp_path / "same")
         assert (second.status, second.out) == (2, "")
-        assert second.err.startswith(f"error: the ledger {tmp_path / 'same'} is in use; ")
+        assert second.err.startswith(f"error: another process writes the ledger {tmp_path / 'same'}; ")
 
 
 def test_no_token_is_said_or_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -304,7 +304,9 @@ def test_two_venues_never_share_a_ledger(tmp_path: Path, name: str) -> None:
     first = Ledger(file)
     (tmp_path / "symbolic").symlink_to(file)
     (tmp_path / "hard").hardlink_to(file)
-    with pytest.raises(InvalidSettingError, match="is in use; wait for the end of what uses it or name another file"):
+    with pytest.raises(
+        InvalidSettingError, match=r"another process writes the ledger .*; wait for its end or name another"
+    ):
         Ledger(tmp_path / name)
     command = [sys.executable, "-c", "import sys; from backtest.venue.ledger import Ledger; Ledger(sys.argv[1])"]
     done = subprocess.run([*command, str(tmp_path / name)], capture_output=True, text=True, check=False)
@@ -333,9 +335,9 @@ def test_a_full_disk_is_told_and_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_may_not_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot use its ledger"):
+    with pytest.raises(StorageError, match=r"the ledger .* cannot be locked: "):
         Ledger(tmp_path / "file" / "venue.sqlite")
-    with pytest.raises(StorageError, match=r"the ledger .* cannot be opened for writing: Is a directory"):
+    with pytest.raises(StorageError, match=r"the ledger .* cannot be locked: Is a directory"):
         Ledger(tmp_path)
 
 
