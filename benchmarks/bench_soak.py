@@ -67,8 +67,9 @@ class Tidal(Strategy):
         """Enter a little below, or move the stop of what was entered."""
         minute = now.close_time // MINUTE
         for signal in now.signals:
-            if minute % 30 == 0 and signal.open_quantity and signal.stop < signal.average_entry * 0.997:
-                yield UpdatePrices(signal.ref, stop_loss=signal.average_entry * 0.998)
+            entry, stop = signal.average_entry, signal.stop
+            if minute % 30 == 0 and entry and stop and stop < entry * 0.997:
+                yield UpdatePrices(signal.ref, stop_loss=entry * 0.998)
         if (minute + sum(map(ord, now.symbol))) % self.every == 0:
             price = now.close
             yield now.create(
@@ -199,13 +200,14 @@ def soak(
     credentials = Credentials.load(environment={**SECRETS, "ANNY_BASE_URL": url})
     first = min(int(one.time[0]) for one in candles.values())
     series = {Series("binance", symbol, "1m"): market for symbol, market in markets.items()}
-    seat = Seat(Tidal(), PROFILE, series, account=credentials.fingerprint, start=first, since=first)
     path = folder / "journal.sqlite"
     with (
         Journal(path, Run("paper", credentials.fingerprint, first)) as journal,
         Client(credentials) as client,
         PaperClient(url) as paper,
     ):
+        who = {"account": credentials.fingerprint, "start": first, "since": first}
+        seat = Seat(Tidal(), PROFILE, series, **who, journal=journal)  # type: ignore[arg-type]  # each fits its own
         paper.subscribe("soak", PROFILE.to_dict(), {}, place=seat.place, strategy=seat.strategy.identity)
         clock: list[int] = []
         emitter = Emitter(journal, client, None, EmitSettings(), lambda: len(clock))  # type: ignore[arg-type]  # set below

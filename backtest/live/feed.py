@@ -145,6 +145,11 @@ class Feed:
             link.tracks[follow.series] = Track(follow, self._settings, emit, **kinds, audits=player is None)
 
     @property
+    def time(self) -> Ticking:
+        """The time that it runs on."""
+        return self._time
+
+    @property
     def phases(self) -> Mapping[Series, Phase]:
         """Where each series is."""
         return {series: track.phase for link in self._links for series, track in link.tracks.items()}

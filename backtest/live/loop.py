@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backtest.live.intent import State
 from backtest.live.schema import Decided, Seen
@@ -29,6 +29,8 @@ __all__ = ["Loop"]
 
 _LOOK_SECONDS = 0.1
 _PATIENCE_SECONDS = 20.0
+_MOST_TOGETHER = 100
+"""Candles of a market; more are history, and go in requests of their own."""
 _QUIET = frozenset({FaultKind.GAP, FaultKind.MISSING})
 
 
@@ -139,8 +141,7 @@ class Loop:
         for _, group in groupby(sorted(decided, key=lambda one: one.time), lambda one: one.time):
             found = list(group)
             await asyncio.to_thread(self._sender.wait, _PATIENCE_SECONDS)
-            for one in found:
-                await self._post(one.stream, *new_of(one))
+            await self._post_together(found)
             self._plan(found)
         await asyncio.to_thread(self._sender.wait, _PATIENCE_SECONDS)
 
@@ -156,6 +157,21 @@ class Loop:
             if cursor is not None:
                 seen = journal.seen(stream, cursor.anchor)
                 await self._post(stream, *new_of(Decided(stream, cursor.time, seen=seen)))
+
+    async def _post_together(self, decided: Sequence[Decided]) -> None:
+        """Post what is new of one instant, a timeframe at a time: one request for all its markets."""
+        news = {(one.stream.timeframe, one.stream.exchange, one.stream.symbol): one for one in decided}
+        parts: dict[str, list[dict[str, Any]]] = {}
+        for one in news.values():
+            rows, missing = new_of(one)
+            if len(rows) > _MOST_TOGETHER:
+                await self._post(one.stream, rows, missing)
+            elif rows or missing:
+                part = {"market": self._markets[one.stream].to_dict(), "rows": rows, "missing": missing}
+                parts.setdefault(one.stream.timeframe, []).append(part)
+        for timeframe, together in parts.items():
+            if self._paper is not None:
+                await asyncio.to_thread(self._paper.feed_instant, timeframe, together)
 
     async def _post(self, stream: Stream, rows: list[Row], missing: list[int]) -> None:
         if self._paper is None or not (rows or missing):
