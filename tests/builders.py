@@ -8,6 +8,7 @@ import numpy as np
 
 from backtest.engine.feed import Feed
 from backtest.engine.simulator import SimulatedVenue
+from backtest.model.calls import CreateSignal, placed_call
 from backtest.model.candles import Candles
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
@@ -138,7 +139,12 @@ def venue_of(values: dict[str, Any]) -> tuple[SimulatedVenue, list[tuple[int, Ca
     feed = Feed(Market.from_dict(values["market"]), candles, funding=funding)
     profile = SubscriberProfile.from_dict(values["profile"])
     calls = [(entry["at"], called(entry)) for entry in values["calls"]]
-    return SimulatedVenue([feed], profile), sorted(calls, key=lambda pair: pair[0])
+    creates = {call.ref: call for _, call in calls if isinstance(call, CreateSignal)}
+    placed = [
+        (at, placed_call(call, call if isinstance(call, CreateSignal) else creates[call.signal], feed.market))
+        for at, call in calls
+    ]
+    return SimulatedVenue([feed], profile), sorted(placed, key=lambda pair: pair[0])
 
 
 def called(entry: dict[str, Any]) -> Call:

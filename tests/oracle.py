@@ -659,6 +659,10 @@ def parse_scenario(raw: dict[str, Any]) -> Scenario:
         if series is None and isinstance(raw.get("funding"), dict):
             series = raw["funding"].get(market.symbol)
         funding[market.symbol] = parse_funding(series, market.symbol)
+        times = [time for time, _ in funding[market.symbol]]
+        ends = coarse[-1].time + coarse[-1].duration if coarse else 0
+        if times and coarse and (times[0] > ends or times[-1] < coarse[0].time - DAY_MS):
+            raise ScenarioError(f"funding of {market.symbol}: lies outside the candles altogether")
     calls = parse_calls(raw.get("calls") or [], sorted(markets))
     for call in calls:
         call.arrival = arrival_of(call, walked[call.symbol], profile.latency_ms)

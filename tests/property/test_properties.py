@@ -50,7 +50,7 @@ def mirrorable(seed: int) -> dict[str, Any] | None:
         return None
     values["market"] |= {"min_amount": "0", "min_cost": "0", "step": "0.00000001"}
     for series in (values["candles"], values.get("detail")):
-        if series and any(row[1] == row[4] for row in series["rows"]):
+        if series and any(row[1] == row[4] or row[2] >= AXIS for row in series["rows"]):
             return None
     for entry in values["calls"]:
         entry["body"] |= {"account": "SPOT", "invest": 5, "leverage": 1} if entry["call"] == "create_v2" else {}
@@ -153,7 +153,8 @@ def test_neither_cash_nor_equity_falls_below_zero() -> None:
     ruined = 0
     for seed in SEEDS:
         result = result_of(margin_calls(random.Random(seed)))
-        assert result["cash"] >= -1e-6, seed
+        if all(signal["open_quantity"] == 0.0 for signal in result["signals"]):  # else cross profit may stand behind it
+            assert result["cash"] >= -1e-6, seed
         assert min(equity for _, equity in result["equity"]) >= -1e-6, seed
         ruined += any(event["kind"] == "liquidated" for signal in result["signals"] for event in signal["events"])
     assert ruined > 20
@@ -318,6 +319,7 @@ def cuts(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for part in cut.get("markets", [cut]):
             rows = part["candles"]["rows"]
             part["candles"]["rows"] = [row for row in rows if row[0] <= end]
+            part["funding"] = [pair for pair in part.get("funding", []) if pair[0] <= end]
             if any(row[5] for row in rows) and not any(row[5] for row in part["candles"]["rows"]):
                 break  # that volumes are known is not to be seen from such a prefix (L2.6)
         else:
