@@ -84,8 +84,7 @@ class Loop:
             self._sender.check()
             if not items:
                 return
-            for item in items:
-                self._take(item)
+            self._take_all(items)
             self._look_at_the_clock()
             for item in items:
                 if isinstance(item, Fault) and item.kind is FaultKind.DELISTED:
@@ -110,11 +109,15 @@ class Loop:
         finally:
             batch.cancel()
 
+    def _take_all(self, items: Sequence[Item]) -> None:
+        for item in items:
+            self._take(item)
+        for sentence in _sentences(items):
+            self._tell(sentence)
+
     def _take(self, item: Item) -> None:
         if isinstance(item, Revision):
             self._revise(item)
-        elif isinstance(item, Fault) and item.kind not in _QUIET:
-            self._tell(f"{item.series}: {item.kind}{' is over' if item.over else ''} {item.text}".rstrip())
         for seat in self._seats:
             seat.take(item)
 
@@ -196,3 +199,16 @@ class Loop:
     def unknown(self) -> int:
         """How many outcomes await a person."""
         return len(self._sender.emitter.journal.intents(State.UNKNOWN))
+
+
+def _sentences(items: Sequence[Item]) -> list[str]:
+    """Return what a person should know of faults; what an exchange does to many series at once is one sentence."""
+    found: dict[tuple[str, FaultKind, bool, str], list[Fault]] = {}
+    for item in items:
+        if isinstance(item, Fault) and item.kind not in _QUIET:
+            found.setdefault((item.series.exchange, item.kind, item.over, item.text), []).append(item)
+    return [
+        f"{faults[0].series if len(faults) == 1 else f'{exchange}, {len(faults)} series'}: "
+        f"{kind}{' is over' if over else ''} {text}".rstrip()
+        for (exchange, kind, over, text), faults in found.items()
+    ]

@@ -256,7 +256,7 @@ def test_a_row_that_comes_while_rest_is_asked_waits_its_turn() -> None:
             here.reach(3, 2.5)
             assert await here.rows(3) == [("BTC", 0), ("BTC", 1), ("BTC", 2)]
             assert [item.source for item in here.seen if isinstance(item, Closed)] == ["rest", "rest", "websocket"]
-            assert here.feed.phases[here.series()] is Phase.LIVE
+            await here.live()
 
     run(test())
 
