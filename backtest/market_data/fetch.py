@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from backtest.errors import DataUnavailableError
+from backtest.errors import DataUnavailableError, StorageError
 from backtest.market_data.columns import empty
 from backtest.market_data.exchange import connect
 from backtest.market_data.job import Job, Outcome, Wish, jobs
@@ -242,6 +242,12 @@ async def _fetch_one(buffer: _Buffer, limit: asyncio.Semaphore, progress: Progre
     try:
         await _all([piece(start, end) for start, end in job.pieces(_PARALLEL)])
         await buffer.drain()
+    except StorageError as error:
+        outcome = job.outcome
+        raise StorageError(
+            f"{str(error).removesuffix('; nothing was changed')}; {outcome.rows:,} rows of {outcome.series} were written, "
+            "those that came after them were not: run the same again when the disk takes them"
+        ) from error
     except BaseException:  # also when cancelled: what is complete is kept
         buffer.close()
         raise
