@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from backtest import Candles, Strategy, TrailingStop, run
 from backtest.report.headline import ambiguity
 from backtest.report.interval import Interval
 from tests.unit.test_report_tables import changed, sample_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from backtest import Call, Moment
 
 CASES = {
     "the run's own is the lowest": ((-0.1, 0.0, 0.2), "pessimistic", "-10.00 % to +20.00 % (optimistic)"),
@@ -48,3 +56,29 @@ def test_trailing_stops_tighter_than_the_candle_are_told_beside_the_interval(can
         "candles (detail) would decide."
     )
     assert "not even" not in ambiguity(changed(sample_tables(50), ambiguous={**counts, "tight_candles": 0}))
+
+
+class Tight(Strategy):
+    """Trails its stop so close that a day is many times as long."""
+
+    width: float = 0.005
+
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        if not now.signals:
+            yield now.create(entry=now.close * 1.01, targets=[now.close * 2], stop_loss=now.close * 0.8, invest=10)
+        for signal in now.signals:
+            if signal.open_quantity and not signal.trailing:
+                stop = now.close * (1.0 - self.width)
+                yield TrailingStop(signal.ref, stop, stop * 0.999)
+
+
+def test_a_result_counts_candles_longer_than_a_trailing_distance_and_names_the_lowest_mode() -> None:
+    days = Candles.sample("BTC/USD", "1d").between("2017-01-01", "2017-07-01")
+    tight, wide = run(Tight(), days), run(Tight(width=0.6), days)
+    assert tight.ambiguous["tight_candles"] > 50
+    assert "not even the interval is a bound" in ambiguity(tight.tables)
+    returns = tight.total_return
+    assert min(returns, key=lambda mode: returns[mode]) == "candle"  # the mode called pessimistic is not the lowest
+    assert "% (candle) to " in repr(tight)
+    assert wide.ambiguous["tight_candles"] == 0
+    assert "not even" not in ambiguity(wide.tables)
