@@ -95,6 +95,7 @@ class Stream:
         self._client.streaming = {**streaming, "keepAlive": lowest}
         self._rest = Exchange(self._client, access.retry)
         self._gone: set[Series] = set()
+        self._closing: set[asyncio.Future[None]] = set()
 
     async def open(self) -> None:
         """Read the exchange's markets.
@@ -194,7 +195,16 @@ class Stream:
         if found:
             self._client.clients.clear()
         for one in found:
+            one.on_connected_callback = (
+                self._unwanted
+            )  # a dial under way, or waiting for its turn, cannot be called off
             await one.close()
+
+    def _unwanted(self, client: Any) -> None:
+        """Close a connection that came to stand after it was given up; nobody else would."""
+        task = asyncio.ensure_future(client.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _interval(self, series: Series) -> str:
         return interval_name(self.exchange, series.timeframe, self._client.timeframes[series.timeframe])
