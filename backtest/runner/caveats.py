@@ -25,6 +25,7 @@ def caveats(run: Finished) -> list[str]:
     """Return what a reader of the figures must know of candles, market, account and calls."""
     feeds = run.feeds
     found = [f"This result is not to be believed, {one.check}: {one.sentence}." for one in run.checks.failed]
+    found += [f"This run was not counted: {run.ledger_problem}."] if run.ledger_problem else []
     found += [] if run.state is None else [f"{run.state}."]
     found += [*_of_candles(run), *_of_market(feeds)]
     free = [

@@ -49,6 +49,8 @@ class Finished:
         What the checks need of a strategy's run; None for a call log.
     level
         How thoroughly it is checked: ``"auto"``, ``"full"`` or ``"off"``.
+    ledger_problem
+        Why the ledger of trials could not be written, or "".
     """
 
     strategy: Strategy | CallLog
@@ -59,6 +61,7 @@ class Finished:
     walk: Callable[..., Execution]
     checked: Checked | None = None
     level: Level = "off"
+    ledger_problem: str = ""
 
     @property
     def feeds(self) -> list[Feed]:

@@ -127,13 +127,13 @@ def run(
     return Result(Finished(asked, prepared, profile, assumptions, execution, walk, checked, level))
 
 
-def _remember(strategy: Strategy, feeds: list[Feed], profile: SubscriberProfile, execution: Execution) -> None:
-    """Add the run to the ledger of trials, where there is one."""
+def _remember(strategy: Strategy, feeds: list[Feed], profile: SubscriberProfile, execution: Execution) -> str:
+    """Add the run to the ledger of trials, where there is one; return why it could not be written, or ""."""
     if ledger_path() is None or type(strategy).__name__.startswith("_"):
-        return
+        return ""
     daily = daily_returns(profile.balance, execution.venue.equity_time, execution.venue.equity)
     sharpe = float(sharpe_of(daily)) if len(daily) > 1 else float("nan")
-    record(family_of(strategy), span_of([feed.candles for feed in feeds]), strategy.identity, sharpes=[sharpe])
+    return record(family_of(strategy), span_of([feed.candles for feed in feeds]), strategy.identity, sharpes=[sharpe])
 
 
 def _check_kind(name: str, value: object, kind: type) -> None:

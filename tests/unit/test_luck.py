@@ -147,3 +147,4 @@ def test_a_ledger_that_cannot_be_written_is_a_sentence(
     monkeypatch.setenv("BACKTEST_TRIALS", str(broken))
     result = run(Plain(), candles.slice(0, 2_000))
     assert "could not be read" in result.luck(draws=0).reasons["ledger"]
+    assert any("not counted" in warning for warning in result.tables.warnings)
