@@ -145,7 +145,8 @@ def test_the_rules_of_htx_are_in_base_currency(tmp_path: Path) -> None:
 def test_a_ban_ends_every_request_of_every_symbol(verb: str, tmp_path: Path) -> None:
     banned = [Fault("klines", int(verb), "{}", {"Retry-After": "3600"}, times=9999)]
     with Others(now() - 900 * DAY, faults=banned) as server:
-        wish = Wish(["BTC/USDT", "ETH/USDT"], ["1h", "1m", "1d"], start=now() - 800 * DAY)
+        spans = ["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"]
+        wish = Wish(["BTC/USDT", "ETH/USDT"], spans, start=now() - 800 * DAY)
         with pytest.raises(DataUnavailableError, match=r"binance asks to wait 3600 s before the next request"):
             bring(server, "binance", Store(tmp_path), wish)
         assert len([path for path, _ in server.log if "klines" in path]) == 1
