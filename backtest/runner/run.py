@@ -123,8 +123,8 @@ def run(
     execution = walk(asked, prepared, profile, assumptions, strict=strict)
     changed = tuple(around.changed(execution.desks[0].strategy))
     checked = Checked(fresh(strategy), feeds, chosen, profile, assumptions, execution, around, changed)
-    _remember(strategy, feeds, profile, execution)
-    return Result(Finished(asked, prepared, profile, assumptions, execution, walk, checked, level))
+    problem = _remember(strategy, feeds, profile, execution)
+    return Result(Finished(asked, prepared, profile, assumptions, execution, walk, checked, level, problem))
 
 
 def _remember(strategy: Strategy, feeds: list[Feed], profile: SubscriberProfile, execution: Execution) -> str:
