@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-__all__ = ["DAY", "daily_equity", "daily_returns", "simple_returns"]
+__all__ = ["DAY", "daily_equity", "daily_returns", "returns_of_days", "simple_returns"]
 
 DAY = 86_400_000
 """Milliseconds of a day."""
@@ -63,5 +63,17 @@ def daily_returns(balance: float, time: Integers, equity: Floats) -> Floats:
     time, equity
         (n,) close times in UTC ms, and equity at them.
     """
-    _, values = daily_equity(time, equity)
-    return simple_returns(balance, values) if len(values) and (values > 0.0).all() else np.zeros(len(values))
+    return returns_of_days(balance, daily_equity(time, equity)[1])
+
+
+def returns_of_days(balance: float, values: Floats) -> Floats:
+    """Return the returns of days from the equity at their ends; zeros where equity was ever gone.
+
+    Parameters
+    ----------
+    balance
+        Before the first day.
+    values
+        (days,) float64, equity at the end of each.
+    """
+    return simple_returns(balance, values) if (values > 0.0).all() else np.zeros(len(values))

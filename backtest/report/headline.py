@@ -82,7 +82,7 @@ def checked(tables: ResultTables) -> list[str]:
     if checks is None:
         return []
     if checks.get("level") == "off":
-        return ["Look-ahead and state of the strategy were not checked."] if checks.get("strategy", True) else []
+        return ["Look-ahead and state of the strategy were not checked."]
     return [
         f"Check {one['check']} ({one['verdict']}): {one['sentence']}."
         for one in checks.get("findings", ())

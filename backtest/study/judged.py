@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtest.errors import InvalidSettingError
-from backtest.report.daily import simple_returns
+from backtest.report.daily import returns_of_days
 from backtest.report.selection import (
     SharpeSample,
     deflated_sharpe,
@@ -76,8 +76,7 @@ def judgement(balance: float, daily: Floats, best: int) -> Judgement:
     best
         Row that is judged.
     """
-    rows = [simple_returns(balance, values) if (values > 0.0).all() else np.zeros(len(values)) for values in daily]
-    return Judgement(np.array(rows).T, best)
+    return Judgement(np.array([returns_of_days(balance, values) for values in daily]).T, best)
 
 
 def _pbo(returns: Floats) -> float:
