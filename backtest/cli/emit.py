@@ -289,6 +289,7 @@ def _go_live(settings: LiveSettings, mode: str, account: str | None, store: str 
     """Emit on candles as they close, until a signal stops it."""
     import asyncio
 
+    from backtest.live.notices import Notices
     from backtest.live.service import Service, serve
     from backtest.live.stopping import stopped_by_signal
     from backtest.market_data.exchange import Access
@@ -303,14 +304,12 @@ def _go_live(settings: LiveSettings, mode: str, account: str | None, store: str 
     names = {each.exchange for each in settings.strategy}
     access = {name: Access(url, retry=Retry(attempts=2)) for name in names}
 
-    def tell(sentence: str) -> None:
-        typer.echo(sentence, err=True)
-
     def go(credentials: Credentials, token: str | None) -> Served:
-        service = Service(settings, credentials, mode, options.profile_from, access, token=token, tell=tell)
+        service = Service(settings, credentials, mode, options.profile_from, access, token=token, notices=notices)
         return asyncio.run(serve(service, stop))
 
-    with stopped_by_signal() as stop:
+    with Notices() as notices, stopped_by_signal() as stop:
+        notices.subscribe(lambda notice: typer.echo(notice.sentence, err=True))
         if mode == "live":
             done = go(Credentials.load(settings.account.secret_file), None)
         else:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from backtest.errors import BacktestError, InvalidSettingError, StorageError, VenueUnavailableError
 from backtest.live.intent import State
+from backtest.live.notices import NoticeKind
 from backtest.live.person import Canceled, canceled, plan_cancels, resolve, stop_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -36,7 +37,10 @@ _WAITING = (State.PLANNED, State.SENDING)
 
 
 class Commands:
-    """Takes ``resolve``, ``cancel-all`` and ``stop-entries`` while the emitter runs.
+    """Takes ``resolve``, ``cancel-all`` and ``stop-entries`` while the emitter runs; answers ``state`` and ``notices``.
+
+    ``{"do": "state"}`` is answered with :meth:`backtest.live.loop.Loop.state`, ``{"do": "notices", "after": 0}`` with the
+    last notices, each with its ``number``, behind that number.
 
     Parameters
     ----------
@@ -44,10 +48,12 @@ class Commands:
         Running, on the journal that is meant.
     account
         Fingerprint of the key, for the cancels.
+    state
+        Returns what is known beside the journal.
     """
 
-    def __init__(self, sender: Sender, account: str) -> None:
-        self._sender, self._account = sender, account
+    def __init__(self, sender: Sender, account: str, state: Callable[[], dict[str, Any]] = dict) -> None:
+        self._sender, self._account, self._state = sender, account, state
         self._journal = sender.emitter.journal
         self._path = socket_of(self._journal.path)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -101,6 +107,8 @@ class Commands:
         if command == "resolve":
             found = resolve(self._journal, asked["intent"], State(asked["state"]), now, asked.get("parent"))
             self._sender.wake()
+            sentence = f"{found.kind} of {found.ref} is {asked['state']}: a person decided"
+            self._sender.emitter.notices.tell(NoticeKind.UNKNOWN, now, sentence, over=True)
             left = len(self._journal.intents(State.UNKNOWN))
             return {"kind": found.kind, "id": found.id, "ref": found.ref, "unknown": left}
         if command == "cancel-all":
@@ -109,7 +117,13 @@ class Commands:
             path = stop_entries(self._journal.path, stop=bool(asked["stop"]))
             self._sender.wake()
             return {"file": str(path)}
-        raise InvalidSettingError(f"the emitter takes resolve, cancel-all and stop-entries, was {command!r}")
+        if command == "state":
+            return self._state()
+        if command == "notices":
+            told = self._sender.emitter.notices.since(int(asked.get("after", 0)))
+            return {"notices": [{"number": number, **notice.to_dict()} for number, notice in told]}
+        known = "resolve, cancel-all, stop-entries, state and notices"
+        raise InvalidSettingError(f"the emitter takes {known}, was {command!r}")
 
     def _cancel_all(self, now: int, *, ended: bool) -> list[Canceled]:
         rows = plan_cancels(self._journal, self._account, now, ended=ended)

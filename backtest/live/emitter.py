@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from backtest.errors import InvalidSettingError
 from backtest.live.intent import ENTRIES, Intent, State
 from backtest.live.limits import Limits, expired
+from backtest.live.notices import NoticeKind, Notices
 from backtest.venue.failpoint import about, hit
 from backtest.venue.verdict import Meaning, Verdict
 
@@ -31,12 +32,19 @@ if TYPE_CHECKING:
     from backtest.live.journal import Journal
     from backtest.live.schema import Decided, SignalRow
     from backtest.live.settings import EmitSettings
+    from backtest.market_data.series import Series
     from backtest.venue.rate import RateLimit
     from backtest.wire import Request
 
 __all__ = ["Door", "Emitter"]
 
 _FINAL = {Meaning.ACKED: State.ACKED, Meaning.REJECTED: State.REJECTED, Meaning.LOST: State.UNKNOWN}
+_TOLD = {
+    State.UNKNOWN: NoticeKind.UNKNOWN,
+    State.REJECTED: NoticeKind.REJECTED,
+    State.EXPIRED: NoticeKind.EXPIRED,
+    State.BLOCKED: NoticeKind.BLOCKED,
+}
 _RANK = {"cancel": 0, "takeprofit": 0, "trailingstop": 0, "updateprice": 1}
 _LAST = 2
 
@@ -84,6 +92,8 @@ class Emitter:
         Once it is set nothing more is sent; what is on its way is waited for.
     hold
         Why no entry is sent at the moment, for a reason of this machine's; empty where they may go.
+    notices
+        Hear what a person should know.
     """
 
     journal: Journal
@@ -95,6 +105,7 @@ class Emitter:
     stop: threading.Event = field(default_factory=threading.Event)
     halted: bool = False
     hold: str = ""
+    notices: Notices = field(default_factory=Notices)
     _again: dict[str, tuple[int, int]] = field(default_factory=dict)
     _flying: dict[str, _Flight] = field(default_factory=dict)
     _landed: queue.SimpleQueue[tuple[Intent, Verdict | BaseException] | None] = field(default_factory=queue.SimpleQueue)
@@ -107,9 +118,18 @@ class Emitter:
         """Whether a call is on its way."""
         return bool(self._flying)
 
+    @property
+    def flying(self) -> int:
+        """How many calls are on their way."""
+        return len(self._flying)
+
     def recover(self) -> list[Intent]:
         """Settle what a killed process left in the middle; to be called once, at the start."""
-        return self.journal.recover(self.wall())
+        found = self.journal.recover(self.wall())
+        for intent in found:
+            if not intent.repeatable:
+                self._notify(intent, State.UNKNOWN, "found sending at start")
+        return found
 
     def plan(self, decided: Sequence[Decided]) -> list[Intent]:
         """Keep what one pass brought (T1), all of it or nothing; return the new calls."""
@@ -117,6 +137,9 @@ class Emitter:
         hit("K0", kinds)
         new = self.journal.keep(decided, self.wall(), self.limits.bare)
         hit("K1", kinds)
+        for intent in new:
+            if intent.state is State.BLOCKED:
+                self._notify(intent, State.BLOCKED, self.journal.note(intent))
         return new
 
     def drain(self, until: int) -> list[Intent]:
@@ -198,6 +221,8 @@ class Emitter:
         found = [(intent, *verdict) for intent in planned if (verdict := self._no(intent, unknown, heads))]
         if found:
             self.journal.drop(found, self.wall())
+        for intent, state, reason in found:
+            self._notify(intent, state, reason)
         return bool(found)
 
     def _no(self, intent: Intent, unknown: Sequence[Intent], heads: set[str]) -> tuple[State, str] | None:
@@ -311,11 +336,30 @@ class Emitter:
         tries, _ = self._again.pop(intent.id, (0, 0))
         state, wait = self._next_state(intent, verdict, tries)
         hit("K9", [intent.kind])
-        self.journal.finish(intent, verdict, state, self.wall())
+        state = self.journal.finish(intent, verdict, state, self.wall())
         hit("K10", [intent.kind])
-        self.halted = self.halted or verdict.halts
+        self._notify(intent, state, verdict.reason)
+        if verdict.halts and not self.halted:
+            self.halted = True
+            sentence = (
+                "the venue refused the credentials: nothing but cancels is sent; check ANNY_API_KEY and ANNY_API_SECRET"
+            )
+            self.notices.tell(NoticeKind.CREDENTIALS, self.wall(), sentence)
         if state is State.PLANNED:
             self._again[intent.id] = (tries + 1, self.clock.now() + math.ceil(wait * 1000.0))
+
+    def _notify(self, intent: Intent, state: State, reason: str) -> None:
+        """Tell of a call that did not go through."""
+        if state not in _TOLD:
+            return
+        sentence = f"{intent.kind} of {intent.ref} is {state}: {reason}"
+        if state is State.UNKNOWN:
+            sentence += f"; look at the venue, then: backtest emit resolve {intent.id[:12]} --landed ID | --not-landed | --abandon"
+        self.notices.tell(_TOLD[state], self.wall(), sentence, self._series_of(intent))
+
+    def _series_of(self, intent: Intent) -> tuple[Series, ...]:
+        cursor = self.journal.cursor(intent.strategy, intent.symbol, intent.timeframe)
+        return () if cursor is None or cursor.series is None else (cursor.series,)
 
     def _next_state(self, intent: Intent, verdict: Verdict, tries: int) -> tuple[State, float]:
         """Return what a verdict makes of a call, and how many seconds it then waits: the one table that decides.

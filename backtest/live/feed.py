@@ -159,6 +159,11 @@ class Feed:
         """Whether this machine's clock agrees with every exchange's; entries stop while it does not."""
         return not any(clock.wrong for clock in self._clocks.values())
 
+    @property
+    def clocks_off(self) -> Mapping[str, float]:
+        """How far this machine's clock is ahead of each exchange's, ms, by the exchange's name."""
+        return {name: clock.off for name, clock in self._clocks.items() if clock.known}
+
     async def __aenter__(self) -> Self:
         try:
             for link in self._links:

@@ -7,10 +7,10 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from backtest.live.intent import State
+from backtest.live.notices import NoticeKind
 from backtest.live.schema import Decided, Seen
-from backtest.live.seat import new_of
-from backtest.live.track import Fault, FaultKind, Revision
+from backtest.live.seat import new_of, when
+from backtest.live.track import Closed, Fault, FaultKind, Revision
 
 if TYPE_CHECKING:
     import threading
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from backtest.live.sender import Sender
     from backtest.live.track import Item
     from backtest.market_data.klines import Row
+    from backtest.market_data.series import Series
     from backtest.model.market import Market
     from backtest.venue.paper_client import PaperClient
 
 __all__ = ["Loop"]
 
 _LOOK_SECONDS = 0.1
+_BEAT_SECONDS = 1.0
 _PATIENCE_SECONDS = 20.0
 _MOST_TOGETHER = 100
 """Candles of a market; more are history, and go in requests of their own."""
@@ -47,11 +49,12 @@ class Loop:
     seats
         Strategies with their markets; one that raises is halted alone.
     sender
-        Running, on the journal that the seats were restored from.
+        Running, on the journal that the seats were restored from; its emitter's notices hear what happens here too.
     paper
         The paper venue's own door; None where calls go elsewhere.
-    tell
-        Hears, in a sentence each, what a person should know.
+    beat
+        Called after each pass, and each second in which nothing came: whoever watches over this process knows by it that
+        decisions go on.
     """
 
     def __init__(
@@ -61,13 +64,16 @@ class Loop:
         sender: Sender,
         *,
         paper: PaperClient | None = None,
-        tell: Callable[[str], object] = lambda _: None,
+        beat: Callable[[], object] = lambda: None,
     ) -> None:
-        self._feed, self._seats, self._sender, self._paper, self._tell = feed, seats, sender, paper, tell
+        self._feed, self._seats, self._sender, self._paper, self._beat = feed, seats, sender, paper, beat
+        self._notices = sender.emitter.notices
         self._markets: dict[Stream, Market] = {
             place.stream: place.market for seat in seats for place in seat.places.values()
         }
         self._halted: set[str] = set()
+        self._newest: dict[Series, Closed] = {}
+        self._passed = 0
 
     async def run(self, stop: threading.Event) -> None:
         """Go on until ``stop`` is set, the feed ends, or every strategy is halted.
@@ -93,18 +99,63 @@ class Loop:
             for seat in self._seats:
                 if seat.halted and seat.halted not in self._halted:
                     self._halted.add(seat.halted)
-                    self._tell(f"{seat.halted}; its markets are halted, what lives stays at the venue")
+                    sentence = f"{seat.halted}; its markets are halted, what lives stays at the venue"
+                    self._notices.tell(NoticeKind.RAISED, self._now, sentence, tuple(seat.places))
+            self._passed = self._now
+            self._beat()
             if all(seat.halted for seat in self._seats):
                 return
+
+    def state(self) -> dict[str, Any]:
+        """Return what the journal does not hold: how candles come, how the clocks stand, what is on its way.
+
+        Times are UTC ms, waits and differences ms; any thread may ask.
+        """
+        newest = dict(list(self._newest.items()))
+        series = [
+            {
+                "exchange": one.exchange,
+                "symbol": one.symbol,
+                "timeframe": one.timeframe,
+                "phase": phase.value,
+                "closed": newest[one].row[0] + one.length if one in newest else None,
+                "arrived": newest[one].arrived if one in newest else None,
+                "lag": newest[one].lag if one in newest else None,
+                "source": newest[one].source.value if one in newest else None,
+            }
+            for one, phase in self._feed.phases.items()
+        ]
+        emitter = self._sender.emitter
+        return {
+            "now": self._now,
+            "passed": self._passed,
+            "series": series,
+            "clocks": {name: round(off) for name, off in self._feed.clocks_off.items()},
+            "strategies": [{"name": seat.name, "halted": seat.halted} for seat in self._seats],
+            "flying": emitter.flying,
+            "rate": {"per_minute": emitter.client.rate.per_minute, "left": emitter.client.rate.left},
+            "halted": emitter.halted,
+            "hold": emitter.hold,
+        }
+
+    @property
+    def _now(self) -> int:
+        return self._sender.emitter.wall()
 
     async def _next(self, stop: threading.Event) -> list[Item]:
         """Return what has arrived; nothing at the end or at a stop."""
         batch = asyncio.ensure_future(self._feed.batch())
+        quiet = 0.0
         try:
             while not stop.is_set():
                 done, _ = await asyncio.wait({batch}, timeout=_LOOK_SECONDS)
                 if done:
                     return batch.result()
+                self._sender.check()
+                quiet += _LOOK_SECONDS
+                if quiet >= _BEAT_SECONDS:
+                    quiet = 0.0
+                    self._beat()
             return []
         finally:
             batch.cancel()
@@ -112,18 +163,24 @@ class Loop:
     def _take_all(self, items: Sequence[Item]) -> None:
         for item in items:
             self._take(item)
-        for sentence in _sentences(items):
-            self._tell(sentence)
+        for kind, over, series, sentence in _sentences(items):
+            self._notices.tell(kind, self._now, sentence, series, over=over)
 
     def _take(self, item: Item) -> None:
         if isinstance(item, Revision):
             self._revise(item)
+        if isinstance(item, Closed):
+            self._newest[item.series] = item
         for seat in self._seats:
             seat.take(item)
 
     def _revise(self, item: Revision) -> None:
         """Keep what a candle has become, once for each series."""
         found = Seen.of(item.at, item.new, "rest", item.at + item.series.length + item.lag)
+        now = "is there no longer" if item.new is None else f"is {item.new[1:]} now"
+        was = "was missing" if item.old is None else f"was {item.old[1:]} when it was acted on"
+        sentence = f"{item.series}: the candle of {when(item.at)} {was} and {now}; what was decided stays"
+        self._notices.tell(NoticeKind.REVISION, self._now, sentence, (item.series,))
         for seat in self._seats:
             if item.series in seat.places:
                 self._sender.emitter.journal.revise(seat.places[item.series].stream, found)
@@ -195,20 +252,16 @@ class Loop:
                 await asyncio.to_thread(self._paper.feed_instant, stream.timeframe, [part])
                 return
 
-    @property
-    def unknown(self) -> int:
-        """How many outcomes await a person."""
-        return len(self._sender.emitter.journal.intents(State.UNKNOWN))
 
-
-def _sentences(items: Sequence[Item]) -> list[str]:
+def _sentences(items: Sequence[Item]) -> list[tuple[NoticeKind, bool, tuple[Series, ...], str]]:
     """Return what a person should know of faults; what an exchange does to many series at once is one sentence."""
     found: dict[tuple[str, FaultKind, bool, str], list[Fault]] = {}
     for item in items:
         if isinstance(item, Fault) and item.kind not in _QUIET:
             found.setdefault((item.series.exchange, item.kind, item.over, item.text), []).append(item)
-    return [
-        f"{faults[0].series if len(faults) == 1 else f'{exchange}, {len(faults)} series'}: "
-        f"{kind}{' is over' if over else ''} {text}".rstrip()
-        for (exchange, kind, over, text), faults in found.items()
-    ]
+    told = []
+    for (exchange, kind, over, text), faults in found.items():
+        where = str(faults[0].series) if len(faults) == 1 else f"{exchange}, {len(faults)} series"
+        sentence = f"{where}: {kind}{' is over' if over else ''} {text}".rstrip()
+        told.append((NoticeKind(kind.value), over, tuple(fault.series for fault in faults), sentence))
+    return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backtest.market_data.series import Series
 from backtest.model.timeframe import milliseconds
 from backtest.wire import kind_of
 
@@ -302,6 +303,11 @@ class Cursor:
     time: int
     close: float | None
     row_hash: str
+
+    @property
+    def series(self) -> Series | None:
+        """Of its candles; None where they are of no exchange that was named."""
+        return Series(self.exchange, self.symbol, self.timeframe) if self.exchange else None
 
 
 @dataclass(frozen=True, slots=True)

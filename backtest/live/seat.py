@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from backtest.runner.shadow import CallKey
     from backtest.strategy import Strategy
 
-__all__ = ["Place", "Seat", "new_of"]
+__all__ = ["Place", "Seat", "new_of", "when"]
 
 _OVER = frozenset({Status.CLOSED, Status.EXPIRED, Status.INVALIDATED, Status.CANCELED})
 _ENDS = frozenset({EventKind.CLOSED, EventKind.EXPIRED, EventKind.INVALIDATED, EventKind.CANCELED})
@@ -234,7 +234,7 @@ class Seat:
         try:
             decisions = self.session.walk(time, rows)
         except Exception as error:  # noqa: BLE001 - a strategy's own code: whatever it raises, the other ones go on
-            self.halted = f"{self.name} raised {type(error).__name__} at the close of {_when(close)}: {error}"
+            self.halted = f"{self.name} raised {type(error).__name__} at the close of {when(close)}: {error}"
             return None
         found = []
         told = told_of(self.session.settled, self._named, close)
@@ -259,7 +259,8 @@ def _priced(seen: Seen) -> Row | None:
     return None if seen.open is None else cast("Row", seen.row)
 
 
-def _when(moment: int) -> str:
+def when(moment: int) -> str:
+    """Return an instant, UTC ms, as people read it."""
     return f"{np.datetime64(moment, 'ms')}Z"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from backtest.engine.warm import warm
@@ -16,6 +17,7 @@ from backtest.live.feed import exchange_feed
 from backtest.live.intent import Intent, State
 from backtest.live.journal import Journal
 from backtest.live.loop import Loop
+from backtest.live.notices import NoticeKind, Notices
 from backtest.live.person import stop_file_of
 from backtest.live.schema import Run
 from backtest.live.seat import Seat
@@ -34,7 +36,7 @@ from backtest.venue.rate import RateLimit
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from backtest.live.settings import LiveSettings, StrategySettings
     from backtest.live.ticking import Ticking
@@ -89,8 +91,10 @@ class Service:
         Of the paper venue.
     time
         The time that all runs on.
-    tell
-        Hears what a person should know.
+    notices
+        Hear what a person should know.
+    beat
+        Called after each pass of decisions, and each second in which nothing came.
     history
         Candles before the start that indicators see.
     """
@@ -102,7 +106,8 @@ class Service:
     access: Mapping[str, Access]
     token: str | None = None
     time: Ticking | None = None
-    tell: Callable[[str], object] = lambda _: None
+    notices: Notices = field(default_factory=Notices)
+    beat: Callable[[], object] = lambda: None
     history: int = HISTORY
 
 
@@ -137,7 +142,9 @@ async def serve(service: Service, stop: threading.Event) -> Served:
         Journal(path, start) as journal,
         Client(credentials, rate=RateLimit(settings.limits.per_minute, clock.seconds)) as client,
     ):
-        emitter = Emitter(journal, client, clock, settings.limits, clock.now, stop_file_of(path))
+        emitter = Emitter(
+            journal, client, clock, settings.limits, clock.now, stop_file_of(path), notices=service.notices
+        )
         emitter.recover()
         made = zip(settings.strategy, strategies, strict=True)
         seats = [_seat(service, each, strategy, markets, journal) for each, strategy in made]
@@ -145,14 +152,29 @@ async def serve(service: Service, stop: threading.Event) -> Served:
             seat.restore()
         feed = exchange_feed(_follows(seats), settings.feed, access=service.access, time=time)
         async with feed:
-            with Sender(emitter) as sender, Commands(sender, credentials.fingerprint):
-                paper = _paper(service, seats)
-                try:
-                    await Loop(feed, seats, sender, paper=paper, tell=service.tell).run(stop)
-                finally:
-                    if paper is not None:
-                        paper.close()
+            paper = _paper(service, seats)
+            with Sender(emitter) as sender, closing(paper) if paper is not None else nullcontext():
+                loop = Loop(feed, seats, sender, paper=paper, beat=service.beat)
+                with Commands(sender, credentials.fingerprint, loop.state), _announced(service, seats, emitter):
+                    await loop.run(stop)
         return Served(journal.intents(State.UNKNOWN), [seat.halted for seat in seats if seat.halted], emitter.halted)
+
+
+@contextmanager
+def _announced(service: Service, seats: Sequence[Seat], emitter: Emitter) -> Iterator[None]:
+    """Tell of the start, and of the end with its reason."""
+    names, tell = ", ".join(seat.name for seat in seats), service.notices.tell
+    tell(NoticeKind.STARTED, emitter.wall(), f"{service.mode} emission started: {names}")
+    why = ""
+    try:
+        yield
+    except BaseException as error:
+        why = f": {str(error) or type(error).__name__}"
+        raise
+    finally:
+        unknown = len(emitter.journal.intents(State.UNKNOWN))
+        awaits = f"; {unknown} unknown outcomes await a person" if unknown else ""
+        tell(NoticeKind.STOPPED, emitter.wall(), f"{service.mode} emission stopped{why}{awaits}")
 
 
 async def _markets(service: Service) -> dict[Series, Market]:

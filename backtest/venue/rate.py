@@ -41,6 +41,13 @@ class RateLimit:
         self._sent: deque[float] = deque(maxlen=per_minute)
         self._lock = Lock()
 
+    @property
+    def left(self) -> int:
+        """How many requests are allowed now."""
+        with self._lock:
+            now = self._clock()
+            return self.per_minute - sum(now < sent + _WINDOW for sent in self._sent)
+
     def delay(self) -> float:
         """Return the seconds until one more request is allowed; 0 for now."""
         with self._lock:

@@ -16,8 +16,10 @@ import pytest
 
 from backtest import Market, SubscriberProfile, run
 from backtest.engine.warm import warm
+from backtest.live.commands import ask
 from backtest.live.intent import State
 from backtest.live.journal import Journal
+from backtest.live.notices import Notices
 from backtest.live.outcomes import ToldOutcomes
 from backtest.live.schema import Stream
 from backtest.live.service import Served, Service, serve
@@ -154,6 +156,8 @@ async def live(
             )
             access = {"binance": Access(url=exchange.url("binance"), limited=False, retry=Retry(attempts=1))}
             told: list[str] = []
+            notices = Notices()
+            notices.subscribe(lambda notice: told.append(notice.sentence))
             service = Service(
                 settings,
                 credentials(url),
@@ -161,13 +165,13 @@ async def live(
                 lambda _: SubscriberProfile.anny(),
                 access,
                 time=played,
-                tell=told.append,
+                notices=notices,
                 history=history,
             )
             here = Live(played, exchange, service, folder / "emit.sqlite")
             here.told = told
             here.good = bases[:-1] if bad else bases
-            with PaperClient(url) as paper:
+            with notices, PaperClient(url) as paper:
                 yield here, paper
 
 
@@ -286,7 +290,17 @@ def test_live_calls_go_to_whatever_base_url_is_given(tmp_path: Path) -> None:
             while not decided(here, State.ACKED):
                 await here.close(minute)
                 minute += 1
+            state = await asyncio.to_thread(ask, here.path, do="state")
+            notices = await asyncio.to_thread(ask, here.path, do="notices")
             await here.end()
+            assert state is not None
+            assert [one["phase"] for one in state["series"]] == ["live"]
+            assert state["series"][0]["closed"] == START + minute * MINUTE
+            assert state["series"][0]["lag"] == 100
+            assert (state["clocks"], state["halted"], state["hold"]) == ({"binance": 0}, False, "")
+            assert state["passed"] >= state["series"][0]["closed"]
+            assert notices is not None
+            assert [one["kind"] for one in notices["notices"]] == ["started"]
             assert received(here, paper) == decided(here, State.ACKED)
             with Journal(here.path) as journal:
                 run = journal.last_run()
@@ -377,7 +391,8 @@ def test_the_command_emits_until_it_is_told_to_stop(signals: tuple[signal.Signal
                 for one in signals:
                     process.send_signal(one)
                 _, error = await ended
-            assert (process.returncode, error.decode()) == (0, "")
+            said = ["paper emission started: Breakout on BTC/USDT, ETH/USDT 1s", "paper emission stopped"]
+            assert (process.returncode, error.decode().splitlines()) == (0, said)
 
     run_test(test())
     with Journal(journal) as book:
