@@ -22,12 +22,13 @@ export NO_SQLITE := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports tests format bench mutants lock clean
+.PHONY: help setup demo test lint types imports docs tests format bench mutants lock clean
 
 help:
 	@echo "make demo    run a strategy over real Bitcoin candles"
 	@echo "make test    every check, without network once set up"
 	@echo "make format  format the code and strip the notebooks"
+	@echo "make docs    build the documentation into build/site"
 	@echo "make bench   measure speed"
 	@echo "make mutants ROOM=wire   plant faults and list those that no test notices"
 	@echo "make setup   install into $(VENV); the others do it when needed"
@@ -57,7 +58,7 @@ $(READY): pyproject.toml $(LOCKS)
 demo: $(READY)
 	$(BIN)/backtest demo
 
-test: lint types imports tests
+test: lint types imports docs tests
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -69,6 +70,10 @@ types: $(READY)
 
 imports: $(READY)
 	$(BIN)/lint-imports
+
+# A dead link ends it. The programs and commands of the pages run in the tests.
+docs: $(READY)
+	$(BIN)/python -m tools.docs
 
 # The second run are the examples of the docstrings. The third has numba's compiler off: only then does coverage see the kernel's lines. (5: no test is marked.)
 tests: $(READY)

@@ -148,7 +148,9 @@ def sma(x: ArrayLike, n: int) -> FloatArray:
     n
         Rows in the mean, at least 2.
 
-    Source: Murphy, Technical Analysis of the Financial Markets (1999), chapter 9.
+    References
+    ----------
+    Murphy, Technical Analysis of the Financial Markets (1999), chapter 9.
 
     Examples
     --------
@@ -173,7 +175,9 @@ def ema(x: ArrayLike, n: int) -> FloatArray:
     n
         Rows, at least 2; the newest weighs ``2 / (n + 1)``.
 
-    Source: Murphy (1999), chapter 9; TA-Lib ``EMA``.
+    References
+    ----------
+    Murphy (1999), chapter 9; TA-Lib ``EMA``.
 
     Examples
     --------
@@ -198,7 +202,9 @@ def wma(x: ArrayLike, n: int) -> FloatArray:
     n
         Rows, at least 2.
 
-    Source: Murphy (1999), chapter 9; TA-Lib ``WMA``.
+    References
+    ----------
+    Murphy (1999), chapter 9; TA-Lib ``WMA``.
 
     Examples
     --------
@@ -224,7 +230,9 @@ def rsi(x: ArrayLike, n: int = 14) -> FloatArray:
     n
         Rows of the smoothing, at least 2.
 
-    Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section VI.
+    References
+    ----------
+    J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section VI.
 
     Examples
     --------
@@ -249,7 +257,9 @@ def roc(x: ArrayLike, n: int = 10) -> FloatArray:
     n
         Rows to look back, at least 1.
 
-    Source: Murphy (1999), chapter 10.
+    References
+    ----------
+    Murphy (1999), chapter 10.
 
     Examples
     --------
@@ -274,7 +284,9 @@ def stddev(x: ArrayLike, n: int = 20) -> FloatArray:
     n
         Rows, at least 2.
 
-    Source: TA-Lib ``STDDEV``.
+    References
+    ----------
+    TA-Lib ``STDDEV``.
 
     Examples
     --------
@@ -299,7 +311,9 @@ def highest(x: ArrayLike, n: int) -> FloatArray:
     n
         Rows, at least 2. For a level to break, take :func:`previous` of it.
 
-    Source: Donchian channel; Murphy (1999), chapter 9.
+    References
+    ----------
+    Donchian channel; Murphy (1999), chapter 9.
 
     Examples
     --------
@@ -324,7 +338,9 @@ def lowest(x: ArrayLike, n: int) -> FloatArray:
     n
         Rows, at least 2.
 
-    Source: Donchian channel; Murphy (1999), chapter 9.
+    References
+    ----------
+    Donchian channel; Murphy (1999), chapter 9.
 
     Examples
     --------
@@ -354,7 +370,9 @@ def macd(x: ArrayLike, fast: int = 12, slow: int = 26, signal: int = 9) -> tuple
     InvalidSettingError
         Unless ``2 <= fast < slow``.
 
-    Source: Appel, Technical Analysis: Power Tools for Active Investors (2005), chapter 8.
+    References
+    ----------
+    Appel, Technical Analysis: Power Tools for Active Investors (2005), chapter 8.
     """
     import talib
 
@@ -378,7 +396,9 @@ def bbands(x: ArrayLike, n: int = 20, width: float = 2.0) -> tuple[FloatArray, F
     width
         Standard deviations, above 0.
 
-    Source: Bollinger, Bollinger on Bollinger Bands (2001), chapter 7.
+    References
+    ----------
+    Bollinger, Bollinger on Bollinger Bands (2001), chapter 7.
 
     Examples
     --------
@@ -439,7 +459,9 @@ def true_range(candles: Candles) -> FloatArray:
     candles
         (m,), in quote currency.
 
-    Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section III.
+    References
+    ----------
+    J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section III.
     """
     import talib
 
@@ -459,7 +481,9 @@ def atr(candles: Candles, n: int = 14) -> FloatArray:
     n
         Rows of the smoothing, at least 1.
 
-    Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section III.
+    References
+    ----------
+    J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section III.
 
     Examples
     --------
@@ -485,7 +509,9 @@ def adx(candles: Candles, n: int = 14) -> FloatArray:
     n
         Rows of the smoothing, at least 2.
 
-    Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section IV.
+    References
+    ----------
+    J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section IV.
     """
     import talib
 
@@ -507,7 +533,9 @@ def stoch(candles: Candles, n: int = 14, smooth: int = 3, signal: int = 3) -> tu
     smooth, signal
         Rows of the two averages.
 
-    Source: Murphy (1999), chapter 10; TA-Lib ``STOCH``.
+    References
+    ----------
+    Murphy (1999), chapter 10; TA-Lib ``STOCH``.
     """
     import talib
 
@@ -534,7 +562,9 @@ def previous(x: ArrayLike, k: int = 1) -> FloatArray:
     k
         Rows to look back, at least 1.
 
-    Source: none; it is the lag operator.
+    References
+    ----------
+    none; it is the lag operator.
 
     Examples
     --------
@@ -560,7 +590,9 @@ def crossed_above(a: ArrayLike, b: ArrayLike) -> BoolArray:
     a, b
         (m,) of one unit; either may be a single number: ``crossed_above(rsi, 30)``.
 
-    Source: none; it is the definition.
+    References
+    ----------
+    none; it is the definition.
 
     Examples
     --------
@@ -581,7 +613,9 @@ def crossed_below(a: ArrayLike, b: ArrayLike) -> BoolArray:
     a, b
         (m,) of one unit; either may be a single number.
 
-    Source: none; it is the definition.
+    References
+    ----------
+    none; it is the definition.
 
     Examples
     --------

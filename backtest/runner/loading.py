@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from backtest.strategy import Strategy
 __all__ = ["load_strategy"]
 
 
-def load_strategy(source: str) -> type[Strategy]:
+def load_strategy(source: str | os.PathLike[str]) -> type[Strategy]:
     """Return the strategy class of ``FILE.py`` or ``FILE.py:Class``.
 
     The file is executed, as any script is: name only files that you trust.
@@ -23,6 +24,7 @@ def load_strategy(source: str) -> type[Strategy]:
         Where there is no such file or class, where the file holds several classes and none is named, or where running
         it fails.
     """
+    source = os.fspath(source)
     text, colon, name = source.rpartition(":")
     if not colon or not text.endswith(".py"):
         text, name = source, ""

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -19,34 +18,15 @@ import pytest
 
 from tests.command_line import ROOT, backtest, days, in_process_of_its_own, write
 from tests.loopback_exchange import HOUR, Loopback, last
+from tests.printed import Block, assert_printed, blocks, execute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 README = (ROOT / "README.md").read_text("utf-8")
-FENCE = re.compile(r"^```(\w*) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, the file that it names, its text and the printed lines under it."""
-
-    language: str
-    file: str
-    text: str
-    printed: str
-
-
-def blocks() -> list[Block]:
-    found = [match.groups() for match in FENCE.finditer(README)]
-    following = [*found[1:], ("", "", "")]
-    return [
-        Block(language, file, text, after[2] if after[0] == "text" else "")
-        for (language, file, text), after in zip(found, following, strict=True)
-    ]
-
-
-BLOCKS = blocks()
+BLOCKS = blocks(README)
 SHELL = [block for block in BLOCKS if block.language == "sh"]
 COMMANDS = [line for block in SHELL for line in block.text.splitlines()]
 EXPORTS = {
@@ -104,21 +84,6 @@ def test_what_writes_may_be_said_again_in_any_order(clone: Path) -> None:
     assert [path for block in writing for path in written(block) if not (clone / path).exists()] == []
 
 
-def execute(block: Block, exchange: Loopback) -> None:
-    """Run a block's commands in this process, the exchange faked at the wire, and check what they print."""
-    printed = ""
-    for line in block.text.splitlines():
-        words = shlex.split(line, comments=True)
-        if words[0] in {"make", "export", "curl"} or words[:2] == ["backtest", "venue"]:
-            continue  # below
-        assert words[0] == "backtest", line
-        more = ["--url", exchange.url("binance")] if words[1] == "fetch" else []
-        done = backtest(*words[1:], *more)
-        assert done.status == 0, (line, done)
-        printed += done.out
-    assert_printed(block.printed, printed)
-
-
 def written(block: Block) -> set[str]:
     """Return what the commands of a block are told to write."""
     return set(re.findall(r"--(?:out|chart|journal) (\S+)", block.text))
@@ -127,16 +92,6 @@ def written(block: Block) -> set[str]:
 def reads(block: Block, earlier: Block) -> bool:
     """Whether a block names what an earlier one is told to write."""
     return any(re.search(rf"(?<!--out ){re.escape(path)}(?!\S)", block.text) for path in written(earlier))
-
-
-def assert_printed(shown: str, printed: str) -> None:
-    """Check that the lines of an excerpt stand in the output in their order; `...` leaves some out."""
-    rest = [line.rstrip() for line in printed.splitlines()]
-    for line in shown.splitlines():
-        if line.strip() == "...":
-            continue
-        assert line.rstrip() in rest, f"not printed (any more): {line!r}\n{printed}"
-        rest = rest[rest.index(line.rstrip()) + 1 :]
 
 
 def test_the_programs_run(clone: Path) -> None:
