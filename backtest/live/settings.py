@@ -15,6 +15,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from backtest.errors import InvalidSettingError, did_you_mean
 from backtest.live.feed_settings import FeedSettings
+from backtest.live.notices import NoticeKind
 from backtest.market_data.series import Series, exchange_name
 from backtest.venue.credentials import refuse_secrets
 
@@ -71,9 +72,11 @@ class EmitSettings(_Section):
 
 
 class AlertSettings(_Section):
-    """``[alerts]``: how often a person is told."""
+    """``[alerts]``: what a person is told, and how often; where to is a secret, in ``BACKTEST_ALERT_URL``."""
 
     again_after: float = Field(3600.0, ge=0.0, description="seconds before the same alarm is told again")
+    leave_out: tuple[NoticeKind, ...] = Field((), description="kinds of notices that are no alarm: started, summary")
+    drift: float = Field(0.1, ge=0.0, le=1.0, description="share of a day's calls not sent as decided that alarms")
 
 
 class StrategySettings(_Section):

@@ -1,4 +1,4 @@
-"""Client: the eight endpoints over HTTPS, each call sent once; the only place that imports httpx.
+"""Client: the eight endpoints over HTTPS, each call sent once; with ``webhook`` the only place that imports httpx.
 
 A class N request (create and ``call/*``) opens a connection of its own, so that a stale pooled one never makes its
 outcome unknown. Nothing here retries and nothing is raised for what a venue does: the verdict says what a try proved.
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from backtest.venue.credentials import Credentials
     from backtest.wire.request import Request
 
-__all__ = ["AsyncClient", "Client"]
+__all__ = ["TALKATIVE", "AsyncClient", "Client", "FreshTransport", "tls_context"]
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """Raised before a byte of the request leaves. ``RemoteProtocolError`` and the read and write errors are not."""
@@ -45,7 +45,8 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 _MOST_BYTES = 65_536
 _UNHEEDED = ("location", "set-cookie")
 """Headers that httpx would act on: a redirect is never followed, and no cookie is kept."""
-_TALKATIVE = ("httpx", "httpcore.connection", "httpcore.http11")
+TALKATIVE = ("httpx", "httpcore.connection", "httpcore.http11")
+"""Loggers that would name addresses."""
 
 
 class _Common(Endpoints[Sent]):
@@ -58,7 +59,7 @@ class _Common(Endpoints[Sent]):
         self._is_local = credentials.is_local
         self._redactor = credentials.redactor
         self._auth = _Secrets(credentials)
-        for name in _TALKATIVE:
+        for name in TALKATIVE:
             logging.getLogger(name).addFilter(self._redactor)
 
     def __repr__(self) -> str:
@@ -91,7 +92,7 @@ class _Common(Endpoints[Sent]):
         return judged(request, heard, self._redactor)
 
     def _forget(self) -> None:
-        for name in _TALKATIVE:
+        for name in TALKATIVE:
             logging.getLogger(name).removeFilter(self._redactor)
 
 
@@ -123,9 +124,9 @@ class Client(_Common[Verdict]):
     ) -> None:
         super().__init__(credentials, rate, timeouts)
         self._sleep = sleep
-        context = _tls(self.base_url.partition(":")[0])
-        self._fresh = httpx.Client(transport=transport or _Transport(context, keep_alive=0), **self._options())
-        self._pooled = httpx.Client(transport=transport or _Transport(context, keep_alive=4), **self._options())
+        context = tls_context(self.base_url.partition(":")[0])
+        self._fresh = httpx.Client(transport=transport or FreshTransport(context, keep_alive=0), **self._options())
+        self._pooled = httpx.Client(transport=transport or FreshTransport(context, keep_alive=4), **self._options())
 
     def send(self, request: Request) -> Verdict:
         """Send one request, once, where the limit allows it; return what came of it."""
@@ -186,7 +187,7 @@ class AsyncClient(_Common[Coroutine[Any, Any, Verdict]]):
     ) -> None:
         super().__init__(credentials, rate, timeouts)
         self._sleep = sleep
-        context = _tls(self.base_url.partition(":")[0])
+        context = tls_context(self.base_url.partition(":")[0])
         once, kept = httpx.Limits(max_keepalive_connections=0), httpx.Limits(max_keepalive_connections=4)
         fresh = transport or _AsyncTransport(verify=context, trust_env=False, limits=once)
         pooled = transport or _AsyncTransport(verify=context, trust_env=False, limits=kept)
@@ -242,7 +243,7 @@ class _Secrets(httpx.Auth):
         yield request
 
 
-class _Transport(httpx.HTTPTransport):
+class FreshTransport(httpx.HTTPTransport):
     """httpx's own transport over connections that end at the deadline of the exchange."""
 
     def __init__(self, context: ssl.SSLContext, keep_alive: int) -> None:
@@ -270,7 +271,7 @@ def _inert(response: httpx.Response) -> httpx.Response:
 
 
 @cache
-def _tls(scheme: str) -> ssl.SSLContext:
+def tls_context(scheme: str) -> ssl.SSLContext:
     """Return the one context of the process: reading the authorities takes longer than a call."""
     if scheme == "https":
         return httpx.create_ssl_context(verify=True, trust_env=False)
