@@ -216,6 +216,36 @@ def stop_entries(
     typer.echo(f"entries go again: {file} is gone" if off else f"entries are stopped while {file} is there")
 
 
+@app.command("alert")
+def alert(
+    test: Annotated[bool, typer.Option("--test", help="Send a test to every address.")] = False,
+    config: emit_check.ConfigOption = None,
+) -> None:
+    """Say where alarms go and which there are; with --test send one to each address. BACKTEST_ALERT_URL holds them.
+
+    An https address is a webhook that takes JSON; others, such as tgram://TOKEN/CHAT, need the extra [alerts].
+    """
+    from backtest.errors import InvalidSettingError
+    from backtest.live.alerts import ALERT_URL, WANTS, targets_from, tried
+    from backtest.live.settings import LiveSettings
+
+    alerts, targets = LiveSettings.load(config).alerts, targets_from()
+    if not targets:
+        raise InvalidSettingError(f"alarms go nowhere: put one or several addresses, apart by spaces, into {ALERT_URL}")
+    if not test:
+        kinds = ", ".join(kind.value for kind in WANTS if kind not in alerts.leave_out)
+        typer.echo(
+            f"alarms go to {', '.join(one.name for one in targets)}, the same one every {alerts.again_after:g} s"
+        )
+        typer.echo(f"kinds: {kinds}")
+        return
+    found = tried(targets, "signal-backtest")
+    for name, failed in found:
+        typer.echo(f"{name}: {failed or 'sent'}", err=bool(failed))
+    if any(failed for _, failed in found):
+        raise typer.Exit(3)
+
+
 @app.command("cancel-all")
 def cancel_all(
     journal: JournalOption = Path("emit.sqlite"),
@@ -289,7 +319,8 @@ def _go_live(settings: LiveSettings, mode: str, account: str | None, store: str 
     """Emit on candles as they close, until a signal stops it."""
     import asyncio
 
-    from backtest.live.notices import Notices
+    from backtest.live.attending import attended
+    from backtest.live.log import Log
     from backtest.live.service import Service, serve
     from backtest.live.stopping import stopped_by_signal
     from backtest.market_data.exchange import Access
@@ -305,11 +336,12 @@ def _go_live(settings: LiveSettings, mode: str, account: str | None, store: str 
     access = {name: Access(url, retry=Retry(attempts=2)) for name in names}
 
     def go(credentials: Credentials, token: str | None) -> Served:
-        service = Service(settings, credentials, mode, options.profile_from, access, token=token, notices=notices)
-        return asyncio.run(serve(service, stop))
+        log = Log(redactor=credentials.redactor)
+        with attended(settings, f"{mode} {credentials.fingerprint}", log) as (notices, beat):
+            service = Service(settings, credentials, mode, options.profile_from, access, token, None, notices, beat)
+            return asyncio.run(serve(service, stop))
 
-    with Notices() as notices, stopped_by_signal() as stop:
-        notices.subscribe(lambda notice: typer.echo(notice.sentence, err=True))
+    with stopped_by_signal() as stop:
         if mode == "live":
             done = go(Credentials.load(settings.account.secret_file), None)
         else:

@@ -15,14 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
-
-from pydantic import SecretStr
 
 from backtest.errors import InvalidSettingError
 from backtest.live.notices import Notice, NoticeKind
-from backtest.venue.redaction import Redactor
-from backtest.venue.webhook import Delivery, Webhook
+from backtest.venue.webhook import Delivery, Webhook, redactor_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +35,7 @@ ALERT_URL = "BACKTEST_ALERT_URL"
 
 _WAITS = (0.0, 2.0, 10.0, 30.0, 120.0, 600.0)
 """Seconds before each try."""
-_LOOK_SECONDS = 5.0
+_TALKATIVE = ("apprise", "urllib3.connectionpool")
 
 WANTS: Mapping[NoticeKind, str] = {
     NoticeKind.STARTED: "Nothing, if you or the service manager started it.",
@@ -102,7 +98,8 @@ class Apprised:
             raise InvalidSettingError(
                 f"alarms to {scheme}:// need apprise: pip install 'signal-backtest[alerts]'; https:// does without"
             ) from None
-        logging.getLogger("apprise").addFilter(Redactor((SecretStr(url),)))
+        for name in _TALKATIVE:
+            logging.getLogger(name).addFilter(redactor_of(url.replace("//", "//-/", 1)))  # its host may be the secret
         self._apprise = apprise.Apprise()
         self.name = f"{scheme}://"
         if not self._apprise.add(url):
@@ -137,7 +134,7 @@ def targets_from(environment: Mapping[str, str] | None = None) -> list[Target]:
         For an address that cannot be used; it is not shown.
     """
     urls = (os.environ if environment is None else environment).get(ALERT_URL, "").split()
-    return [Telling(url) if urlsplit(url).scheme in {"http", "https"} else Apprised(url) for url in urls]
+    return [Telling(url) if url.partition(":")[0].lower() in {"http", "https"} else Apprised(url) for url in urls]
 
 
 class Sent:
@@ -209,6 +206,8 @@ class Alerts:
         Returns seconds since 1970.
     waits
         Seconds before each try.
+    remind_every
+        Seconds between looks at what was held back.
     """
 
     def __init__(
@@ -221,7 +220,9 @@ class Alerts:
         log: Callable[[str], object] = lambda _: None,
         wall: Callable[[], float] = time.time,
         waits: Sequence[float] = _WAITS,
+        remind_every: float = 5.0,
     ) -> None:
+        self._remind_every = remind_every
         self._over = threading.Event()
         way = _Way(settings, who, sent or Sent(), log, self._over, wall, waits)
         self._lanes = [_Lane(one, way) for one in targets]
@@ -242,7 +243,7 @@ class Alerts:
         self._over.set()  # what is told after this is tried once
 
     def _remind(self) -> None:
-        while not self._over.wait(_LOOK_SECONDS):
+        while not self._over.wait(self._remind_every):
             for lane in self._lanes:
                 lane.remind()
 

@@ -163,11 +163,38 @@ class Questions:
         found = self._all(f"SELECT {columns} FROM run ORDER BY id DESC LIMIT 1")  # noqa: S608
         return Run(*found[0]) if found else None
 
+    def tally(self, since: int = 0, until: int | None = None) -> dict[State, int]:
+        """Return how many calls stand where, of closes in a span of time.
+
+        Parameters
+        ----------
+        since, until
+            UTC ms, the end excluded; None has none.
+        """
+        span = "candle >= ?" + ("" if until is None else " AND candle < ?")
+        values = (since,) if until is None else (since, until)
+        rows = self._all(f"SELECT state, count(*) FROM intent WHERE {span} GROUP BY state", *values)  # noqa: S608
+        return {State(state): int(count) for state, count in rows}
+
+    def newest(self, most: int) -> list[tuple[Intent, str, int, int | None]]:
+        """Return the last calls, the newest first: each with its note, its last change and its first attempt, UTC ms."""
+        columns = ", ".join(f"i.{name}" for name in _INTENT)
+        changed = "(SELECT max(at) FROM event WHERE intent = i.id)"
+        began = "(SELECT min(at) FROM attempt WHERE intent = i.id)"
+        sql = f"SELECT {columns}, i.note, {changed}, {began} FROM intent i ORDER BY i.seq DESC LIMIT ?"  # noqa: S608
+        count = len(_INTENT)
+        return [(_intent(row[:count]), *row[count:]) for row in self._all(sql, most)]
+
+    def candles_tally(self, since: int = 0) -> tuple[int, int, int]:
+        """Return how many candles since a moment were seen, were missing, and were found to be others later."""
+        sums = "count(*), sum(n.source = 'missing'), sum(n.revision > 0)"
+        sql = f"SELECT {sums} FROM series s JOIN seen n ON n.series = s.id AND n.time >= ? AND n.source != 'history'"  # noqa: S608
+        seen, missing, revised = self._all(sql, since)[0]
+        return int(seen) - int(revised or 0), int(missing or 0), int(revised or 0)
+
     def _intents(self, where: str, *values: Any) -> list[Intent]:
         sql = f"SELECT {', '.join(_INTENT)} FROM intent WHERE {where} ORDER BY seq"  # noqa: S608
-        found = [dict(zip(_INTENT, row, strict=True)) for row in self._all(sql, *values)]
-        kept = ((row, State(row["state"]), bool(row["allow_marketable"])) for row in found)
-        return [Intent(**{**row, "state": state, "allow_marketable": allowed}) for row, state, allowed in kept]
+        return [_intent(row) for row in self._all(sql, *values)]
 
     def _signals(self, where: str, *values: Any) -> list[SignalRow]:
         sql = f"SELECT {', '.join(_SIGNAL)} FROM signal WHERE {where} ORDER BY rowid"  # noqa: S608
@@ -196,3 +223,9 @@ class Questions:
             raise StorageError(f"the journal {self.path} cannot be used: {error}") from None
         except (UnicodeDecodeError, json.JSONDecodeError, OverflowError) as error:
             raise StorageError(f"the journal {self.path} is damaged ({type(error).__name__})") from None
+
+
+def _intent(row: tuple[Any, ...]) -> Intent:
+    found = dict(zip(_INTENT, row, strict=True))
+    state, allowed = State(found["state"]), bool(found["allow_marketable"])
+    return Intent(**{**found, "state": state, "allow_marketable": allowed})

@@ -214,7 +214,9 @@ def _sentence(cls: type[BaseModel], error: ErrorDetails, path: Path | None, said
     key = ".".join(str(part + 1) if isinstance(part, int) else part for part in loc)
     if error["type"] == "extra_forbidden":
         owner, known = key.rpartition(".")[0], _known(cls, loc[:-1])
-        return f"{where} has the setting {key!r}; {owner or 'it'} knows {', '.join(known)}.{did_you_mean(str(loc[-1]), known)}"
+        near = did_you_mean(str(loc[-1]), known)
+        secret = " The address that alarms go to is a secret: BACKTEST_ALERT_URL." if owner == "alerts" else ""
+        return f"{where} has the setting {key!r}; {owner or 'it'} knows {', '.join(known)}.{near}{secret}"
     if error["type"] == "missing":
         return f"{where} has no {key}, which is needed: {_described(cls, loc)}"
     rule = _RULES.get(error["type"]) or error["msg"].removeprefix("Value error, ").replace("Input", "it", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from backtest.venue.redaction import Redactor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Delivery", "Webhook"]
+__all__ = ["Delivery", "Webhook", "redactor_of"]
 
 _AGAIN = frozenset({408, 425, 429})
 
@@ -40,6 +41,12 @@ class Delivery:
 
     failed: str = ""
     again: bool = False
+
+
+def redactor_of(url: str) -> Redactor:
+    """Return what takes a secret address, and each of its longer parts but the host, out of any text."""
+    parts = [part for part in re.split(r"[/:@?&=#]+", url.partition("//")[2].partition("/")[2]) if len(part) >= 6]
+    return Redactor([SecretStr(url), *map(SecretStr, parts)])
 
 
 class Webhook:
@@ -70,7 +77,7 @@ class Webhook:
             raise InvalidSettingError(f"the webhook at {host} is plain http; a secret address travels over https")
         self.name = host
         self._url, self._seconds, self._tls = SecretStr(url), seconds, parts.scheme == "https"
-        self._redactor = Redactor((self._url, SecretStr(url.partition(parts.netloc)[2] or url)))
+        self._redactor = redactor_of(url)
 
     def __repr__(self) -> str:
         return f"Webhook({self.name!r})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import signal
 import sys
@@ -392,7 +393,9 @@ def test_the_command_emits_until_it_is_told_to_stop(signals: tuple[signal.Signal
                     process.send_signal(one)
                 _, error = await ended
             said = ["paper emission started: Breakout on BTC/USDT, ETH/USDT 1s", "paper emission stopped"]
-            assert (process.returncode, error.decode().splitlines()) == (0, said)
+            lines = [json.loads(line) for line in error.decode().splitlines()]
+            assert (process.returncode, [line["event"] for line in lines]) == (0, said)
+            assert [(line["kind"], line["level"]) for line in lines] == [("started", "info"), ("stopped", "info")]
 
     run_test(test())
     with Journal(journal) as book:
