@@ -38,11 +38,14 @@ class ResultTables:
     fills, events
         One row each, in the order in which they happened.
     equity
-        ``time`` (close of the candle, UTC ms) and ``equity``, quote currency.
+        ``time`` (close of the candle, UTC ms) and ``equity``, quote currency; and ``lowest, highest`` of the three readings
+        of the candles, where they were computed.
     calls
         ``method, path, body, at, ref`` of each Signal API request, as it would be sent.
     refused
         ``at, ref, kind, field, value, reason, rule, call`` of each call that the desk refused (L3.8).
+    indicators
+        By symbol, the columns that the strategy computed over the candles, by name; a row a candle.
 
     Notes
     -----
@@ -57,6 +60,7 @@ class ResultTables:
     events: pd.DataFrame
     calls: list[dict[str, Any]]
     refused: list[dict[str, Any]] = field(default_factory=list)
+    indicators: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def symbols(self) -> list[str]:

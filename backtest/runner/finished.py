@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from backtest.runner.passes import state_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from backtest.engine.feed import Feed
     from backtest.engine.simulator import SimulatedVenue
@@ -80,8 +82,11 @@ class Finished:
         return Checks("off") if self.checked is None else check_run(self.checked, self.level)
 
     @cached_property
-    def _passes(self) -> tuple[dict[str, float], str | None]:
-        """The total return of each mode, and what the passes contradict each other in; the other two are not kept."""
+    def _passes(self) -> tuple[dict[str, float], str | None, tuple[Any, Any]]:
+        """Total return by mode, what the passes contradict each other in, and the lowest and highest equity of the three.
+
+        The other two passes themselves are not kept.
+        """
         runs = {}
         for mode in MODES:
             runs[mode] = self.execution
@@ -89,12 +94,18 @@ class Finished:
                 profile = self.profile.model_copy(update={"intrabar": mode})
                 runs[mode] = self.walk(self.strategy, self.prepared, profile, self.assumptions)
         found = {mode: float(run.venue.equity[-1]) / self.profile.balance - 1.0 for mode, run in runs.items()}
-        return found, state_sentence(runs)
+        curves = [np.asarray(run.venue.equity) for run in runs.values()]
+        return found, state_sentence(runs), (np.minimum.reduce(curves), np.maximum.reduce(curves))
 
     @property
     def total_return(self) -> dict[str, float]:
         """Total return as a fraction in each intrabar mode, each a run of its own (L2.3)."""
         return self._passes[0]
+
+    @property
+    def equity_bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n,) equity at each close, the lowest and the highest of the three modes, quote currency."""
+        return self._passes[2]
 
     @property
     def state(self) -> str | None:

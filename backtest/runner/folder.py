@@ -1,7 +1,13 @@
-"""Folder: a result on disk, byte-identical for the same inputs."""
+"""Folder: a result on disk, byte-identical for the same inputs, and sealed.
+
+The manifest names the SHA-256 of every file, and ends with a seal: one hash over the rest of the manifest and all of those,
+each chained to the one before. What was changed, cut or exchanged since is refused when it is read. It is no signature: who
+can write the folder can seal it anew.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -14,6 +20,7 @@ from backtest.runner.manifest import FORMAT
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     import pandas as pd
 
@@ -21,6 +28,7 @@ __all__ = ["load_tables", "save_tables", "write_figure"]
 
 _TABLES = ("trades", "fills", "equity", "events")
 _LINES = ("calls", "refused")
+_FILES = (*(f"{name}.parquet" for name in ("candles", "indicators", *_TABLES)), *(f"{name}.jsonl" for name in _LINES))
 
 
 def save_tables(tables: ResultTables, folder: str | os.PathLike[str]) -> Path:
@@ -51,8 +59,8 @@ def save_tables(tables: ResultTables, folder: str | os.PathLike[str]) -> Path:
         made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         _write(tables, made)
         if target.exists():
-            for old in made.iterdir():
-                old.replace(target / old.name)
+            for name in (*_FILES, "manifest.json"):  # the manifest last: until then the folder is seen to be torn
+                (made / name).replace(target / name)
             made.rmdir()
         else:
             made.chmod(0o755)
@@ -73,46 +81,99 @@ def _write(tables: ResultTables, folder: Path) -> None:
             pa.Table.from_pandas(frame, preserve_index=False), folder / f"{name}.parquet", compression="zstd"
         )
 
-    import pandas as pd
-
-    put(
-        "candles",
-        pd.concat([frame.assign(symbol=symbol) for symbol, frame in sorted(tables.candles.items())], ignore_index=True),
-    )
+    put("candles", _stacked(tables.candles))
+    put("indicators", _stacked(tables.indicators))
     for name in _TABLES:
         put(name, getattr(tables, name))
     for name in _LINES:
         lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in getattr(tables, name)]
         (folder / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    (folder / "manifest.json").write_text(json.dumps(tables.manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    manifest = {**tables.manifest, "files": {name: _digest(folder / name) for name in _FILES}}
+    sealed = {**manifest, "seal": _seal(manifest)}
+    (folder / "manifest.json").write_text(json.dumps(sealed, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the tables of all symbols under each other, with a column that names the symbol."""
+    import pandas as pd
+
+    parts = [frame.assign(symbol=symbol) for symbol, frame in sorted(frames.items())]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"symbol": pd.Series([], dtype="str")})
+
+
+def _apart(stacked: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {
+        str(symbol): part.drop(columns="symbol").reset_index(drop=True)
+        for symbol, part in stacked.groupby("symbol", sort=True)
+    }
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    """Return the hash that chains the manifest and the hashes of its files, in their order."""
+    told = {key: value for key, value in manifest.items() if key not in {"files", "seal"}}
+    chain = hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+    for name, digest in manifest["files"].items():
+        chain = hashlib.sha256(f"{chain} {name} {digest}".encode()).hexdigest()
+    return chain
 
 
 def load_tables(folder: str | os.PathLike[str]) -> ResultTables:
-    """Read a result that :func:`save_tables` wrote."""
+    """Read a result that :func:`save_tables` wrote.
+
+    Raises
+    ------
+    InvalidSettingError
+        Where the folder holds no result, one of another format, or one that is not as it was saved.
+    """
     import pandas as pd
 
     source = Path(folder)
     try:
         manifest = json.loads((source / "manifest.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        found = manifest.pop("format", None)
+    except (OSError, ValueError, AttributeError, TypeError):
         raise InvalidSettingError(f"{source} holds no result: there is no readable manifest.json in it") from None
-    if manifest.get("format") != FORMAT:
+    if found != FORMAT:
         raise InvalidSettingError(
-            f"{source} was saved in format {manifest.get('format')!r}; this version reads format {FORMAT}"
+            f"{source} was saved in format {found!r}; this version reads format {FORMAT}: run the strategy anew"
         )
+    manifest = {"format": found, **manifest}
+    _check_seal(source, manifest)
     try:
-        frames: dict[str, Any] = {name: pd.read_parquet(source / f"{name}.parquet") for name in ("candles", *_TABLES)}
+        frames: dict[str, Any] = {
+            name: pd.read_parquet(source / f"{name}.parquet") for name in ("candles", "indicators", *_TABLES)
+        }
         lines: dict[str, Any] = {
             name: [json.loads(line) for line in (source / f"{name}.jsonl").read_text("utf-8").splitlines()]
             for name in _LINES
         }
     except (OSError, ValueError) as error:
-        raise InvalidSettingError(f"the result in {source} is incomplete: {error}") from None
-    candles = {
-        str(symbol): part.drop(columns="symbol").reset_index(drop=True)
-        for symbol, part in frames.pop("candles").groupby("symbol")
-    }
-    return ResultTables(manifest=manifest, candles=candles, **frames, **lines)
+        raise InvalidSettingError(f"the result in {source} cannot be read: {error}") from None
+    told = {key: value for key, value in manifest.items() if key not in {"files", "seal"}}
+    candles, indicators = (_apart(frames.pop(name)) for name in ("candles", "indicators"))
+    return ResultTables(manifest=told, candles=candles, indicators=indicators, **frames, **lines)
+
+
+def _check_seal(source: Path, manifest: dict[str, Any]) -> None:
+    """Refuse a folder that is not as it was saved."""
+    files = manifest.get("files")
+    if not isinstance(files, dict) or list(files) != list(_FILES) or manifest.get("seal") != _seal(manifest):
+        raise InvalidSettingError(f"the manifest of the result in {source} was changed after it was saved: run it anew")
+    for name, digest in files.items():
+        try:
+            own = _digest(source / name)
+        except OSError:
+            raise InvalidSettingError(f"the result in {source} is incomplete: {name} is missing; run it anew") from None
+        if own != digest:
+            raise InvalidSettingError(
+                f"{name} of the result in {source} is not the file that was saved (SHA-256 {own[:12]}..., the manifest "
+                f"names {digest[:12]}...): run it anew"
+            )
 
 
 def write_figure(figure: Any, path: Path) -> None:

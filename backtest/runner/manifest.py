@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from backtest.model.calls import CreateSignal
 from backtest.model.events import SignalRef
 from backtest.report.tables import ResultTables
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from backtest.engine.feed import Feed
+    from backtest.runner.execute import Prepared
     from backtest.runner.finished import Finished
 
 __all__ = ["FORMAT", "calls_of", "refusals_of", "sent", "tables_of"]
 
-FORMAT = 2
+FORMAT = 3
 _OURS = ("allow_marketable", "allow_no_stop")  # keys of ours, which no body holds
 _PACKAGES = ("signal-backtest", "numpy", "numba", "pandas", "pyarrow", "TA-Lib", "empyrical-reloaded")
 
@@ -36,15 +39,17 @@ _PACKAGES = ("signal-backtest", "numpy", "numba", "pandas", "pyarrow", "TA-Lib",
 def tables_of(run: Finished) -> ResultTables:
     """Return a finished run as tables and a manifest."""
     venue = run.venue
+    lowest, highest = run.equity_bounds
     return ResultTables(
         manifest=_manifest(run),
         candles={feed.candles.symbol: _candles_frame(feed) for feed in run.feeds},
         trades=trades_frame(venue),
         fills=fills_frame(venue),
-        equity=equity_frame(venue),
+        equity=equity_frame(venue).assign(lowest=lowest, highest=highest),
         events=events_frame(venue),
         calls=[sent(decision) for decision in run.execution.decisions],
         refused=[_unsent(refusal) for refusal in run.execution.refusals],
+        indicators={part.feed.candles.symbol: _indicators(part) for part in run.prepared},
     )
 
 
@@ -128,6 +133,16 @@ def _candles_frame(feed: Feed) -> pd.DataFrame:
 
     candles = feed.candles
     return pd.DataFrame({name: getattr(candles, name) for name in ("time", "open", "high", "low", "close", "volume")})
+
+
+def _indicators(part: Prepared) -> pd.DataFrame:
+    """Return what the strategy computed over the candles of a market: the columns of numbers, a row a candle."""
+    import pandas as pd
+
+    n = len(part.feed.candles)
+    columns = {str(name): np.asarray(values) for name, values in (part.ind or {}).items()}
+    chosen = {name: x.astype(np.float64) for name, x in columns.items() if x.shape == (n,) and x.dtype.kind in "fiu"}
+    return pd.DataFrame(chosen, index=range(n))
 
 
 def _described(feed: Feed) -> dict[str, Any]:

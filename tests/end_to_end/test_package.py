@@ -74,7 +74,18 @@ def test_the_wheel_holds_the_package_the_sample_and_no_more(environment: Environ
     assert sample == committed | {"breakout.py"}
     assert "backtest/py.typed" in names
     licences = {Path(name).name for name in names if "/licenses/" in name}
-    assert licences == {"LICENSE", "README.md"}
+    assert licences == {
+        "LICENSE",
+        "README.md",
+        "LICENSE-lightweight-charts.txt",
+        "NOTICE-lightweight-charts.txt",
+    }
+    assets = {
+        name.removeprefix("backtest/report/chart/assets/")
+        for name in names
+        if name.startswith("backtest/report/chart/assets/")
+    }
+    assert {"lightweight-charts.js", "data.js", "marks.js", "chart.js", "chart.css"} <= assets
 
 
 def test_it_is_the_wheel_that_is_tried(environment: Environment) -> None:

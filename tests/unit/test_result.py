@@ -41,6 +41,7 @@ FILES = [
     "equity.parquet",
     "events.parquet",
     "fills.parquet",
+    "indicators.parquet",
     "manifest.json",
     "refused.jsonl",
     "trades.parquet",
@@ -219,7 +220,7 @@ def test_a_loaded_result_saves_to_the_same_bytes(loaded: Result, saved: Path, tm
 
 def test_the_manifest_says_what_was_run_and_when_nothing(saved: Path) -> None:
     manifest = json.loads((saved / "manifest.json").read_text("utf-8"))
-    assert manifest["format"] == 2
+    assert manifest["format"] == 3
     assert manifest["strategy"]["name"] == "Breakout"
     assert manifest["strategy"]["parameters"] == {"lookback": 5, "risk": 0.4, "invest": 10.0}
     assert manifest["profile"]["name"] == "anny"
@@ -314,6 +315,12 @@ def test_a_place_that_cannot_be_written_is_an_error_of_the_disk(result: Result) 
         result.save("/proc/nowhere/out")
 
 
+def replaced(file: Path, old: str, new: str) -> None:
+    told = file.read_text("utf-8")
+    assert old in told
+    file.write_text(told.replace(old, new), "utf-8")
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
@@ -321,13 +328,29 @@ def test_a_place_that_cannot_be_written_is_an_error_of_the_disk(result: Result) 
         (lambda folder: (folder / "manifest.json").write_text("{"), "holds no result"),
         (
             lambda folder: (folder / "manifest.json").write_text('{"format": 1}'),
-            "format 1; this version reads format 2",
+            "format 1; this version reads format 3",
         ),
         (lambda folder: (folder / "trades.parquet").unlink(), "is incomplete"),
-        (lambda folder: (folder / "events.parquet").write_bytes(b"PAR1"), "is incomplete"),
-        (lambda folder: (folder / "calls.jsonl").write_text("{"), "is incomplete"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), "holds no result"),
+        (lambda folder: (folder / "events.parquet").write_bytes(b"PAR1"), "events.parquet .* is not the file that was"),
+        (lambda folder: (folder / "calls.jsonl").write_text("{"), "calls.jsonl .* is not the file that was saved"),
+        (
+            lambda folder: replaced(folder / "manifest.json", '"balance": 10000', '"balance": 90000'),
+            "was changed after",
+        ),
+        (lambda folder: replaced(folder / "manifest.json", '"seal": "', '"seal": "0'), "was changed after"),
     ],
-    ids=["no-manifest", "a-broken-manifest", "another-format", "a-missing-table", "a-cut-table", "a-cut-log"],
+    ids=[
+        "no-manifest",
+        "a-broken-manifest",
+        "another-format",
+        "a-missing-table",
+        "no-mapping",
+        "a-cut-table",
+        "a-cut-log",
+        "another-balance",
+        "another-seal",
+    ],
 )
 def test_a_damaged_folder_is_refused(harm: object, message: str, result: Result, tmp_path: Path) -> None:
     folder = result.save(tmp_path / "out")
