@@ -1,0 +1,155 @@
+"""``backtest reconcile``: what an emission did, held against the backtest; ``backtest verify``: a track record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backtest.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backtest.live.reconcile import Judge
+    from backtest.live.reconcile_candles import Stored
+    from backtest.live.snapshot import Place
+    from backtest.model.candles import Candles
+    from backtest.model.market import Market
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to an application."""
+    app.command("reconcile")(reconcile)
+
+
+def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
+    journal: Annotated[Path, typer.Argument(help="The emission's journal; one that is being written will do.")],
+    strategy: Annotated[str | None, typer.Option("--strategy", "-s", help="File of the strategy that emitted.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of the emission, in place of --strategy.")] = None,
+    param: options.ParamOption = None,
+    profile: Annotated[
+        str | None, typer.Option(help="anny, exchange, or a JSON file; default anny, or of the file.")
+    ] = None,
+    candles: Annotated[
+        list[str] | None,
+        typer.Option("--candles", "-c", help="Candles to hold those acted on against, in place of a store."),
+    ] = None,
+    store: options.StoreOption = None,
+    tick: options.TickOption = None,
+    step: options.StepOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Hold candles acted on against a store, and calls sent against the backtest, and price every difference.
+
+    Nothing is sent, fetched or written into the journal. Exit status: 4 while an outcome is unknown, 3 where the strategy
+    decides otherwise now than it did on the very same candles.
+
+    backtest reconcile emit.sqlite --config live.toml
+    """
+    from backtest.live.reconcile import reconcile as hold
+    from backtest.live.snapshot import snapshot
+
+    book = snapshot(journal)
+    judges = _judges(config, strategy, param, profile)
+    named = [(options.candles_from(each), each) for each in candles or []]
+    found = hold(
+        book,
+        judges,
+        _markets(named, store, tick=tick, step=step),
+        _stored(named, store),
+        options.profile_from(profile or "anny"),
+    )
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=1))
+    else:
+        from rich.console import Console
+
+        from backtest.live.reconcile_console import render_drift
+
+        Console().print(render_drift(found))
+    if found.exit_status:
+        raise typer.Exit(found.exit_status)
+
+
+def _judges(config: Path | None, strategy: str | None, param: list[str] | None, profile: str | None) -> list[Judge]:
+    """Return the strategies that a file or the options name."""
+    from backtest.errors import InvalidSettingError
+    from backtest.live.reconcile import Judge
+    from backtest.runner.loading import load_strategy
+
+    if strategy is not None:
+        return [Judge(options.strategy_from(strategy, param), options.profile_from(profile or "anny"))]
+    if param:
+        raise InvalidSettingError("--param is of a strategy; name its file with --strategy")
+    if config is None:
+        return []
+    from backtest.live.settings import LiveSettings
+
+    return [
+        Judge(load_strategy(each.file)(**each.parameters), options.profile_from(profile or each.profile))
+        for each in LiveSettings.load(config).strategy
+    ]
+
+
+def _markets(
+    named: list[tuple[Candles, str]], store: str | None, *, tick: str | None, step: str | None
+) -> Callable[[Place], Market]:
+    """Return what finds the rules of a market: those of the named candles, of the store, or of the sample."""
+
+    def market_of(place: Place) -> Market:
+        import numpy as np
+
+        from backtest.model.candles import Candles
+
+        exchange, symbol, timeframe = place
+        for one, source in named:
+            if (one.symbol, one.timeframe) == (symbol, timeframe):
+                return options.market_from(one, source=source, tick=tick, step=step, store=store)
+        none = np.empty(0)
+        empty = Candles(symbol, timeframe, none.astype(np.int64), none, none, none, none, none, exchange=exchange)
+        source = "store:" if exchange else ""
+        return options.market_from(empty, source=source, tick=tick, step=step, store=store)
+
+    return market_of
+
+
+def _stored(named: list[tuple[Candles, str]], store: str | None) -> Callable[[Place, int, int], Stored | None]:
+    """Return what finds a store's candles of a series; a store that was named must have some of the span."""
+
+    def stored_of(place: Place, first: int, last: int) -> Stored | None:
+        from backtest.errors import DataUnavailableError, InvalidSettingError
+        from backtest.live.reconcile_candles import Stored
+        from backtest.market_data.load import load_candles
+        from backtest.market_data.series import Series
+        from backtest.market_data.store import Store
+        from backtest.report import text
+
+        exchange, symbol, timeframe = place
+        if named:
+            known = {(one.symbol, one.timeframe): one for one, _ in named}
+            if (symbol, timeframe) not in known:
+                names = ", ".join(" ".join(each) for each in known)
+                raise InvalidSettingError(f"--candles has none of {symbol} {timeframe}, it has {names}")
+            found = Stored(known[symbol, timeframe].between(first, last + 1))
+        else:
+            shelf = Store(store)
+            if not exchange or (store is None and not shelf.holds(Series(exchange, symbol, timeframe))):
+                return None
+            held = load_candles(
+                symbol, timeframe, exchange=exchange, start=first, end=last + 1, store=shelf, incomplete=True
+            )
+            found = Stored(held, shelf.missing(Series(exchange, symbol, timeframe), first, last + 1))
+        if not len(found.candles):
+            where = "--candles has" if named else f"the store {store or 'data/candles'} has"
+            raise DataUnavailableError(
+                f"{where} no {symbol} {timeframe} in the span of the journal, {text.when(first)} to {text.when(last)}: "
+                f"backtest fetch {symbol} --exchange {exchange} --timeframe {timeframe} --since {text.day(first)}"
+            )
+        return found
+
+    return stored_of

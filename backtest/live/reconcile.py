@@ -1,0 +1,424 @@
+"""Reconcile: what an emission did, held against the backtest, in two comparisons: its candles, and its calls."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from backtest.errors import InvalidSettingError
+from backtest.live.emission import code_hash
+from backtest.live.reconcile_calls import (
+    CallFault,
+    CallLine,
+    Cause,
+    Cost,
+    Money,
+    compare_calls,
+    costs_of,
+    key_of,
+    made_of,
+    money_of,
+)
+from backtest.live.reconcile_candles import CandleFault, Effect, compare_series, corrected
+from backtest.live.reconcile_replay import Walked, book_of, book_of_intents, ground_of, pnl_of, walk
+from backtest.live.reconcile_words import verdict
+from backtest.runner.frames import fills_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from backtest.engine.simulator import SimulatedVenue
+    from backtest.live.reconcile_calls import Made
+    from backtest.live.reconcile_candles import CandleDifference, SeriesReport, Stored
+    from backtest.live.reconcile_replay import Ground
+    from backtest.live.snapshot import Place, Snapshot
+    from backtest.model.market import Market
+    from backtest.model.profile import SubscriberProfile
+    from backtest.strategy import Strategy
+
+__all__ = ["Drift", "Fill", "Judge", "StrategyReport", "reconcile"]
+
+_MOST_EFFECTS = 25
+"""Candles of which each is put in place alone; more are judged together only."""
+_NOTHING = 1e-9
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A strategy that may have emitted, and the subscriber for whom it is judged."""
+
+    strategy: Strategy
+    profile: SubscriberProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A fill of the subscriber: when (open of the candle, UTC ms), what, price, quantity and fee."""
+
+    ref: str
+    time: int
+    kind: str
+    price: float
+    quantity: float
+    fee: float
+
+
+@dataclass(frozen=True)
+class StrategyReport:
+    """One strategy's calls beside the backtest's, and what the difference made on a subscriber's account.
+
+    Attributes
+    ----------
+    identity, name, parameters
+        Of the journal's strategy; name and parameters of the one that was asked, empty where none was.
+    same_identity
+        Whether that is the journal's: another class or other parameters are another identity.
+    same_code
+        Whether its file is the one that the emitter last started with; None where that cannot be told.
+    asked
+        Whether a strategy was asked at all. Else every call that was decided counts as the backtest's.
+    quote, balance
+        Currency of all money, and the capital.
+    lines, money, costs
+        Each call, each signal, and the sums by kind of difference.
+    stored_calls
+        Calls that the backtest on the store's candles makes otherwise, None where there is no store: at, kind, ref, and
+        its body on the candles acted on and on the store's.
+    sent, backtest, stored
+        What the account gained: as sent, in the backtest on the candles acted on, and on the store's.
+    fills
+        Of signals whose fills differ, by ref: the shadow's and the backtest's.
+    """
+
+    identity: str
+    name: str
+    parameters: Mapping[str, Any]
+    same_identity: bool
+    same_code: bool | None
+    asked: bool
+    quote: str
+    balance: float
+    lines: Sequence[CallLine]
+    money: Sequence[Money]
+    costs: Sequence[Cost]
+    stored_calls: Sequence[tuple[int, str, str, str | None, str | None]] | None
+    sent: float
+    backtest: float
+    stored: float | None
+    fills: Mapping[str, tuple[Sequence[Fill], Sequence[Fill]]] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> int:
+        """How many calls the backtest makes."""
+        return sum(line.expected is not None for line in self.lines)
+
+    def count(self, fault: CallFault) -> int:
+        """Return how many calls are so."""
+        return sum(line.fault is fault for line in self.lines)
+
+    @property
+    def code_differs(self) -> bool:
+        """Whether the strategy now decides otherwise than it did on the very same candles and outcomes."""
+        return any(line.cause is Cause.CODE for line in self.lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        counts = {fault.value: count for fault in CallFault if (count := self.count(fault))}
+        return {
+            **{name: getattr(self, name) for name in ("identity", "name", "parameters", "asked", "same_identity")},
+            **{name: getattr(self, name) for name in ("same_code", "quote", "balance", "expected")},
+            "calls": counts,
+            "gain": {"sent": self.sent, "backtest": self.backtest, "stored": self.stored},
+            "costs": [cost.to_dict() for cost in self.costs],
+            "signals": [{**asdict(one), "difference": one.difference} for one in self.money],
+            "lines": [asdict(line) for line in self.lines if line.fault is not CallFault.EQUAL],
+            "lags": [line.lag for line in self.lines if line.lag is not None],
+            "stored_calls": self.stored_calls,
+            "fills": {
+                ref: {"sent": [asdict(one) for one in sent], "backtest": [asdict(one) for one in backtest]}
+                for ref, (sent, backtest) in self.fills.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A journal beside the backtest.
+
+    Attributes
+    ----------
+    mode, account
+        Of the journal.
+    until
+        The last close that any strategy decided, UTC ms.
+    series
+        Comparison of the candles.
+    strategies
+        Comparison of the calls.
+    notes
+        What could not be looked at, in a sentence each.
+    """
+
+    mode: str
+    account: str
+    until: int
+    series: Sequence[SeriesReport]
+    strategies: Sequence[StrategyReport]
+    notes: Sequence[str] = ()
+
+    @property
+    def verdict(self) -> str:
+        """All of it in one line for each strategy."""
+        return "\n".join(verdict(one, self.series, several=len(self.strategies) > 1) for one in self.strategies)
+
+    @property
+    def exit_status(self) -> int:
+        """4 while an outcome is unknown, 3 where the code decides otherwise or a call was doubled, else 0."""
+        if any(
+            line.fault is CallFault.UNKNOWN and "abandoned" not in line.note
+            for one in self.strategies
+            for line in one.lines
+        ):
+            return 4
+        return 3 if any(one.code_differs for one in self.strategies) else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {
+            "format": 1,
+            **{name: getattr(self, name) for name in ("mode", "account", "until", "notes")},
+            "verdict": self.verdict.split("\n"),
+            "candles": [one.to_dict() for one in self.series],
+            "strategies": [one.to_dict() for one in self.strategies],
+        }
+
+
+def reconcile(
+    journal: Snapshot,
+    judges: Sequence[Judge],
+    market_of: Callable[[Place], Market],
+    stored_of: Callable[[Place, int, int], Stored | None],
+    profile: SubscriberProfile,
+) -> Drift:
+    """Hold a journal against candles of a store, and its calls against the backtest.
+
+    Parameters
+    ----------
+    journal
+        As it stood.
+    judges
+        The strategies; each is held against the calls of its identity. One that is of no identity of the journal is held
+        against the calls of the only one left, where one is left, and the report says so.
+    market_of
+        Returns the rules of a series' market.
+    stored_of
+        Returns what the store has of a series between two open times, UTC ms, both included; None for no store.
+    profile
+        Of the subscriber, where no strategy is asked.
+
+    Raises
+    ------
+    InvalidSettingError
+        For a strategy that belongs to none of the journal's.
+    """
+    pairs = _paired(journal, judges)
+    grounds = {identity: ground_of(journal, identity) for identity in journal.strategies}
+    series = _series(journal, grounds, stored_of)
+    reports, effects = [], dict[int, dict[str, Effect]]()
+    for identity, judge in pairs.items():
+        ground = grounds[identity]
+        markets = {symbol: market_of(place) for symbol, place in ground.places.items()}
+        looked = [one for one in series if (one.exchange, one.symbol, one.timeframe) in ground.places.values()]
+        judging = _Judging(journal, identity, ground, markets, looked)
+        found, changed = judging.report(judge, profile)
+        reports.append(found)
+        for difference, effect in changed:
+            effects.setdefault(id(difference), {})[identity] = effect
+    series = [
+        replace(one, differences=[replace(each, effects=effects.get(id(each), {})) for each in one.differences])
+        for one in series
+    ]
+    notes = [
+        f"{one.symbol} {one.timeframe}: there is no store of {one.exchange or 'its exchange'} to hold its candles against"
+        for one in series
+        if not one.stored
+    ]
+    until = max(cursor.time for cursor in journal.cursors)
+    return Drift(journal.run.mode, journal.run.account, until, series, reports, notes)
+
+
+def _paired(journal: Snapshot, judges: Sequence[Judge]) -> dict[str, Judge | None]:
+    """Return who is asked about each strategy of the journal."""
+    pairs: dict[str, Judge | None] = dict.fromkeys(journal.strategies)
+    strangers = []
+    for judge in judges:
+        if judge.strategy.identity in pairs:
+            pairs[judge.strategy.identity] = judge
+        else:
+            strangers.append(judge)
+    left = [identity for identity, judge in pairs.items() if judge is None]
+    if len(strangers) > 1 or (strangers and len(left) != 1):
+        names = ", ".join(f"{type(one.strategy).__name__} {one.strategy.identity[:12]}" for one in strangers)
+        known = ", ".join(identity[:12] for identity in journal.strategies)
+        raise InvalidSettingError(
+            f"{names} never emitted into this journal, which holds the calls of {known}; give the same file and parameters"
+        )
+    if strangers:
+        pairs[left[0]] = strangers[0]
+    return pairs
+
+
+def _series(
+    journal: Snapshot, grounds: Mapping[str, Ground], stored_of: Callable[[Place, int, int], Stored | None]
+) -> list[SeriesReport]:
+    """Compare each series once, from the first candle on that any strategy's indicators saw."""
+    since: dict[Place, int] = {}
+    for ground in grounds.values():
+        for symbol, place in ground.places.items():
+            anchor = min(anchor for _, anchor in ground.anchors[symbol])
+            since[place] = min(since.get(place, anchor), anchor)
+    found = []
+    for place, first in since.items():
+        acted = journal.acted(place, first)
+        stored = stored_of(place, first, acted[-1].time) if acted else None
+        found.append(compare_series(journal, place, stored, first))
+    return found
+
+
+class _Judging:
+    """One strategy of a journal, judged."""
+
+    def __init__(
+        self,
+        journal: Snapshot,
+        identity: str,
+        ground: Ground,
+        markets: Mapping[str, Market],
+        series: Sequence[SeriesReport],
+    ) -> None:
+        self._journal, self._identity, self._ground, self._markets = journal, identity, ground, markets
+        self._series = series
+        self._intents = [one for one in journal.intents if one.strategy == identity]
+
+    def report(
+        self, judge: Judge | None, profile: SubscriberProfile
+    ) -> tuple[StrategyReport, list[tuple[CandleDifference, Effect]]]:
+        """Return the report, and what each candle of the store would have changed."""
+        profile = profile if judge is None else judge.profile
+        sent = book_of(self._journal, self._identity, self._ground, self._markets, profile)
+        asked = judge.strategy if judge is not None else None
+        same = asked is None or asked.identity == self._identity
+        told: Made | None = None
+        stored: Walked | None = None
+        if asked is None:
+            mine = [one for one in self._intents if not one.by_person]
+            venue = book_of_intents(mine, self._ground, self._markets, profile)
+            expected = {key_of(one): one.body for one in mine}
+        else:
+            backtest = walk(asked, self._ground, self._markets, profile)
+            venue, expected = backtest.venue, made_of(backtest.decisions)
+            if not self._all_equal(expected):
+                outcomes = self._journal.outcomes[self._identity]
+                told = made_of(walk(asked, self._ground, self._markets, profile, outcomes).decisions)
+            stored = self._on_stored(asked, profile, backtest)
+        lines = compare_calls(self._journal, self._intents, expected, told, same_identity=same)
+        pnl, kept = (pnl_of(sent), pnl_of(venue)), None if stored is None else pnl_of(stored.venue)
+        money = money_of(lines, *pnl, kept)
+        report = StrategyReport(
+            identity=self._identity,
+            name="" if asked is None else type(asked).__name__,
+            parameters={} if asked is None else asked.model_dump(mode="json"),
+            same_identity=same,
+            same_code=None if asked is None else self._same_code(asked),
+            asked=asked is not None,
+            quote=next(iter(self._markets.values())).trade_market,
+            balance=profile.balance,
+            lines=lines,
+            money=money,
+            costs=costs_of(lines, money, profile.balance),
+            stored_calls=None if stored is None else _other_calls(expected, made_of(stored.decisions)),
+            sent=sum(pnl[0].values()),
+            backtest=sum(pnl[1].values()),
+            stored=None if kept is None else sum(kept.values()),
+            fills=_other_fills(sent, venue),
+        )
+        effects = [] if stored is None or asked is None else self._effects(asked, profile, expected, pnl[1], stored)
+        return report, effects
+
+    def _all_equal(self, expected: Made) -> bool:
+        return {key_of(one): one.body for one in self._intents} == expected
+
+    def _same_code(self, asked: Strategy) -> bool | None:
+        """Whether the strategy's file is the one that the emitter started with, as far as one strategy can tell."""
+        if len(self._journal.strategies) > 1 or not self._journal.run.code_hash:
+            return None
+        mine = code_hash(asked)
+        return self._journal.run.code_hash in {mine, hashlib.sha256(mine.encode()).hexdigest()}
+
+    def _faults(self) -> list[CandleDifference]:
+        faults = {CandleFault.REVISED, CandleFault.MISSING}
+        return [each for one in self._series for each in one.differences if each.fault in faults]
+
+    def _on_stored(self, asked: Strategy, profile: SubscriberProfile, backtest: Walked) -> Walked | None:
+        """Return the backtest on the store's candles; that on those acted on where they are the same."""
+        if not any(one.stored for one in self._series):
+            return None
+        faults = self._faults()
+        return self._with(asked, profile, faults) if faults else backtest
+
+    def _with(self, asked: Strategy, profile: SubscriberProfile, faults: Sequence[CandleDifference]) -> Walked:
+        candles = {symbol: corrected(one, faults, symbol) for symbol, one in self._ground.candles.items()}
+        return walk(asked, self._ground.of(candles), self._markets, profile)
+
+    def _effects(
+        self,
+        asked: Strategy,
+        profile: SubscriberProfile,
+        expected: Made,
+        pnl: Mapping[str, float],
+        stored: Walked,
+    ) -> list[tuple[CandleDifference, Effect]]:
+        """Return which candles change something, each put in place alone."""
+        faults, total = self._faults(), sum(pnl.values())
+        if not _other_calls(expected, made_of(stored.decisions)) and _same_money(pnl, pnl_of(stored.venue)):
+            return []
+        if len(faults) > _MOST_EFFECTS:
+            return []
+        found = []
+        for fault in faults:
+            alone = self._with(asked, profile, [fault])
+            calls, after = len(_other_calls(expected, made_of(alone.decisions))), pnl_of(alone.venue)
+            if calls or not _same_money(pnl, after):
+                found.append((fault, Effect(calls, sum(after.values()) - total)))
+        return found
+
+
+def _same_money(one: Mapping[str, float], two: Mapping[str, float]) -> bool:
+    return one.keys() == two.keys() and all(abs(value - two[ref]) <= _NOTHING for ref, value in one.items())
+
+
+def _other_calls(expected: Made, other: Made) -> list[tuple[int, str, str, str | None, str | None]]:
+    """Return the calls that two backtests make otherwise."""
+    keys = sorted({*expected, *other})
+    return [
+        (key[0], key[1], key[2], expected.get(key), other.get(key))
+        for key in keys
+        if expected.get(key) != other.get(key)
+    ]
+
+
+def _other_fills(sent: SimulatedVenue, backtest: SimulatedVenue) -> dict[str, tuple[list[Fill], list[Fill]]]:
+    """Return the fills of the signals that were filled otherwise."""
+    one, two = _fills(sent), _fills(backtest)
+    refs = dict.fromkeys([*two, *one])
+    return {ref: (one.get(ref, []), two.get(ref, [])) for ref in refs if one.get(ref) != two.get(ref)}
+
+
+def _fills(venue: SimulatedVenue) -> dict[str, list[Fill]]:
+    found: dict[str, list[Fill]] = {}
+    frame = fills_frame(venue)
+    columns = [frame[name].tolist() for name in ("signal", "time", "kind", "price", "quantity", "fee")]
+    for row in zip(*columns, strict=True):
+        found.setdefault(row[0], []).append(Fill(*row))
+    return found
