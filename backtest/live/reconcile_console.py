@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from backtest.live.reconcile import Drift, StrategyReport
+    from backtest.live.reconcile import Drift
     from backtest.live.reconcile_candles import SeriesReport
+    from backtest.live.reconcile_report import StrategyReport
 
 __all__ = ["render_drift"]
 

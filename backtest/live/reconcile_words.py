@@ -11,9 +11,9 @@ from backtest.report import text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backtest.live.reconcile import StrategyReport
     from backtest.live.reconcile_calls import CallLine
     from backtest.live.reconcile_candles import CandleDifference, SeriesReport
+    from backtest.live.reconcile_report import StrategyReport
 
 __all__ = ["call_words", "candle_words", "effect_words", "group_words", "lag_words", "verdict"]
 
