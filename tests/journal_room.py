@@ -79,17 +79,18 @@ class JournalRoom:
         self.dropped: Callable[[Decision], bool] = lambda _decision: False
         """Whether a decision is lost before it is planned."""
         self.now = 0
+        self.account = "account"
         self.parents = 0
 
     def emit(self, fate: Fate = lambda _: "acked", until: int | None = None) -> None:
         """Go through the candles, or the first so many of them; each call meets a fate after its close."""
-        with Journal(self.path, Run("live", "account", 0, CODE)) as journal:
+        with Journal(self.path, Run("live", self.account, 0, CODE)) as journal:
             self._emit(journal, fate, until)
 
     def _emit(self, journal: Journal, fate: Fate, until: int | None) -> None:
         identity = self.strategy.identity
         streams = {
-            symbol: Stream("account", identity, symbol, one.timeframe, one.exchange)
+            symbol: Stream(self.account, identity, symbol, one.timeframe, one.exchange)
             for symbol, one in self.candles.items()
         }
         empty = {symbol: one.slice(0, 0) for symbol, one in self.candles.items()}

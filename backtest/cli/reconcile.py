@@ -25,6 +25,7 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add the commands to an application."""
     app.command("reconcile")(reconcile)
+    app.command("verify")(verify)
 
 
 def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
@@ -42,6 +43,9 @@ def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
     store: options.StoreOption = None,
     tick: options.TickOption = None,
     step: options.StepOption = None,
+    publish: Annotated[
+        Path | None, typer.Option(help="Track record to which calls sent and results are added.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Hold candles acted on against a store, and calls sent against the backtest, and price every difference.
@@ -57,10 +61,11 @@ def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
     book = snapshot(journal)
     judges = _judges(config, strategy, param, profile)
     named = [(options.candles_from(each), each) for each in candles or []]
+    rules = _markets(named, store, tick=tick, step=step)
     found = hold(
         book,
         judges,
-        _markets(named, store, tick=tick, step=step),
+        rules,
         _stored(named, store),
         options.profile_from(profile or "anny"),
     )
@@ -71,9 +76,57 @@ def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
 
         from backtest.live.reconcile_console import render_drift
 
+        typer.echo(found.verdict)
         Console().print(render_drift(found))
+    if publish is not None:
+        from backtest.live.track_record import publish as add
+
+        by_identity = {judge.strategy.identity: judge.profile for judge in judges}
+        default = options.profile_from(profile or "anny")
+        record, new = add(publish, book, rules, lambda identity: by_identity.get(identity, default))
+        lines = f"{len(record.lines):,} lines, {new:,} new"
+        typer.echo(f"record  {publish}: {lines}\nhead    {record.head}", err=as_json)
     if found.exit_status:
         raise typer.Exit(found.exit_status)
+
+
+def verify(
+    record: Annotated[Path, typer.Argument(help="Track record, as reconcile --publish writes it.")],
+    since: Annotated[
+        str | None, typer.Option(help="Earlier copy of it, or a head that was published: at least 16 hex digits.")
+    ] = None,
+    candles: Annotated[
+        list[str] | None,
+        typer.Option("--candles", "-c", help="Candles to hold its prices against, in place of a store."),
+    ] = None,
+    store: options.StoreOption = None,
+) -> None:
+    """Hold a published track record against an earlier copy or head of it, its prices against candles; exit status 2 if not.
+
+    (Candles of the store are looked at by data verify, the rows of a journal by emit status --verify.)
+
+    backtest verify record.jsonl --since yesterday.jsonl
+    """
+    from backtest.live.track_verify import verify_record
+
+    named = [(options.candles_from(each), each) for each in candles or []]
+    found = verify_record(record, since, _candles(named, store))
+    typer.echo(found.sentence)
+
+
+def _candles(
+    named: list[tuple[Candles, str]], store: str | None
+) -> Callable[[str, str, str, int, int], Candles | None] | None:
+    """Return what finds candles of an exchange's series between two open times; None where no candles were named."""
+    if not named and store is None:
+        return None
+    stored_of = _stored(named, store)
+
+    def candles_of(exchange: str, symbol: str, timeframe: str, first: int, last: int) -> Candles | None:
+        found = stored_of((exchange, symbol, timeframe), first, last)
+        return None if found is None else found.candles
+
+    return candles_of
 
 
 def _judges(config: Path | None, strategy: str | None, param: list[str] | None, profile: str | None) -> list[Judge]:

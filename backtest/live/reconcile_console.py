@@ -1,4 +1,4 @@
-"""Drift report for a terminal: verdict, money by kind of difference, calls and candles at fault."""
+"""Drift report for a terminal: money by kind of difference, calls and candles at fault."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.padding import Padding
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -31,13 +30,9 @@ _SHOWN = 15
 
 
 def render_drift(drift: Drift) -> RenderableType:
-    """Return what a terminal shows of a drift report; print it with ``rich.console.Console().print``."""
+    """Return what a terminal shows of a drift report below its verdict; print it with ``rich.console.Console().print``."""
     parts: list[RenderableType] = [
-        Panel(
-            Text(drift.verdict),
-            title=Text(f"{drift.mode} account {drift.account}, up to {text.when(drift.until)} UTC"),
-            title_align="left",
-        )
+        Text(f"{drift.mode} account {drift.account}, up to {text.when(drift.until)} UTC", style="dim")
     ]
     for one in drift.strategies:
         parts += _strategy(one)
@@ -82,7 +77,7 @@ def _strategy(one: StrategyReport) -> list[RenderableType]:
 
 def _candles(series: Sequence[SeriesReport]) -> list[RenderableType]:
     faults = [CandleFault.REVISED, CandleFault.MISSING, CandleFault.LATE, CandleFault.UNSTORED]
-    names = ("seen", "equal", *(fault.value for fault in faults), "lag: median, 95 %, most")
+    names = ("seen", "equal", *(fault.value for fault in faults), "median, 95 % and most lag")
     table = _table("Candles acted on, beside the store's", "series", *names, right=len(names))
     for one in series:
         counts = [f"{one.count(fault):,}" for fault in faults]
