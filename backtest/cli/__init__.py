@@ -35,7 +35,7 @@ _EXTRAS = {
     "pydantic_settings": "live",
     "starlette": "live",
     "uvicorn": "live",
-    "joblib": "study",
+    "distributed": "cluster",
     "optuna": "study",
 }
 

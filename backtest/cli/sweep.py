@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backtest.cli import options
 from backtest.errors import InvalidSettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from backtest.model.candles import Candles
 
 __all__ = ["register"]
 
@@ -19,7 +24,15 @@ GridOption = Annotated[
     list[str],
     typer.Option("--grid", "-g", help="lookback=24:240:12 (first:last:step) or risk=1,2,3; repeat it."),
 ]
-WorkersOption = Annotated[int, typer.Option("--jobs", help="Processes on this machine.")]
+WorkersOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes on this machine.")]
+ClusterOption = Annotated[
+    str | None, typer.Option("--cluster", help="Dask scheduler in place of --jobs, tls://HOST:8786 (docs/scaling).")
+]
+PartsOption = Annotated[
+    str | None,
+    typer.Option("--parts", help="Folder or URL that keeps what is done; the same command goes on from there."),
+]
+TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds that a task of about a second may take.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +58,9 @@ def sweep(  # noqa: PLR0913, PLR0917  every option is an argument
     trials: Annotated[int, typer.Option(help="Rows that tpe tries.")] = 100,
     seed: Annotated[int, typer.Option(help="Of tpe.")] = 0,
     jobs: WorkersOption = 1,
+    cluster: ClusterOption = None,
+    parts: PartsOption = None,
+    timeout: TimeoutOption = 600.0,
     out: Annotated[Path | None, typer.Option(help="Folder for sweep.csv, sweep.parquet and heatmap.png.")] = None,
 ) -> None:
     """Run a strategy once for each row of a grid, and say how much of the best row is choice.
@@ -59,19 +75,41 @@ def sweep(  # noqa: PLR0913, PLR0917  every option is an argument
     by_symbol, markets = options.series_from(
         candles, symbol=symbol, timeframe=timeframe, exchange=exchange, tick=tick, step=step, store=store
     )
-    account = options.profile_from(profile)
+    if cluster is not None and jobs != 1:
+        raise InvalidSettingError(f"--jobs {jobs} are processes on this machine; with --cluster leave it out")
+    told: dict[str, Any] = {
+        "market": markets,
+        "profile": options.profile_from(profile),
+        "workers": cluster or jobs,
+        "parts": parts,
+        "timeout": timeout,
+        "origins": _origins(candles, by_symbol, store),
+    }
     if search == "tpe":
-        many = search_many(
-            chosen, values, by_symbol, market=markets, profile=account, by=by, trials=trials, seed=seed, workers=jobs
-        )
+        many = search_many(chosen, values, by_symbol, by=by, trials=trials, seed=seed, **told)
     elif search == "grid":
-        many = run_many(chosen, values, by_symbol, market=markets, profile=account, workers=jobs)
+        many = run_many(chosen, values, by_symbol, **told)
     else:
         raise InvalidSettingError(f"--search is grid or tpe, was {search!r}")
     typer.echo(many.told(by))
     if out is not None:
         for path in many.save(out, by=by):
             typer.echo(f"written  {path}")
+
+
+def _origins(sources: list[str], by_symbol: Mapping[str, Candles], store: str | None) -> dict[str, Any]:
+    """Return where other processes find the candles of a store or of the sample, by symbol."""
+    from backtest.market_data.store import DEFAULT_ROOT
+    from backtest.study.task import Origin
+
+    root = store or DEFAULT_ROOT
+    place = root if "://" in root else str(Path(root).expanduser().absolute())
+    found = {}
+    for source, (symbol, one) in zip(sources, by_symbol.items(), strict=True):
+        kind = source.partition(":")[0]
+        if kind in {"store", "sample"}:
+            found[symbol] = Origin.of(one, kind, place if kind == "store" else "")
+    return found
 
 
 def walk_forward(  # noqa: PLR0913, PLR0917  every option is an argument

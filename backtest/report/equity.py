@@ -10,8 +10,11 @@ import numpy as np
 from backtest.model.events import EventKind, Trade
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from backtest.model.candles import Candles
     from backtest.report.tables import ResultTables
 
     Bools = NDArray[np.bool_]
@@ -22,6 +25,7 @@ __all__ = [
     "EquityPath",
     "Held",
     "Traded",
+    "deepest",
     "dips",
     "drawdowns",
     "equity_path",
@@ -246,6 +250,25 @@ def drawdowns(initial: float, close: Floats, worst: Floats | None = None) -> Flo
     if worst is not None:
         depths = np.minimum(depths, np.minimum(worst, close) / before - 1.0)
     return np.maximum(np.minimum(depths, 0.0), -1.0)
+
+
+def deepest(balance: float, time: Integers, equity: Floats, parts: Sequence[tuple[Candles, Traded]]) -> float:
+    """Return the largest drawdown of an account, at the lows of what it held: the least of :func:`drawdowns`.
+
+    Parameters
+    ----------
+    balance
+        Before the first candle.
+    time, equity
+        (n,) closes in UTC ms, and equity at them.
+    parts
+        Candles and fills of each market.
+    """
+    worst = np.array(equity)
+    for candles, traded in parts:
+        dip, _ = dips(candles.time, candles.high, candles.low, candles.close, traded)
+        np.subtract.at(worst, np.searchsorted(time, candles.close_time), dip)
+    return float(drawdowns(balance, np.asarray(equity), worst).min())
 
 
 def longest_drawdown(initial: float, start: int, time: Integers, close: Floats) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -53,6 +54,8 @@ def _classes(path: Path) -> dict[str, type[Strategy]]:
     if spec is None or spec.loader is None:
         raise InvalidSettingError(f"{path} cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
+    with contextlib.suppress(OSError, ValueError):  # running it says what is wrong
+        module.__dict__["__strategy_text__"] = path.read_text("utf-8")  # what a sweep sends to other processes
     sys.modules[name] = module  # pydantic resolves annotations through it
     try:
         spec.loader.exec_module(module)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtest.errors import InvalidSettingError
+from backtest.study.crew import staff
 from backtest.study.sweep import ResultMany, run_many
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def search_many(  # noqa: PLR0913 - the arguments of run_many, and those of the 
     by: str = "sharpe",
     trials: int = 100,
     seed: int = 0,
-    workers: int = 1,
+    workers: int | str = 1,
+    **more: Any,
 ) -> ResultMany:
     """Try at most ``trials`` rows of a grid, asking a tree-structured Parzen estimator where to look next.
 
@@ -43,6 +45,8 @@ def search_many(  # noqa: PLR0913 - the arguments of run_many, and those of the 
     ----------
     strategy, candles, market, profile, workers
         As in :func:`backtest.run_many`.
+    more
+        Its ``parts``, ``timeout`` and ``origins``.
     grid
         Values by parameter.
     by
@@ -70,21 +74,27 @@ def search_many(  # noqa: PLR0913 - the arguments of run_many, and those of the 
     }
     most = min(trials, int(np.prod([len(values) for values in grid.values()])))
     seen: dict[tuple[int, ...], float] = {}
-    while len(seen) < most:
-        asked = [study.ask(choices) for _ in range(min(_BATCH, most - len(seen)))]
-        places = [tuple(trial.params[name] for name in grid) for trial in asked]
-        fresh = [*dict.fromkeys(place for place in places if place not in seen)]
-        if not fresh:  # it asks for what it knows: the next rows of the grid that were not tried
-            fresh = _untried(seen, grid, len(asked))
-        rows = [{name: grid[name][k] for name, k in zip(grid, place, strict=True)} for place in fresh]
-        many = run_many(strategy, rows, candles, market=market, profile=profile, workers=workers, ledger=False)
-        seen |= dict(zip(fresh, many.column(by).tolist(), strict=True))
-        for trial, place in zip(asked, places, strict=True):
-            value = seen[place]
-            failed = not np.isfinite(value)
-            study.tell(trial, None if failed else value, state=optuna.trial.TrialState.FAIL if failed else None)
-    rows = [{name: grid[name][k] for name, k in zip(grid, place, strict=True)} for place in seen]
-    return run_many(strategy, rows, candles, market=market, profile=profile, workers=workers)
+    with staff(workers, more) as crew:
+
+        def tried(rows: list[dict[str, Any]], *, ledger: bool) -> ResultMany:
+            told = {"market": market, "profile": profile, "workers": crew, "ledger": ledger, **more}
+            return run_many(strategy, rows, candles, **told)
+
+        while len(seen) < most:
+            asked = [study.ask(choices) for _ in range(min(_BATCH, most - len(seen)))]
+            places = [tuple(trial.params[name] for name in grid) for trial in asked]
+            fresh = [*dict.fromkeys(place for place in places if place not in seen)]
+            if not fresh:  # it asks for what it knows: the next rows of the grid that were not tried
+                fresh = _untried(seen, grid, len(asked))
+            rows = [{name: grid[name][k] for name, k in zip(grid, place, strict=True)} for place in fresh]
+            many = tried(rows, ledger=False)
+            seen |= dict(zip(fresh, many.column(by).tolist(), strict=True))
+            for trial, place in zip(asked, places, strict=True):
+                value = seen[place]
+                failed = not np.isfinite(value)
+                study.tell(trial, None if failed else value, state=optuna.trial.TrialState.FAIL if failed else None)
+        rows = [{name: grid[name][k] for name, k in zip(grid, place, strict=True)} for place in seen]
+        return tried(rows, ledger=True)
 
 
 def _untried(

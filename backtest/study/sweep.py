@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.errors import BacktestError, InvalidSettingError, StorageError, did_you_mean
-from backtest.indicators import keeping
+from backtest.errors import InvalidSettingError, StorageError, did_you_mean
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.profile import SubscriberProfile
 from backtest.report import text
-from backtest.report.daily import daily_equity, simple_returns
-from backtest.report.equity import dips, drawdowns
+from backtest.report.daily import simple_returns
 from backtest.report.metrics import YEAR
 from backtest.report.selection import effective_trials
 from backtest.report.statistic import SHORT
-from backtest.runner.execute import execute, prepare
-from backtest.runner.frames import traded_of
 from backtest.runner.run import feeds_of, lane_of, run
 from backtest.runner.trials import family_of, record, span_of
 from backtest.strategy import Strategy
+from backtest.study.crew import TIMEOUT, Crew, crew_of
 from backtest.study.judged import Judgement, judgement, plateau
+from backtest.study.measured import FIGURES, Account, Measured
+from backtest.study.task import Job, Origin, Parts, Task, plain_rows
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
-    from backtest.engine.feed import Feed
-    from backtest.engine.simulator import SimulatedVenue
     from backtest.model.candles import Candles
     from backtest.model.market import Market
     from backtest.runner.result import Result
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ResultMany", "run_many"]
 
-FIGURES = ("total_return", "trades", "final_equity", "max_drawdown")
 SHOWN = 10
 SELECTED = (
     "A best row is picked after the fact: the more rows are tried, the better the best looks by chance alone (multiple "
@@ -54,7 +52,7 @@ SELECTED = (
 _MB = 1_000_000
 
 
-def run_many(  # noqa: PLR0913 - the arguments of run, and three of its own
+def run_many(
     strategy: type[Strategy] | Strategy,
     grid: Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]],
     candles: Candles | Mapping[str, Candles],
@@ -65,9 +63,12 @@ def run_many(  # noqa: PLR0913 - the arguments of run, and three of its own
     detail: Candles | Mapping[str, Candles] | None = None,
     funding: ArrayLike | Mapping[str, ArrayLike] | None = None,
     lane: str | None = None,
-    workers: int = 1,
+    workers: int | str | Crew = 1,
     keep: int = 128,
     ledger: bool = True,
+    parts: str | None = None,
+    timeout: float = TIMEOUT,
+    origins: Mapping[str, Origin] | None = None,
 ) -> ResultMany:
     """Run a strategy once for each set of parameters, over the same candles.
 
@@ -83,12 +84,20 @@ def run_many(  # noqa: PLR0913 - the arguments of run, and three of its own
     candles, market, profile, assumptions, detail, funding, lane
         As in :func:`backtest.run`.
     workers
-        Processes (joblib); 1 runs everything in this one.
+        Processes on this machine; 1 runs everything in this one. Or the address of a Dask scheduler,
+        ``"tls://HOST:8786"``. Both are sent the same tasks, and the figures are the same, to the last bit.
     keep
-        Megabytes of indicators kept for rows to come, by function, arguments and candles. They are read-only while a
-        sweep runs. Whatever is kept, a row's figures are those of :func:`backtest.run`, to the last bit.
+        Megabytes of indicators that each process keeps for rows to come, by function, arguments and candles. They are
+        read-only while a sweep runs. Whatever is kept, a row's figures are those of :func:`backtest.run`, to the last bit.
     ledger
         Whether the sweep is added to the ledger of trials (:mod:`backtest.runner.trials`).
+    parts
+        Folder, or fsspec URL, in which what was done is kept: the same sweep goes on from there. Machines of a cluster
+        must share it. None: a folder of this machine that is deleted in the end.
+    timeout
+        Seconds that a task, about a second of rows, may take in a process of its own before it counts as lost.
+    origins
+        By symbol, where other processes find the candles; the others are laid into ``parts``.
 
     Returns
     -------
@@ -99,29 +108,37 @@ def run_many(  # noqa: PLR0913 - the arguments of run, and three of its own
     ------
     InvalidSettingError
         For a grid of nothing, or an unknown parameter (with "did you mean"). A row that cannot run, for a parameter out of
-        range or an error of the strategy, is listed in :attr:`ResultMany.refused` with its reason and loses no other.
+        range, an error of the strategy or the death of its process, is listed in :attr:`ResultMany.refused` with its
+        reason and loses no other. A strategy that cannot be sent to another process is refused before anything runs.
+    StorageError
+        Where the cluster is gone; what was done stays in ``parts``.
     """
     rows = _rows(strategy, grid)
     strategies = _strategies(strategy, rows)
-    _require_whole("workers", workers, 1)
+    if isinstance(workers, int):
+        _require_whole("workers", workers, 1)
     _require_whole("keep", keep, 0)
     profile, assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
     feeds = feeds_of(candles, market, detail, funding)
-    limit = keep * _MB // workers
     good = [k for k, one in enumerate(strategies) if isinstance(one, Strategy)]
     made = [one for one in strategies if isinstance(one, Strategy)]
     refused = {k: one for k, one in enumerate(strategies) if isinstance(one, str)}
     if not made:
         raise InvalidSettingError(f"none of {text.plural(len(rows), 'row')} can run; row 0: {refused[0]}")
-    order = _order([rows[k] for k in good], max(1, limit // (8 * max(len(feed.candles) for feed in feeds)) - 4))
-    walk = partial(_walk, feeds, lane_of(made[0], lane), profile, assumptions, limit)
-    some, their_days, reasons = _spread(walk, made, order, workers)
-    refused |= {good[k]: reason for k, reason in reasons.items()}
+    account = Account(feeds, lane_of(made[0], lane), profile, assumptions, keep * _MB)
+    longest = max(len(feed.candles) for feed in feeds)
+    order = _order([rows[k] for k in good], max(1, account.kept // (8 * longest) - 4))
+    if workers == 1 and parts is None:
+        measured = Measured.of(account, [made[k] for k in order])
+    else:
+        measured = _spread(account, [made[k] for k in order], workers, parts, timeout, origins)
+    refused |= {good[order[k]]: reason for k, reason in measured.refused.items()}
     if len(refused) == len(rows):
         raise InvalidSettingError(f"none of {text.plural(len(rows), 'row')} can run; row 0: {refused[0]}")
     figures = np.full((len(rows), len(FIGURES)), np.nan)
-    daily = np.full((len(rows), their_days.shape[1]), np.nan)
-    figures[good], daily[good] = some, their_days
+    daily = np.full((len(rows), measured.daily.shape[1]), np.nan)
+    places = [good[k] for k in order]
+    figures[places], daily[places] = measured.figures, measured.daily
     again = partial(
         run,
         candles=candles,
@@ -427,90 +444,84 @@ def _order(rows: Sequence[Mapping[str, Any]], most: int) -> list[int]:
     return sorted(range(len(rows)), key=place)
 
 
-_Walked: TypeAlias = "tuple[Floats, Floats, dict[int, str]]"
-"""Figures, equity at the end of each day, and why rows did not run, by position."""
-
-
 def _spread(
-    walk: Callable[[Sequence[Strategy]], _Walked], strategies: Sequence[Strategy], order: Sequence[int], workers: int
-) -> _Walked:
-    """Walk the rows in an order that suits the kept indicators, in one process or several; return them as given."""
-    if workers == 1:
-        parts = [walk([strategies[k] for k in order])]
-        chunks = [list(order)]
-    else:
-        try:
-            from joblib import Parallel, delayed
-        except ImportError:
-            raise InvalidSettingError("workers needs joblib: pip install 'signal-backtest[study]'") from None
-        _ship_by_value(type(strategies[0]))
-        chunks = [chunk.tolist() for chunk in np.array_split(np.asarray(order), min(workers, len(order)))]
-        parts = Parallel(n_jobs=len(chunks))(delayed(walk)([strategies[k] for k in chunk]) for chunk in chunks)
-    figures, daily = (np.concatenate([part[k] for part in parts]) for k in range(2))
-    back = np.argsort(order)
-    refused = {chunk[k]: reason for chunk, part in zip(chunks, parts, strict=True) for k, reason in part[2].items()}
-    return figures[back], daily[back], refused
-
-
-def _ship_by_value(kind: type[Strategy]) -> None:
-    """Let workers have a strategy that was loaded from a file: they cannot import its module by name."""
-    import sys
-
-    import cloudpickle  # joblib ships with it
-
-    for one in kind.__mro__:
-        module = sys.modules.get(one.__module__)
-        if module is not None and one.__module__.startswith("strategy_"):
-            cloudpickle.register_pickle_by_value(module)
-
-
-def _walk(
-    feeds: Sequence[Feed],
-    lane: str,
-    profile: SubscriberProfile,
-    assumptions: VenueAssumptions,
-    limit: int,
+    account: Account,
     strategies: Sequence[Strategy],
-) -> _Walked:
-    """Run strategies one after another; a row that fails leaves NaN and its reason."""
-    closes = np.unique(np.concatenate([feed.candles.close_time for feed in feeds]))
-    ends = daily_equity(closes, np.arange(len(closes), dtype=np.float64))[1].astype(np.int64)
-    figures = np.full((len(strategies), len(FIGURES)), np.nan)
-    daily = np.full((len(strategies), len(ends)), np.nan)
-    refused: dict[int, str] = {}
-    with keeping([feed.candles for feed in feeds], limit):
-        for k, strategy in enumerate(strategies):
-            try:
-                prepared = [prepare(strategy, feed, lane=lane) for feed in feeds]
-                venue = execute(strategy, prepared, profile, assumptions).venue
-            except BacktestError as error:
-                refused[k] = str(error)
-                continue
-            except Exception as error:  # noqa: BLE001 - whatever one row of the user's code raises, the others go on
-                refused[k] = _reason(error)
-                continue
-            equity = venue.equity
-            daily[k] = equity[ends]
-            fallen = _deepest(venue, profile.balance)
-            trades = len(venue.trade_records) + len(venue.open_records)
-            figures[k] = equity[-1] / profile.balance - 1.0, trades, equity[-1], fallen
-    return figures, daily, refused
+    workers: int | str | Crew,
+    place: str | None,
+    timeout: float,
+    origins: Mapping[str, Origin] | None,
+) -> Measured:
+    """Run strategies in other processes, which write parts, and return what the parts say, in the order given."""
+    rows = plain_rows(strategies)
+    with crew_of(workers, timeout) as crew, _place(place, far=crew.far) as folder:
+        parts = Parts(folder)
+        job = Job.of(type(strategies[0]), account, parts, origins)
+        name, identity = parts.put_job(job), job.identity
+        each = _rows_a_task(account, len(rows))
+        spans = [(first, min(first + each, len(rows))) for first in range(0, len(rows), each)]
+        found: dict[tuple[int, int], Measured] = {}
+        lost: dict[int, str] = {}
+        while spans:
+            tasks = {span: Task.of(parts, name, identity, rows[slice(*span)]) for span in spans}
+            there = parts.names()
+            done = {span: one for span, task in tasks.items() if task.part in there and (one := parts.read(task.part))}
+            found |= done
+            asked = {task.part: span for span, task in tasks.items() if span not in done}
+            spans = []
+            for task, written in crew.finish([tasks[span] for span in asked.values()]):
+                span = asked[task.part]
+                if written:
+                    found[span] = _required(parts, task)
+                elif span[1] - span[0] > 1:
+                    middle = (span[0] + span[1]) // 2
+                    spans += [(span[0], middle), (middle, span[1])]
+                else:
+                    lost[span[0]] = (
+                        f"two processes died while they ran it: killed, out of memory, or longer than {timeout:g} s"
+                    )
+    return _whole(found, lost, len(rows))
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValueError) and "read-only" in str(error):
-        return "it wrote into an indicator, which other rows of a sweep share: copy it first"
-    return f"{type(error).__name__}: {error}"
+def _required(parts: Parts, task: Task) -> Measured:
+    found = parts.read(task.part)
+    if found is None:
+        raise StorageError(
+            f"a worker wrote {task.part} where this machine does not see it: {parts} must be a folder that all machines share"
+        )
+    return found
 
 
-def _deepest(venue: SimulatedVenue, balance: float) -> float:
-    """Return the largest drawdown as :func:`backtest.report.metrics.statistics` defines it."""
-    time, worst = np.asarray(venue.equity_time), np.array(venue.equity)
-    for feed in venue.feeds:
-        candles = feed.candles
-        dip, _ = dips(candles.time, candles.high, candles.low, candles.close, traded_of(venue, candles.symbol))
-        np.subtract.at(worst, np.searchsorted(time, candles.close_time), dip)
-    return float(drawdowns(balance, np.asarray(venue.equity), worst).min())
+def _whole(found: Mapping[tuple[int, int], Measured], lost: Mapping[int, str], count: int) -> Measured:
+    """Return parts as one, in the order of the rows."""
+    days = next((one.daily.shape[1] for one in found.values()), 0)
+    whole = Measured(np.full((count, len(FIGURES)), np.nan), np.full((count, days), np.nan), dict(lost))
+    for (first, last), one in found.items():
+        whole.figures[first:last], whole.daily[first:last] = one.figures, one.daily
+        whole.refused.update({first + k: reason for k, reason in one.refused.items()})
+    return whole
+
+
+def _rows_a_task(account: Account, rows: int) -> int:
+    """Return how many rows make a task of about a second; a matter of the sweep alone, so that it is cut alike again."""
+    candles = sum(len(feed.candles) for feed in account.feeds)
+    second = 100_000_000 if account.lane == "table" else 2_000_000
+    return max(1, min(second // max(1, candles), -(-rows // 8)))
+
+
+@contextlib.contextmanager
+def _place(given: str | None, *, far: bool) -> Iterator[str]:
+    """Yield the folder of parts; without one, a folder that is gone afterwards."""
+    if given is not None:
+        yield given if "://" in given else str(Path(given).absolute())
+        return
+    if far:
+        raise InvalidSettingError(
+            "a cluster of several machines needs --parts (parts=...): a folder that all of them share, or a URL such as "
+            "s3://bucket/sweep"
+        )
+    with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+        yield folder
 
 
 def _sharpe(balance: float, values: Floats, *, least: int = SHORT) -> float:

@@ -17,6 +17,7 @@ from backtest.report.daily import daily_equity, simple_returns
 from backtest.report.metrics import YEAR
 from backtest.report.selection import sharpe_of
 from backtest.runner.run import run
+from backtest.study.crew import staff
 from backtest.study.stitched import Part, stitched
 from backtest.study.sweep import run_many
 
@@ -156,7 +157,7 @@ def walk_forward(  # noqa: PLR0913 - the arguments of run_many, and those of the
     market: Market | Mapping[str, Market] | None = None,
     profile: SubscriberProfile | None = None,
     assumptions: VenueAssumptions | None = None,
-    workers: int = 1,
+    workers: int | str = 1,
 ) -> WalkForward:
     """Choose parameters on each training part and run them over the test part behind it, stitched into one account.
 
@@ -189,21 +190,22 @@ def walk_forward(  # noqa: PLR0913 - the arguments of run_many, and those of the
     best: list[float] = []
     names: tuple[str, ...] = ()
     count = 0
-    for (begin, end), _ in spans:
-        part = {symbol: one.between(begin, end) for symbol, one in series.items()}
-        many = run_many(
-            strategy,
-            rows,
-            {symbol: one for symbol, one in part.items() if len(one)},
-            market=market,
-            profile=profile,
-            assumptions=assumptions,
-            workers=workers,
-            ledger=False,
-        )
-        row, names, count = many.best(by), many.names, len(many)
-        chosen.append(many.chosen(row))
-        best.append(float(many.column("sharpe")[row]))
+    with staff(workers, {}) as crew:
+        for (begin, end), _ in spans:
+            part = {symbol: one.between(begin, end) for symbol, one in series.items()}
+            many = run_many(
+                strategy,
+                rows,
+                {symbol: one for symbol, one in part.items() if len(one)},
+                market=market,
+                profile=profile,
+                assumptions=assumptions,
+                workers=crew,
+                ledger=False,
+            )
+            row, names, count = many.best(by), many.names, len(many)
+            chosen.append(many.chosen(row))
+            best.append(float(many.column("sharpe")[row]))
     parts = [
         Part(start=start, end=end, parameters={name: getattr(one, name) for name in kind.model_fields})
         for one, (_, (start, end)) in zip(chosen, spans, strict=True)

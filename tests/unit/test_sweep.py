@@ -103,7 +103,6 @@ def test_what_is_kept_changes_no_figure(many: ResultMany, candles: Candles, keep
 
 
 def test_processes_give_the_same_rows(many: ResultMany, candles: Candles) -> None:
-    pytest.importorskip("joblib")
     again = run_many(Cross, GRID, candles, profile=FEES, workers=2)
     assert again.figures.tobytes() == many.figures.tobytes()
 

@@ -1,0 +1,112 @@
+"""Measured: rows of a sweep run one after another over the same candles, reduced to figures and days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backtest.errors import BacktestError
+from backtest.indicators import keeping
+from backtest.report.daily import daily_equity
+from backtest.report.equity import deepest
+from backtest.runner.execute import execute, prepare
+from backtest.runner.frames import traded_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from backtest.engine.feed import Feed
+    from backtest.engine.simulator import SimulatedVenue
+    from backtest.model.assumptions import VenueAssumptions
+    from backtest.model.profile import SubscriberProfile
+    from backtest.strategy import Strategy
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["FIGURES", "Account", "Measured"]
+
+FIGURES = ("total_return", "trades", "final_equity", "max_drawdown")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What all rows of a sweep share.
+
+    Attributes
+    ----------
+    feeds
+        The markets.
+    lane
+        ``"table"`` or ``"candle"``.
+    profile, assumptions
+        On which signals are executed.
+    kept
+        Bytes of indicators that are kept for rows to come.
+    """
+
+    feeds: Sequence[Feed]
+    lane: str
+    profile: SubscriberProfile
+    assumptions: VenueAssumptions
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of rows.
+
+    Attributes
+    ----------
+    figures
+        (rows, 4), see :data:`FIGURES`; NaN where a row did not run.
+    daily
+        (rows, days): equity at the end of each UTC day.
+    refused
+        Why a row did not run, by position.
+    """
+
+    figures: Floats
+    daily: Floats
+    refused: dict[int, str]
+
+    @classmethod
+    def of(cls, account: Account, strategies: Sequence[Strategy]) -> Measured:
+        """Run strategies; a row that fails leaves NaN and its reason, and stops no other."""
+        closes = np.unique(np.concatenate([feed.candles.close_time for feed in account.feeds]))
+        ends = daily_equity(closes, np.arange(len(closes), dtype=np.float64))[1].astype(np.int64)
+        figures = np.full((len(strategies), len(FIGURES)), np.nan)
+        daily = np.full((len(strategies), len(ends)), np.nan)
+        refused: dict[int, str] = {}
+        with keeping([feed.candles for feed in account.feeds], account.kept):
+            for k, strategy in enumerate(strategies):
+                try:
+                    prepared = [prepare(strategy, feed, lane=account.lane) for feed in account.feeds]
+                    venue = execute(strategy, prepared, account.profile, account.assumptions).venue
+                except BacktestError as error:
+                    refused[k] = str(error)
+                    continue
+                except Exception as error:  # noqa: BLE001 - whatever one row of the user's code raises, the others go on
+                    refused[k] = _reason(error)
+                    continue
+                equity = venue.equity
+                daily[k] = equity[ends]
+                balance = account.profile.balance
+                trades = len(venue.trade_records) + len(venue.open_records)
+                figures[k] = equity[-1] / balance - 1.0, trades, equity[-1], _deepest(venue, balance)
+        return cls(figures, daily, refused)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValueError) and "read-only" in str(error):
+        return "it wrote into an indicator, which other rows of a sweep share: copy it first"
+    return f"{type(error).__name__}: {error}"
+
+
+def _deepest(venue: SimulatedVenue, balance: float) -> float:
+    """Return the largest drawdown as :func:`backtest.report.metrics.statistics` defines it."""
+    parts = [(feed.candles, traded_of(venue, feed.candles.symbol)) for feed in venue.feeds]
+    return deepest(balance, venue.equity_time, venue.equity, parts)
