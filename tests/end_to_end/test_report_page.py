@@ -1,178 +1,218 @@
-"""The report page in a real browser: nothing is requested, nothing complains, everything can be read."""
+"""The report page in a real browser: nothing is requested, nothing complains, everything can be read and reached."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import time
+import csv
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from backtest.report.page import write_page
+from tests.browser import Tab, browser, needs_browser, opened
 from tests.unit.test_report_page import HOSTILE, hostile
-from tests.unit.test_report_tables import sample_tables
+from tests.unit.test_report_tables import changed, sample_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from playwright.sync_api import Browser
+
     from backtest.report.tables import ResultTables
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(BROWSER is None, reason="NO BROWSER: install chromium, the report page was not opened"),
-]
+__all__ = ["browser"]  # a fixture
 
-
-class Tab:
-    """A page in Chromium, driven over the pipe of its debugging protocol."""
-
-    def __init__(self, to: int, back: int) -> None:
-        self.to, self.back, self.number, self.rest = to, back, 0, b""
-        self.events: list[dict[str, Any]] = []
-        self.session = ""
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Network", "Log", "Runtime", "Page"):
-            self.ask(f"{domain}.enable")
-
-    def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        self.number += 1
-        message = {"id": self.number, "method": method, "params": params}
-        os.write(self.to, json.dumps(message | ({"sessionId": self.session} if self.session else {})).encode() + b"\0")
-        while (answer := self.receive()).get("id") != self.number:
-            self.events.append(answer)
-        assert "error" not in answer, answer
-        return dict(answer["result"])
-
-    def receive(self) -> dict[str, Any]:
-        while b"\0" not in self.rest:
-            part = os.read(self.back, 1 << 16)
-            assert part, "the browser went away"
-            self.rest += part
-        message, _, self.rest = self.rest.partition(b"\0")
-        return dict(json.loads(message))
-
-    def open(self, file: Path) -> None:
-        self.ask("Page.navigate", url=file.as_uri())
-        while not self.seen("Page.loadEventFired"):
-            self.events.append(self.receive())
-        time.sleep(0.2)  # whatever a page starts after its load event
-        self.run("0")
-
-    def run(self, code: str) -> Any:
-        return self.ask("Runtime.evaluate", expression=code, returnByValue=True)["result"].get("value")
-
-    def seen(self, method: str) -> list[dict[str, Any]]:
-        return [event["params"] for event in self.events if event.get("method") == method]
-
-    @property
-    def requested(self) -> set[str]:
-        """Addresses that were asked for, pictures inside the page left out."""
-        addresses = {one["request"]["url"] for one in self.seen("Network.requestWillBeSent")}
-        return {one for one in addresses if not one.startswith("data:")}
-
-    @property
-    def complaints(self) -> list[dict[str, Any]]:
-        methods = (
-            "Log.entryAdded",
-            "Runtime.consoleAPICalled",
-            "Runtime.exceptionThrown",
-            "Page.javascriptDialogOpening",
-        )
-        return [one for method in methods for one in self.seen(method)]
+pytestmark = needs_browser
 
 
 @contextmanager
-def chromium(folder: Path) -> Iterator[Tab]:
-    read_there, write_here = os.pipe()
-    read_here, write_there = os.pipe()
-    flags = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --remote-debugging-pipe --no-first-run"
-    shell = f'exec "$0" {flags} --user-data-dir="$1" 3<&{read_there} 4>&{write_there}'
-    process = subprocess.Popen(
-        ["/bin/bash", "-c", shell, str(BROWSER), str(folder / "profile")],
-        pass_fds=(read_there, write_there),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+def page_of(browser: Browser, tables: ResultTables, folder: Path, **how: Any) -> Iterator[Tab]:
+    """Write the page of a result, open it, and wait until its scripts have done."""
+    write_page(tables, folder / "report.html")
+    with opened(browser, folder / "report.html", **how) as tab:
+        tab.page.wait_for_selector("html.ready" if how.get("java_script_enabled", True) else "body")
+        yield tab
+
+
+def cells(tab: Tab, column: int) -> list[str]:
+    return tab.page.locator(f'[data-table="trades"] tbody td:nth-child({column})').all_inner_texts()
+
+
+def overflow(tab: Tab) -> Any:
+    """Return what is wider than the window; the chart's own canvases are clipped by their stage."""
+    return tab.run(
+        "[...document.querySelectorAll('main *')].filter(one => !one.closest('.sc-stage') && one.offsetParent &&"
+        " one.getBoundingClientRect().right > innerWidth + 1).map(one => one.outerHTML.slice(0, 80))"
     )
-    os.close(read_there)
-    os.close(write_there)
-    try:
-        yield Tab(write_here, read_here)
-    finally:
-        os.close(write_here)
-        process.terminate()
-        process.wait(30)
-        os.close(read_here)
 
 
-def opened(tables: ResultTables, folder: Path, tab: Tab) -> str:
-    file = folder / "report.html"
-    write_page(tables, file)
-    tab.open(file)
-    assert tab.requested == {file.as_uri()}
-    assert tab.complaints == []
-    text = tab.run("document.body.innerText")
-    assert isinstance(text, str)
-    return text
-
-
-def test_the_page_asks_for_nothing_and_shows_everything(tmp_path: Path) -> None:
-    tables = sample_tables(1500)
-    with chromium(tmp_path) as tab:
-        text = opened(tables, tmp_path, tab)
-        for sentence in (
-            "Breakout",
-            "Total return, optimistic",
-            "12 candles were ambiguous",
-            "Sharpe ratio",
-            "POST /v2/signal",
-        ):
+def test_what_a_reader_must_know_and_the_chart_stand_on_the_first_screen(browser: Browser, tmp_path: Path) -> None:
+    with page_of(browser, sample_tables(1500), tmp_path) as tab:
+        text = tab.page.inner_text("body")
+        for sentence in ("Breakout", "pessimistic", "all figures below", "Sharpe ratio", "Look-ahead and state"):
             assert sentence in text
-        pictures = tab.run("[...document.images].map(one => one.complete && one.naturalWidth > 0)")
-        assert pictures == [True, True, True]
-        assert tab.run("getComputedStyle(document.body).maxWidth") != "none"  # the policy lets our own sheet in
+        top = tab.run("document.querySelector('.sc-plot').getBoundingClientRect().top")
+        assert 0 < top < 420
+        painted = tab.run(
+            "[...document.querySelectorAll('.sc-plot canvas')].some(one => one.getContext('2d')"
+            ".getImageData(0, 0, one.width, one.height).data.some(Boolean))"
+        )
+        assert painted is True
+        assert tab.run("document.querySelectorAll('*').length") < 2500
+
+
+def test_it_is_moved_by_wheel_by_dragging_and_by_keys(browser: Browser, tmp_path: Path) -> None:
+    with page_of(browser, sample_tables(1500), tmp_path) as tab:
+        plot, mouse = tab.page.locator(".sc-plot"), tab.page.mouse
+        box = plot.bounding_box()
+        assert box is not None
+        whole = tab.run("signalChart.view()")
+        mouse.move(box["x"] + 500, box["y"] + 100)
+        for _ in range(6):
+            mouse.wheel(0, -300)
+        tab.page.wait_for_timeout(80)
+        near = tab.run("signalChart.view()")
+        assert near[1] - near[0] < 0.5 * (whole[1] - whole[0])
+        mouse.down()
+        mouse.move(box["x"] + 300, box["y"] + 100, steps=4)
+        mouse.up()
+        tab.page.wait_for_timeout(80)
+        dragged = tab.run("signalChart.view()")
+        assert dragged[0] > near[0]
+        plot.focus()
+        tab.page.keyboard.press("ArrowLeft")
+        tab.page.wait_for_timeout(80)
+        assert tab.run("signalChart.view()")[0] < dragged[0]
+        tab.page.keyboard.press("0")
+        tab.page.wait_for_timeout(80)
+        assert tab.run("signalChart.view()") == whole
+        tab.page.keyboard.press("l")
+        assert tab.page.get_by_role("button", name="Log").get_attribute("aria-pressed") == "true"
+
+
+def test_a_row_flies_to_its_signal_and_shows_its_steps(browser: Browser, tmp_path: Path) -> None:
+    tables = sample_tables(1500)
+    with page_of(browser, tables, tmp_path) as tab:
+        tab.page.locator('[data-table="trades"] tbody tr').nth(2).click()
+        number = tab.run("signalChart.selected()")
+        assert number == len(tables.trades) - 2
+        assert tab.page.url.endswith(f"#signal-{number}")
+        assert tab.page.locator("tr.chosen").count() == 1
+        steps = tab.page.inner_text("#signal")
+        assert f"Signal {number}, " in steps
+        assert "A range entry buys the whole allocation" in steps
+        tab.page.keyboard.press("p")
+        assert f"Signal {number - 1}, " in tab.page.inner_text("#signal")
+
+
+def test_tables_sort_filter_and_give_csv_and_the_keyboard_does_it_too(browser: Browser, tmp_path: Path) -> None:
+    tables = sample_tables(1500)
+    with page_of(browser, tables, tmp_path) as tab:
+        tab.page.get_by_role("columnheader", name="return").get_by_role("button").focus()
+        tab.page.keyboard.press("Enter")
+        best = tables.trades["return"].max()
+        assert cells(tab, 12)[0] == f"{100 * best:+.2f} %"
+        tab.page.keyboard.press("Enter")
+        assert cells(tab, 12)[0] == f"{100 * tables.trades['return'].min():+.2f} %"
+        tab.page.get_by_label("Filter Trades").fill("short target")
+        short = tables.trades[(tables.trades["side"] < 0) & (tables.trades["exit"] == "target_hit")]
+        assert len(cells(tab, 4)) == len(short) > 0
+        assert set(cells(tab, 4)) == {"short"}
+        with tab.page.expect_download() as told:
+            tab.page.get_by_role("button", name="Save as CSV: Trades").click()
+        saved = tmp_path / "trades.csv"
+        told.value.save_as(saved)
+        rows = list(csv.DictReader(saved.read_text("utf-8-sig").splitlines()))
+        assert [row["side"] for row in rows] == ["short"] * len(short)
+        np.testing.assert_allclose([float(row["return"]) for row in rows], np.sort(short["return"]), rtol=0)
+
+
+def test_hostile_names_stay_text(browser: Browser, tmp_path: Path) -> None:
+    with page_of(browser, hostile(), tmp_path) as tab:
+        assert HOSTILE in tab.page.inner_text("h1")
+        assert HOSTILE in tab.page.locator(".sc-bar option").all_inner_texts()
+        assert tab.run("[...document.scripts].filter(one => one.src).length") == 0
+        assert tab.page.title().startswith(HOSTILE)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious_and_no_column_is_cut(
+    scheme: Any, width: int, browser: Browser, tmp_path: Path
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    how: dict[str, Any] = {"color_scheme": scheme, "viewport": {"width": width, "height": 844}}
+    with page_of(browser, changed(sample_tables(700), luck=["nothing"]), tmp_path, **how) as tab:
+        tab.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        assert overflow(tab) == []
         assert tab.run("document.documentElement.scrollWidth <= innerWidth") is True
+        found = Axe().run(tab.page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in {"serious", "critical"}] == []
 
 
-def test_the_witness_would_see_a_request_and_a_complaint(tmp_path: Path) -> None:
-    page = "<!doctype html><img src='http://127.0.0.1:9/x.png'><script>console.error('no')</script>"
-    (tmp_path / "bad.html").write_text(page)
-    with chromium(tmp_path) as tab:
-        tab.open(tmp_path / "bad.html")
-        assert "http://127.0.0.1:9/x.png" in tab.requested
-        assert tab.complaints
+def test_it_is_chosen_dark_and_printed_light_on_three_pages(browser: Browser, tmp_path: Path) -> None:
+    with page_of(browser, sample_tables(1500), tmp_path) as tab:
+        tab.page.get_by_role("button", name="Dark").click()
+        ground = "getComputedStyle(document.body).backgroundColor"
+        assert tab.run(ground) == "rgb(18, 21, 27)"
+        assert tab.run("getComputedStyle(document.querySelector('.sc-stage')).backgroundColor") == "rgb(18, 21, 27)"
+        printed = tab.page.pdf(format="A4")
+        assert printed.count(b"/Type /Page\n") in {2, 3}
+        tab.page.emulate_media(media="print")
+        assert tab.run(ground) == "rgb(255, 255, 255)"
+        assert tab.page.locator(".stills img").first.is_visible()
 
 
-def test_a_link_of_a_trade_opens_its_signal(tmp_path: Path) -> None:
-    with chromium(tmp_path) as tab:
-        text = opened(sample_tables(1500), tmp_path, tab)
-        why = "A range entry buys the whole allocation"
-        assert why not in text
-        tab.run("document.querySelector('#signal-3').open = true")
-        assert why in tab.run("document.body.innerText")
+def test_without_scripts_it_can_be_read(browser: Browser, tmp_path: Path) -> None:
+    with page_of(browser, sample_tables(700), tmp_path, java_script_enabled=False) as tab:
+        assert tab.page.locator(".stills img").count() == 2
+        assert tab.page.locator(".stills img").first.is_visible()
+        assert "POST /v2/signal" in tab.page.inner_text("#signal")
 
 
-def test_hostile_names_stay_text(tmp_path: Path) -> None:
-    with chromium(tmp_path) as tab:
-        text = opened(hostile(), tmp_path, tab)
-        assert HOSTILE in text
-        assert tab.run("document.scripts.length") == 0
-        assert tab.run("document.title").startswith(HOSTILE)
+def poor(tables: ResultTables, balance: float) -> ResultTables:
+    return replace(
+        changed(tables, profile={**tables.manifest["profile"], "balance": balance}),
+        equity=tables.equity.assign(equity=tables.equity["equity"] * balance / 10_000.0),
+    )
 
 
-def test_on_a_phone_figures_keep_their_lines_and_charts_stay_readable(tmp_path: Path) -> None:
-    with chromium(tmp_path) as tab:
-        tab.ask("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
-        opened(sample_tables(1500), tmp_path, tab)
-        assert tab.run("document.documentElement.scrollWidth <= innerWidth") is True
-        figures = "[...document.querySelectorAll('.figures td:last-child')]"
-        assert tab.run(f"Math.min(...{figures}.map(one => one.getBoundingClientRect().width))") > 250
-        assert tab.run(f"Math.max(...{figures}.map(one => one.getBoundingClientRect().right))") <= 390
-        charts = "[...document.querySelectorAll('.chart img')].filter(one => one.getBoundingClientRect().width > 0)"
-        assert tab.run(f"Math.min(...{charts}.map(one => one.getBoundingClientRect().width))") > 600
+def without(tables: ResultTables, *, fills: bool) -> ResultTables:
+    """Return a result in which no signal was filled, or none made."""
+    events = tables.events[tables.events["kind"] == "created"] if fills else tables.events.iloc[:0]
+    return replace(
+        tables,
+        trades=tables.trades.iloc[:0],
+        fills=tables.fills.iloc[:0],
+        events=events,
+        calls=tables.calls if fills else [],
+    )
+
+
+ODD = {
+    "no signals": without(sample_tables(60), fills=False),
+    "only signals that were never filled": without(sample_tables(60), fills=True),
+    "one trade": sample_tables(60, every=60),
+    "one open trade": sample_tables(8, every=8),
+    "one candle": without(sample_tables(1), fills=False),
+    "no candle": sample_tables(0),
+    "a balance of 1e-9": poor(sample_tables(60), 1e-9),
+    "nothing left": replace(sample_tables(60), equity=sample_tables(60).equity.assign(equity=0.0)),
+    "a Chinese symbol": sample_tables(60, symbols=("币安人生/USDT",)),
+}
+
+
+def test_odd_results_are_a_page_without_nan(browser: Browser, tmp_path: Path) -> None:
+    for name, tables in ODD.items():
+        with page_of(browser, tables, tmp_path) as tab:
+            tab.page.keyboard.press("n")
+            tab.page.mouse.move(600, 500)
+            tab.page.wait_for_timeout(50)
+            text = tab.page.inner_text("body")
+            assert "NaN" not in text, name
+            assert "Infinity" not in text, name
+            assert "undefined" not in text.replace("undefined:", ""), name

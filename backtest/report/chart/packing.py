@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-__all__ = ["pack"]
+__all__ = ["pack", "pack_plain"]
 
 _MOST = 1_000_000
 """Candles of one market up to which each is kept; of more, four become one until they are fewer."""
@@ -71,8 +71,21 @@ def pack(chart: ChartInput) -> str:
         "account": None if chart.account is None else _account(chart.account, columns),
         "signals": [life.to_dict() for life in chart.signals],
     }
+    return pack_plain(told, b"".join(columns.parts))
+
+
+def pack_plain(told: dict[str, Any], columns: bytes = b"") -> str:
+    """Return JSON, and columns that it points into, as text of the base64 alphabet; ``SignalChart.unpack`` reads it.
+
+    Parameters
+    ----------
+    told
+        Plain JSON without NaN.
+    columns
+        Bytes behind it.
+    """
     head = json.dumps(told, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="replace")
-    whole = len(head).to_bytes(4, "little") + head + b"".join(columns.parts)
+    whole = len(head).to_bytes(4, "little") + head + columns
     return base64.b64encode(gzip.compress(whole, 6, mtime=0)).decode()
 
 

@@ -4,7 +4,7 @@
   "use strict";
 
   var FULL = 60;    // signals in view that are drawn with their levels
-  var MARKED = 250; // ... with their fills; of more, one line from entry to exit
+  var APART = 9;    // pixels a signal from which on its fills are marked; closer, one line goes from entry to exit
 
   /* Shape and colour of each kind of fill: told apart by shape too. */
   var KINDS = {
@@ -151,7 +151,7 @@
     var selected = chart.selected(), shown = this.touching(view[0], view[1]);
     this.inView = shown;
     this.wide = wide;
-    var draw = shown.length <= FULL ? "full" : shown.length <= MARKED ? "marks" : "lines";
+    var draw = shown.length <= FULL ? "full" : shown.length * APART <= size.width ? "marks" : "lines";
     shown.forEach(function (p) { if (p.signal.number !== selected) self.one(g, p, size, y, colors, draw, n); });
     var chosen = this.byNumber.get(selected);
     if (chosen && shown.indexOf(chosen) >= 0) {

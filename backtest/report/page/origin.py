@@ -1,4 +1,4 @@
-"""Where a result comes from: strategy, profile, assumptions, data and versions, as parts of the page."""
+"""Where a result comes from: strategy, profile, assumptions, data and versions, as tables."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from backtest.report import headline, text
-from backtest.report.html import Html, join, table, tag
+from backtest.report.page.section import PageTable, Section
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from backtest.report.tables import ResultTables
 
-__all__ = ["origin_part"]
+__all__ = ["origin_section"]
 
 _UNSET = {
     "slippage": "not set: 0.001 on the venue's majors, 0.003 on the rest",
@@ -22,56 +22,48 @@ _UNSET = {
 }
 
 
-def origin_part(tables: ResultTables) -> Html:
+def origin_section(tables: ResultTables) -> Section:
     """Return all that another person needs to judge the result, or to make it again."""
+    return Section("origin", "Where this comes from", tables=list(_parts(tables)), folded=True)
+
+
+def _parts(tables: ResultTables) -> Iterator[PageTable]:
     manifest = tables.manifest
     strategy = dict(manifest.get("strategy") or {})
     parameters = strategy.pop("parameters", None) or {}
     known = {key: value for key, value in strategy.items() if key not in {"doc", "name"} and value}
-    return join(
-        [
-            tag("h2", "Where this comes from", id="origin"),
-            tag("h3", f"Strategy {tables.name}"),
-            _pairs({**parameters, **known}),
-            tag("h3", "Subscriber profile"),
-            tag(
-                "p", f"Fees, slippage and margins are fractions, shares and limits percent{_in(tables)}.", class_="soft"
-            ),
-            _pairs({key: _unset(key, value) for key, value in (manifest.get("profile") or {}).items()}),
-            tag("h3", "Readings of the venue"),
-            tag("p", headline.assumed(tables), class_="soft"),
-            _assumptions(tables),
-            tag("h3", "Candles"),
-            _data(tables),
-            *(
-                part
-                for symbol, market in _markets(manifest)
-                for part in (tag("h3", f"Market {symbol}"), _pairs(market))
-            ),
-            tag("h3", "Versions"),
-            _pairs(manifest.get("versions") or {}),
-        ]
-    )
+    yield _pairs("strategy", f"Strategy {tables.name}", "", {**parameters, **known})
+    about = "Fees, slippage and margins are fractions, shares and limits percent"
+    about += f", the balance is in {tables.quote}." if tables.quote else "."
+    profile = {key: _unset(key, value) for key, value in (manifest.get("profile") or {}).items()}
+    yield _pairs("profile", "Subscriber profile", about, profile)
+    yield _assumptions(tables)
+    yield _data(tables)
+    for symbol, market in _markets(manifest):
+        yield _pairs(f"market-{symbol}", f"Market {symbol}", "", market)
+    yield _pairs("versions", "Versions", "", manifest.get("versions") or {})
 
 
-def _assumptions(tables: ResultTables) -> Html:
+def _assumptions(tables: ResultTables) -> PageTable:
     order = {"assumed": 0, "documented": 1, "confirmed": 2}
     listed = sorted(tables.assumptions, key=lambda one: order.get(str(one.get("status")), 3))
     rows = [
         [str(one.get("status", "")), str(one.get("rule", "")), str(one.get("text", "")), _plain(one.get("value"))]
         for one in listed
     ]
-    return table(["status", "rule", "reading", "value"], rows)
+    return _texts(
+        "assumptions", "Readings of the venue", headline.assumed(tables), ["status", "rule", "reading", "value"], rows
+    )
 
 
-def _data(tables: ResultTables) -> Html:
+def _data(tables: ResultTables) -> PageTable:
     named = tables.manifest.get("candles") or {}
     rows = []
     for symbol in tables.symbols:
         about = named.get(symbol, {})
         span = " to ".join(text.when(int(about[key])) for key in ("first", "last") if about.get(key) is not None)
         rows.append([symbol, headline.data_line(tables, symbol), span, str(about.get("hash", ""))])
-    return table(["symbol", "what", "opens, UTC", "SHA-256"], rows)
+    return _texts("candles", "Candles", "", ["symbol", "what", "opens, UTC", "SHA-256"], rows)
 
 
 def _markets(manifest: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -81,19 +73,18 @@ def _markets(manifest: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
     return [(str(symbol), market) for symbol, market in sorted(markets.items())]
 
 
-def _in(tables: ResultTables) -> str:
-    return f", the balance is in {tables.quote}" if tables.quote else ""
-
-
 def _unset(key: str, value: Any) -> Any:
     """Return a field of the profile, or what holds where it was left open."""
     return _UNSET.get(key) if value is None else value
 
 
-def _pairs(values: Mapping[str, Any]) -> Html:
-    if not values:
-        return tag("p", "Nothing was recorded.", class_="soft")
-    return table([], [[str(key), _plain(value)] for key, value in values.items()])
+def _pairs(key: str, title: str, about: str, values: Mapping[str, Any]) -> PageTable:
+    rows = [[str(name), _plain(value)] for name, value in values.items()]
+    return _texts(key, title, about, ["name", "value"], rows)
+
+
+def _texts(key: str, title: str, about: str, head: list[str], rows: list[list[str]]) -> PageTable:
+    return PageTable(key, title, about, head, [], rows, [list(row) for row in rows], empty="nothing was recorded")
 
 
 def _plain(value: Any) -> str:
