@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from backtest.cli import calls, check, data, demo, emit, explain, fetch, luck, reconcile, replay, run, sweep, venue
+from backtest.cli import calls, channel, check, data, demo, emit, explain, fetch, luck, reconcile, replay, run, sweep, venue
 from backtest.errors import BacktestError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _EXTRAS = {
     "optuna": "study",
 }
 
-for verb in (demo, run, check, luck, sweep, calls, emit, reconcile, venue, replay, explain, fetch, data):
+for verb in (demo, run, check, luck, sweep, calls, emit, reconcile, venue, channel, replay, explain, fetch, data):
     verb.register(app)
 
 

@@ -122,11 +122,16 @@ def data_line(tables: ResultTables, symbol: str) -> str:
 def alarms(tables: ResultTables) -> list[str]:
     """Return what makes the figures below them say something else than they seem to, the worst first."""
     found = signals_of(tables)
-    sentences = [*_ran_out(found), *_waited(found, tables.span), *_idle(tables)]
+    sentences = [*_posted(tables), *_ran_out(found), *_waited(found, tables.span), *_idle(tables)]
     closed = int((~tables.trades["open"].to_numpy(bool)).sum())
     if closed and few(closed):
         sentences.append(f"Only {text.plural(closed, 'trade')} closed ({few(closed)}).")
     return sentences
+
+
+def _posted(tables: ResultTables) -> list[str]:
+    """Return what a channel's history says of itself: deleted and edited messages, signals after the fact."""
+    return [str(sentence) for sentence in (tables.manifest.get("posted") or {}).get("sentences", ())]
 
 
 def _ran_out(found: Signals) -> list[str]:

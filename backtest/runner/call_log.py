@@ -16,6 +16,7 @@ from backtest.model.calls import CreateSignal
 from backtest.model.candles import instant
 from backtest.runner.record import StrategyRecord
 from backtest.runner.scenario import LoggedCall, check_refs, early_calls, logged_call, twin_creates
+from backtest.strategy.plan import Plan
 from backtest.wire import ENDPOINTS, body_of, kind_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from backtest.engine.feed import Feed
     from backtest.model.events import SignalRef
+    from backtest.model.posted import Posted
 
 __all__ = ["CallLog", "check_log", "read_call_log"]
 
@@ -45,16 +47,27 @@ class CallLog:
         Checked, in the order of the file.
     name
         What a report calls it, such as the file's name.
+    posted
+        What is known of how it came about; None of a log that was not imported.
     """
 
     calls: tuple[LoggedCall, ...]
     name: str = "call log"
+    posted: Posted | None = None
+
+    @property
+    def plan(self) -> Plan | None:
+        """What the channel says once for all its signals."""
+        stated = self.posted.plan if self.posted is not None else None
+        return None if stated is None else Plan.model_validate(stated)
 
     @cached_property
     def identity(self) -> str:
         """SHA-256 of the calls, their instants and refs; the name is no part of it."""
         rows = [[logged.at, _ref(logged), kind_of(logged.call), _body(logged)] for logged in self.calls]
-        text = json.dumps(rows, sort_keys=True, separators=(",", ":"))
+        plan = self.posted.plan if self.posted is not None else None
+        whole = rows if plan is None else [rows, plan]
+        text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backtest.engine.simulator import SimulatedVenue
 from backtest.model.assumptions import VenueAssumptions
+from backtest.model.posted import Posted
 from backtest.model.profile import SubscriberProfile
 from backtest.runner.call_log import CallLog, check_log, read_call_log
 from backtest.runner.decision import Decision
+from backtest.runner.desk import Desk
 from backtest.runner.execute import Execution, Prepared
 from backtest.runner.finished import Finished
 from backtest.runner.result import Result
 from backtest.runner.run import feeds_of
-from backtest.runner.scenario import check_markets, check_unit, walk_log
+from backtest.runner.scenario import check_markets, check_unit, placed_creates, placed_logged, walk_log
+from backtest.strategy import Strategy
+from backtest.strategy.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +61,7 @@ def replay_calls(
         Naming the call, for a signal of a market without candles, or a broken log.
     """
     if isinstance(calls, str | os.PathLike):
-        log = CallLog(read_call_log(calls), Path(calls).name)
+        log = CallLog(read_call_log(calls), Path(calls).name, Posted.beside(Path(calls)))
     else:
         log = CallLog(tuple(calls))
         check_log(log.calls)
@@ -83,6 +88,55 @@ def execute_log(
     profile, assumptions
         On which the signals are executed.
     """
+    if log.plan is not None:
+        return _with_plan(log, prepared, profile, assumptions)
     venue = walk_log([part.feed for part in prepared], log.calls, profile, assumptions)
     decided = sorted((Decision(logged.at, logged.call) for logged in log.calls), key=lambda decision: decision.at)
     return Execution(venue, prepared, [], [*decided])
+
+
+class _Channel(Strategy):
+    """A channel's plan for all its signals; what it posted is in the log."""
+
+    plan: Plan
+
+
+def _with_plan(
+    log: CallLog, prepared: Sequence[Prepared], profile: SubscriberProfile, assumptions: VenueAssumptions
+) -> Execution:
+    """Walk a log close by close, and add at each what the channel's plan wants, as a strategy's desk would.
+
+    A call of the log that was sent while a candle was walked is sent after what the plan wanted at the close before.
+    """
+    venue = SimulatedVenue([part.feed for part in prepared], profile, assumptions, want_events=True)
+    markets = {(part.feed.market.coin, part.feed.market.trade_market): part.feed.market for part in prepared}
+    creates = placed_creates(log.calls, markets)
+    for create in creates.values():
+        venue.announce(create)
+    carrier = _Channel(plan=log.plan)
+    desks = [Desk(carrier, part.feed.candles, part.feed.market, venue) for part in prepared]
+    logged = sorted(log.calls, key=lambda one: one.at)
+    run = Execution(venue, prepared, desks, [])
+    closes = [part.feed.candles.close_time for part in prepared]
+    sent = 0
+    for instant in np.unique(np.concatenate(closes)).tolist():
+        while sent < len(logged) and logged[sent].at < instant:
+            call = placed_logged(logged[sent].call, creates, markets)
+            venue.send(call, logged[sent].at)
+            run.made.append(Decision(logged[sent].at, call))
+            sent += 1
+        reached = venue.advance(instant)
+        while reached < instant and (further := venue.advance(instant)) > reached:
+            reached = further
+        events = venue.new_events()
+        for q, desk in enumerate(desks):
+            desk.forget()
+            position = int(np.searchsorted(closes[q], instant))
+            if position >= len(closes[q]) or closes[q][position] != instant:
+                continue
+            made = desk.decide(position, [one for one in events if one.symbol == desk.symbol], asked=False)
+            desk.send(made)
+            run.made.extend(made)
+    for one in logged[sent:]:
+        run.made.append(Decision(one.at, placed_logged(one.call, creates, markets)))
+    return run

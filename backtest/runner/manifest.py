@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from backtest.engine.feed import Feed
+    from backtest.runner.call_log import CallLog
     from backtest.runner.execute import Prepared
     from backtest.runner.finished import Finished
 
@@ -125,7 +126,15 @@ def _manifest(run: Finished) -> dict[str, Any]:
         "ambiguous": run.ambiguous,
         "warnings": caveats(run),
         "checks": run.checks.to_dict(),
+        **_posted(strategy),
     }
+
+
+def _posted(strategy: Strategy | CallLog) -> dict[str, Any]:
+    """Return what is known of a call log that was imported; nothing of another one."""
+    if isinstance(strategy, Strategy) or strategy.posted is None:
+        return {}
+    return {"posted": {"sentences": list(strategy.posted.sentences), "counts": strategy.posted.counts}}
 
 
 def _candles_frame(feed: Feed) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from backtest.runner.funding import funding_table
 from backtest.wire import body_of, call_from_body, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -43,6 +43,8 @@ __all__ = [
     "check_unit",
     "early_calls",
     "logged_call",
+    "placed_creates",
+    "placed_logged",
     "replay",
     "replay_directory",
     "replay_file",
@@ -141,18 +143,49 @@ def walk_log(
     """
     venue = SimulatedVenue(feeds, profile, assumptions)
     markets = {(feed.market.coin, feed.market.trade_market): feed.market for feed in feeds}
-    creates: dict[str, CreateSignal] = {}
-    for create in (logged.call for logged in calls):
-        if isinstance(create, CreateSignal):
-            creates[create.ref] = create.rounded(markets[create.coin, create.trade_market])
-            venue.announce(creates[create.ref])
+    creates = placed_creates(calls, markets)
+    for create in creates.values():
+        venue.announce(create)
     for logged in sorted(calls, key=lambda logged: logged.at):
-        call = logged.call
-        create = creates[call.ref if isinstance(call, CreateSignal) else call.signal]
-        market = markets[create.coin, create.trade_market]
-        venue.send(create if isinstance(call, CreateSignal) else placed_call(call, create, market), logged.at)
+        venue.send(placed_logged(logged.call, creates, markets), logged.at)
     venue.advance()
     return venue
+
+
+def placed_creates(calls: Sequence[LoggedCall], markets: Mapping[tuple[str, str], Market]) -> dict[str, CreateSignal]:
+    """Return the creates of a log on the tick of their markets, by ref, in the order of the log.
+
+    Parameters
+    ----------
+    calls
+        Of the log.
+    markets
+        By coin and trade market.
+    """
+    creates = (logged.call for logged in calls)
+    return {
+        create.ref: create.rounded(markets[create.coin, create.trade_market])
+        for create in creates
+        if isinstance(create, CreateSignal)
+    }
+
+
+def placed_logged(call: Call, creates: Mapping[str, CreateSignal], markets: Mapping[tuple[str, str], Market]) -> Call:
+    """Return a call of a log on the tick.
+
+    Parameters
+    ----------
+    call
+        As logged.
+    creates, markets
+        See :func:`placed_creates`.
+    """
+    create = creates[call.ref if isinstance(call, CreateSignal) else call.signal]
+    return (
+        create
+        if isinstance(call, CreateSignal)
+        else placed_call(call, create, markets[create.coin, create.trade_market])
+    )
 
 
 def replay(scenario: Scenario) -> dict[str, Any]:
