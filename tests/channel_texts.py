@@ -50,7 +50,7 @@ def rules_of(label: dict[str, Any], base: dict[str, Any]) -> ChannelRules:
 def _judge(label: dict[str, Any], by_name: dict[str, Any], base: dict[str, Any]) -> Judged:
     rules, why = rules_of(label, base), ""
     try:
-        found = _answer(label, by_name[label["to"]], rules) if "to" in label else _order(label["text"], rules)
+        found = _answer(label, by_name[label["to"]], base) if "to" in label else _order(label["text"], rules)
     except InvalidSignalError as error:
         found, why = {"is": "refuse"}, str(error)
     want = _wanted(label)
@@ -86,7 +86,8 @@ def _order(text: str, rules: ChannelRules) -> dict[str, Any]:
     }
 
 
-def _answer(label: dict[str, Any], about: dict[str, Any], rules: ChannelRules) -> dict[str, Any]:
+def _answer(label: dict[str, Any], about: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    rules = rules_of(about, base)
     answer = answer_of(label["text"], order_of(about["text"], rules), rules)
     calls_of_answer(answer, "1")
     if answer.kind != "update":
