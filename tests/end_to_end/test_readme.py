@@ -56,10 +56,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_the_readme_has_what_a_reader_needs() -> None:
     assert "python" in {block.language for block in BLOCKS}
-    assert [block.file for block in BLOCKS if block.file] == ["create.json", "channel.csv"]
+    assert [block.file for block in BLOCKS if block.file] == ["create.json", "channel.csv", "posts.csv", "channel.toml"]
     assert [line for line in COMMANDS if line.split()[0] not in {"make", "export", "backtest", "curl"}] == []
     assert any(reads(block, earlier) for at, block in enumerate(SHELL) for earlier in SHELL[:at])
-    for verb in ("run", "explain", "calls", "emit", "venue", "fetch", "data", "replay"):
+    for verb in ("run", "explain", "calls", "emit", "venue", "fetch", "data", "replay", "channel"):
         assert any(line.startswith(f"backtest {verb} ") for line in COMMANDS), verb
 
 
