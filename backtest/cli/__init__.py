@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from backtest.cli import calls, channel, check, data, demo, emit, explain, fetch, luck, reconcile, replay, run, sweep, venue
+from backtest.cli import (
+    calls,
+    channel,
+    check,
+    data,
+    demo,
+    emit,
+    explain,
+    fetch,
+    luck,
+    reconcile,
+    replay,
+    run,
+    sweep,
+    venue,
+)
 from backtest.errors import BacktestError
 
 if TYPE_CHECKING:
