@@ -10,11 +10,8 @@ import numpy as np
 from backtest.model.events import EventKind, Trade
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from backtest.model.candles import Candles
     from backtest.report.tables import ResultTables
 
     Bools = NDArray[np.bool_]
@@ -24,11 +21,12 @@ if TYPE_CHECKING:
 __all__ = [
     "EquityPath",
     "Held",
+    "Spans",
     "Traded",
-    "deepest",
     "dips",
     "drawdowns",
     "equity_path",
+    "held_spans",
     "hold_path",
     "longest_drawdown",
     "quantities_held",
@@ -99,8 +97,28 @@ class Traded:
     quantity: Floats
 
 
-def quantities_held(rows: Integers, signal: Integers, enters: Bools, quantity: Floats, n: int) -> Held:
-    """Return what was held in each candle, from the fills of one symbol and one side.
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """What was held of one symbol and one side, a row a signal and candle in which it traded.
+
+    Attributes
+    ----------
+    row
+        (k,) int64, the candle, by position.
+    until
+        (k,) int64, the candle in which the signal's quantity changes again; the number of candles where it does not.
+    least, left
+        (k,) float64, base currency: the least held within the candle, and what was left at its close.
+    """
+
+    row: Integers
+    until: Integers
+    least: Floats
+    left: Floats
+
+
+def held_spans(rows: Integers, signal: Integers, enters: Bools, quantity: Floats, n: int) -> Spans:
+    """Return what was held, from the fills of one symbol and one side.
 
     Parameters
     ----------
@@ -115,9 +133,8 @@ def quantities_held(rows: Integers, signal: Integers, enters: Bools, quantity: F
     n
         How many candles there are.
     """
-    through, at_close = np.zeros(n), np.zeros(n)
     if len(rows) == 0:
-        return Held(through, at_close)
+        return Spans(rows, rows, np.empty(0), np.empty(0))
     order = np.argsort(signal, kind="stable")
     rows, signal, change = rows[order], signal[order], np.where(enters, quantity, -quantity)[order]
     first = np.flatnonzero(np.r_[True, signal[1:] != signal[:-1]])  # of each signal
@@ -131,10 +148,21 @@ def quantities_held(rows: Integers, signal: Integers, enters: Bools, quantity: F
     least = np.minimum(before, np.minimum.reduceat(after, starts))
     row, left = rows[starts], after[last]
     follows = np.r_[signal[starts][1:] == signal[starts][:-1], False]
-    until = np.where(follows, np.r_[row[1:], n], n)  # the row at which the quantity changes again
-    at_close = _spread(row, until, left, n)
-    through = _spread(row + 1, until, left, n)
-    np.add.at(through, row, np.maximum(least, 0.0))
+    return Spans(row, np.where(follows, np.r_[row[1:], n], n), least, left)
+
+
+def quantities_held(rows: Integers, signal: Integers, enters: Bools, quantity: Floats, n: int) -> Held:
+    """Return what was held in each candle, from the fills of one symbol and one side.
+
+    Parameters
+    ----------
+    rows, signal, enters, quantity, n
+        As in :func:`held_spans`.
+    """
+    spans = held_spans(rows, signal, enters, quantity, n)
+    at_close = _spread(spans.row, spans.until, spans.left, n)
+    through = _spread(spans.row + 1, spans.until, spans.left, n)
+    np.add.at(through, spans.row, np.maximum(spans.least, 0.0))
     return Held(through, at_close)
 
 
@@ -250,25 +278,6 @@ def drawdowns(initial: float, close: Floats, worst: Floats | None = None) -> Flo
     if worst is not None:
         depths = np.minimum(depths, np.minimum(worst, close) / before - 1.0)
     return np.maximum(np.minimum(depths, 0.0), -1.0)
-
-
-def deepest(balance: float, time: Integers, equity: Floats, parts: Sequence[tuple[Candles, Traded]]) -> float:
-    """Return the largest drawdown of an account, at the lows of what it held: the least of :func:`drawdowns`.
-
-    Parameters
-    ----------
-    balance
-        Before the first candle.
-    time, equity
-        (n,) closes in UTC ms, and equity at them.
-    parts
-        Candles and fills of each market.
-    """
-    worst = np.array(equity)
-    for candles, traded in parts:
-        dip, _ = dips(candles.time, candles.high, candles.low, candles.close, traded)
-        np.subtract.at(worst, np.searchsorted(time, candles.close_time), dip)
-    return float(drawdowns(balance, np.asarray(equity), worst).min())
 
 
 def longest_drawdown(initial: float, start: int, time: Integers, close: Floats) -> int:

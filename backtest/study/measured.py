@@ -10,7 +10,7 @@ import numpy as np
 from backtest.errors import BacktestError
 from backtest.indicators import keeping
 from backtest.report.daily import daily_equity
-from backtest.report.equity import deepest
+from backtest.report.depth import deepest
 from backtest.runner.execute import execute, prepare
 from backtest.runner.frames import traded_of
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FIGURES", "Account", "Measured"]
 
+_OWN = np.empty(0, np.int64)
 FIGURES = ("total_return", "trades", "final_equity", "max_drawdown")
 
 
@@ -76,7 +77,9 @@ class Measured:
     @classmethod
     def of(cls, account: Account, strategies: Sequence[Strategy]) -> Measured:
         """Run strategies; a row that fails leaves NaN and its reason, and stops no other."""
-        closes = np.unique(np.concatenate([feed.candles.close_time for feed in account.feeds]))
+        each = [feed.candles.close_time for feed in account.feeds]
+        closes = each[0] if len(each) == 1 else np.unique(np.concatenate(each))
+        places = [np.searchsorted(closes, mine) if len(each) > 1 else _OWN for mine in each]
         ends = daily_equity(closes, np.arange(len(closes), dtype=np.float64))[1].astype(np.int64)
         figures = np.full((len(strategies), len(FIGURES)), np.nan)
         daily = np.full((len(strategies), len(ends)), np.nan)
@@ -96,7 +99,7 @@ class Measured:
                 daily[k] = equity[ends]
                 balance = account.profile.balance
                 trades = len(venue.trade_records) + len(venue.open_records)
-                figures[k] = equity[-1] / balance - 1.0, trades, equity[-1], _deepest(venue, balance)
+                figures[k] = equity[-1] / balance - 1.0, trades, equity[-1], _deepest(venue, balance, places)
         return cls(figures, daily, refused)
 
 
@@ -106,7 +109,10 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _deepest(venue: SimulatedVenue, balance: float) -> float:
+def _deepest(venue: SimulatedVenue, balance: float, places: Sequence[NDArray[np.int64]]) -> float:
     """Return the largest drawdown as :func:`backtest.report.metrics.statistics` defines it."""
-    parts = [(feed.candles, traded_of(venue, feed.candles.symbol)) for feed in venue.feeds]
-    return deepest(balance, venue.equity_time, venue.equity, parts)
+    parts = [
+        (feed.candles, traded_of(venue, feed.candles.symbol), place)
+        for feed, place in zip(venue.feeds, places, strict=True)
+    ]
+    return deepest(balance, venue.equity, parts)

@@ -1,0 +1,64 @@
+"""The largest drawdown in compiled passes is the one of the columns, to the last bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backtest import Candles
+from backtest.report.depth import deepest
+from backtest.report.equity import Traded, dips, drawdowns
+
+
+def made(rng: np.random.Generator, n: int) -> Candles:
+    close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.02, n)))
+    open_ = np.r_[100.0, close[:-1]]
+    high = np.maximum(open_, close) * (1.0 + rng.random(n) * 0.02)
+    low = np.minimum(open_, close) * (1.0 - rng.random(n) * 0.02)
+    return Candles("A/USDT", "1h", 3_600_000 * np.arange(n), open_, high, low, close, np.ones(n))
+
+
+def traded(rng: np.random.Generator, n: int, fills: int) -> Traded:
+    """Signals that buy once or twice and sell in parts, some of them all of it, in any candles."""
+    rows, signal, enters, quantity = [], [], [], []
+    for number in range(fills):
+        held = 0.0
+        for row in np.sort(rng.integers(0, n, rng.integers(1, 5))):
+            buys = held == 0.0 or rng.random() < 0.3
+            some = rng.random() + 0.1 if buys else held * rng.choice([0.5, 1.0])
+            held += some if buys else -some
+            rows.append(row), signal.append(number), enters.append(buys), quantity.append(some)
+    side = rng.random(max(1, fills)) < 0.6
+    number = np.array(signal, np.int64)
+    order = np.argsort(rows, kind="stable")
+    time = 3_600_000 * np.array(rows, np.int64)
+    return Traded(
+        time[order], number[order], np.array(enters, bool)[order], side[number][order], np.array(quantity, float)[order]
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), fills=st.integers(0, 12), markets=st.integers(1, 3))
+def test_the_compiled_depth_is_that_of_the_columns(seed: int, fills: int, markets: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 60))
+    parts = [(made(rng, n), traded(rng, n, fills)) for _ in range(markets)]
+    equity = 1_000.0 * np.exp(np.cumsum(rng.choice([0.0, 0.01, -0.01], n)))
+    worst = equity.copy()
+    for candles, fill in parts:
+        dip, _ = dips(candles.time, candles.high, candles.low, candles.close, fill)
+        np.subtract.at(worst, np.arange(n), dip)
+    place = np.arange(n) if markets > 1 else np.empty(0, np.int64)
+    found = deepest(1_000.0, equity, [(candles, fill, place) for candles, fill in parts])
+    assert found == float(drawdowns(1_000.0, equity, worst).min())
+
+
+@pytest.mark.parametrize("equity", [[0.0, 0.0], [1_000.0, 0.0], [1_000.0], [2_000.0, 1_000.0, 2_000.0]])
+def test_the_ends_of_an_account(equity: list[float]) -> None:
+    values = np.array(equity)
+    candles = made(np.random.default_rng(1), len(values))
+    nothing = traded(np.random.default_rng(1), len(values), 0)
+    found = deepest(1_000.0, values, [(candles, nothing, np.empty(0, np.int64))])
+    assert found == float(drawdowns(1_000.0, values, values).min())
