@@ -54,9 +54,20 @@ def columns_of(candles: Candles) -> Columns:
     return {**columns, "volume": columns["volume"] + 0.0}
 
 
-def as_candles(columns: Columns, series: Series, *, volume_known: bool | None = None) -> Candles:
-    """Return validated candles of columns that were read; None decides from their volumes whether these are known."""
-    return Candles(series.symbol, series.timeframe, **columns, exchange=series.exchange, volume_known=volume_known)  # type: ignore[arg-type]
+def as_candles(columns: Columns, series: Series, *, volume_known: bool | None = None, sound: bool = False) -> Candles:
+    """Return validated candles of columns that were read.
+
+    Parameters
+    ----------
+    columns, series
+        The rows, and whose they are.
+    volume_known
+        None decides from their volumes.
+    sound
+        Whether they were validated before.
+    """
+    told: dict[str, Any] = {**columns, "exchange": series.exchange, "volume_known": volume_known}
+    return Candles(series.symbol, series.timeframe, **told, _validated=sound)
 
 
 def taken(columns: Columns, rows: Any) -> Columns:

@@ -20,6 +20,7 @@ import numpy as np
 
 from backtest.errors import DataUnavailableError, StorageError
 from backtest.market_data import columns as rows_of
+from backtest.market_data.cache import RowCache
 from backtest.market_data.columns import CANDLE_NAMES, RATE_NAMES, Columns
 from backtest.market_data.disk import Disk, LocalDisk
 from backtest.market_data.manifest import Fetch, Manifest, Refused, Revision, Year
@@ -119,9 +120,16 @@ class Store:
 
         Whether volumes are known (L2.6) is a matter of the whole series, however short the range.
         """
-        columns = self.columns(series, start, end)
-        known = bool(columns["volume"].any()) or self.volume_known(series)
-        return rows_of.as_candles(columns, series, volume_known=known)
+        manifest = self.manifest(series)
+        kept = RowCache(self.disk, series, manifest) if isinstance(self.disk, LocalDisk) else None
+        columns = None if kept is None else kept.read()
+        sound = columns is not None
+        columns = self.columns(series, start, end) if columns is None else _between(columns, start, end)
+        known = manifest.volume_known or bool(columns["volume"].any()) or self.volume_known(series)
+        candles = rows_of.as_candles(columns, series, volume_known=known, sound=sound)
+        if kept is not None and not sound and _is_whole(columns, manifest):
+            kept.write(columns)
+        return candles
 
     def volume_known(self, series: Series) -> bool:
         """Return whether any candle of a series has a volume."""
@@ -152,9 +160,7 @@ class Store:
             if fault:
                 raise self._untrusted(series, fault)
             row += count
-        first = 0 if start is None else int(np.searchsorted(found["time"], start))
-        last = len(found["time"]) if end is None else int(np.searchsorted(found["time"], end))
-        return rows_of.taken(found, slice(first, last))
+        return _between(found, start, end)
 
     def is_empty(self, series: Series, start: int, end: int) -> bool:
         """Return whether the manifest knows no rows between the first and the last of which ``[start, end)`` lies."""
@@ -357,6 +363,18 @@ class Store:
             entry = Revision(name, len(time), int(time[0]), int(time[-1]), moment, source)
             manifest.revisions.append(entry)
         return len(time)
+
+
+def _between(columns: Columns, start: int | None, end: int | None) -> Columns:
+    first = 0 if start is None else int(np.searchsorted(columns["time"], start))
+    last = len(columns["time"]) if end is None else int(np.searchsorted(columns["time"], end))
+    return rows_of.taken(columns, slice(first, last))
+
+
+def _is_whole(columns: Columns, manifest: Manifest) -> bool:
+    """Whether these are all rows of a series whose manifest knows them all."""
+    years = manifest.years.values()
+    return len(columns["time"]) > 0 and len(columns["time"]) == sum(year.rows for year in years)
 
 
 def year_entry(columns: Columns, series: Series, digest: str) -> Year:

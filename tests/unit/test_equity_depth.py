@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,20 +24,28 @@ def made(rng: np.random.Generator, n: int) -> Candles:
 
 def traded(rng: np.random.Generator, n: int, fills: int) -> Traded:
     """Signals that buy once or twice and sell in parts, some of them all of it, in any candles."""
-    rows, signal, enters, quantity = [], [], [], []
+    rows: list[Any] = []
+    signal: list[Any] = []
+    enters: list[Any] = []
+    quantity: list[Any] = []
     for number in range(fills):
         held = 0.0
         for row in np.sort(rng.integers(0, n, rng.integers(1, 5))):
             buys = held == 0.0 or rng.random() < 0.3
             some = rng.random() + 0.1 if buys else held * rng.choice([0.5, 1.0])
             held += some if buys else -some
-            rows.append(row), signal.append(number), enters.append(buys), quantity.append(some)
+            for values, value in ((rows, row), (signal, number), (enters, buys), (quantity, some)):
+                values.append(value)
     side = rng.random(max(1, fills)) < 0.6
-    number = np.array(signal, np.int64)
+    numbers = np.array(signal, np.int64)
     order = np.argsort(rows, kind="stable")
     time = 3_600_000 * np.array(rows, np.int64)
     return Traded(
-        time[order], number[order], np.array(enters, bool)[order], side[number][order], np.array(quantity, float)[order]
+        time[order],
+        numbers[order],
+        np.array(enters, bool)[order],
+        side[numbers][order],
+        np.array(quantity, float)[order],
     )
 
 
