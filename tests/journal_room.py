@@ -121,7 +121,8 @@ class JournalRoom:
                 unkept[symbol].append(Seen.of(time, acted, "missing" if acted is None else "websocket", arrived))
                 calls = [one.call for one in decisions if one.signal.startswith(f"{symbol}-")]
                 calls += self.added(calls)
-                kept.append(Decided(stream, close, calls, unkept.pop(symbol), told, (), anchor))
+                ended = [str(event.signal) for event in session.events if event.kind.ends and event.symbol == symbol]
+                kept.append(Decided(stream, close, calls, unkept.pop(symbol), told, ended, anchor))
                 told = []
             journal.keep(kept, close + 400)
             for intent in journal.intents(State.PLANNED):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from backtest.cli import emit_check, options
+from backtest.cli import emit_check, emit_post, options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +62,7 @@ app = typer.Typer(
 def register(parent: typer.Typer) -> None:
     """Add the commands to an application."""
     app.command("check")(emit_check.check)
+    app.command("post")(emit_post.post)
     parent.add_typer(app, name="emit")
 
 
@@ -87,6 +89,7 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     param: options.ParamOption = None,
     profile: options.ProfileOption = "anny",
     store: options.StoreOption = None,
+    attachments_url: emit_post.PicturesOption = None,
     url: emit_check.UrlOption = None,
 ) -> None:
     """Send a strategy's calls as candles close, to the paper venue or live; with --candles rehearse it on recorded ones.
@@ -103,6 +106,7 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     if live and (paper or dry_run or candles):
         raise InvalidSettingError("--live runs on candles as they close; leave out --paper, --dry-run and --candles")
     sections: dict[str, Any] = {"limits": {"per_minute": per_minute}, "account": {"journal": journal}}
+    sections["posts"] = {"attachments_url": attachments_url}
     if not candles:
         if strategy is not None and not market and config is None and not live:
             raise InvalidSettingError(
@@ -110,7 +114,8 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
             )
         flags = (strategy, market, exchange, timeframe, param, profile)
         settings = emit_check.settings_from(config, *flags, **sections)
-        _go_live(settings, "live" if live else "paper", account, store, url)
+        posting = emit_post.arguments_of(config, settings.account.journal, profile)
+        _go_live(settings, "live" if live else "paper", account, store, url, posting)
         return
     rehearsed = LiveSettings.load(config, sections)
     if strategy is None:
@@ -125,7 +130,10 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     if len(series) < len(found):
         raise InvalidSettingError(f"each market has one --candles, were of {', '.join(each.symbol for each in found)}")
     traded = {
-        each.symbol: options.market_from(each, source=source, exchange=exchange, tick=tick, step=step)
+        each.symbol: replace(
+            options.market_from(each, source=source, exchange=exchange, tick=tick, step=step),
+            attachments_url=rehearsed.posts.attachments_url,
+        )
         for each, source in zip(found, candles, strict=True)
     }
     from backtest.live.channel import Channel
@@ -315,12 +323,15 @@ def _tell_canceled(done: list[dict[str, Any]]) -> None:
         raise typer.Exit(3)
 
 
-def _go_live(settings: LiveSettings, mode: str, account: str | None, store: str | None, url: str | None) -> None:
+def _go_live(
+    settings: LiveSettings, mode: str, account: str | None, store: str | None, url: str | None, posting: list[str]
+) -> None:
     """Emit on candles as they close, until a signal stops it."""
     import asyncio
 
     from backtest.live.attending import attended
     from backtest.live.log import Log
+    from backtest.live.posting import Posting
     from backtest.live.service import Service, serve
     from backtest.live.stopping import stopped_by_signal
     from backtest.market_data.exchange import Access
@@ -337,7 +348,8 @@ def _go_live(settings: LiveSettings, mode: str, account: str | None, store: str 
 
     def go(credentials: Credentials, token: str | None) -> Served:
         log = Log(redactor=credentials.redactor)
-        with attended(settings, f"{mode} {credentials.fingerprint}", log) as (notices, beat):
+        who = f"{mode} {credentials.fingerprint}"
+        with Posting(settings, posting, log.warning), attended(settings, who, log) as (notices, beat):
             service = Service(settings, credentials, mode, options.profile_from, access, token, None, notices, beat)
             return asyncio.run(serve(service, stop))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from backtest.model.candles import Candles
     from backtest.model.market import Market
 
-__all__ = ["register"]
+__all__ = ["markets_from", "register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -61,7 +61,7 @@ def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
     book = snapshot(journal)
     judges = _judges(config, strategy, param, profile)
     named = [(options.candles_from(each), each) for each in candles or []]
-    rules = _markets(named, store, tick=tick, step=step)
+    rules = markets_from(named, store, tick=tick, step=step)
     found = hold(
         book,
         judges,
@@ -149,10 +149,20 @@ def _judges(config: Path | None, strategy: str | None, param: list[str] | None, 
     ]
 
 
-def _markets(
-    named: list[tuple[Candles, str]], store: str | None, *, tick: str | None, step: str | None
+def markets_from(
+    named: list[tuple[Candles, str]], store: str | None, *, tick: str | None = None, step: str | None = None
 ) -> Callable[[Place], Market]:
-    """Return what finds the rules of a market: those of the named candles, of the store, or of the sample."""
+    """Return what finds the rules of a market: those of the named candles, of the store, or of the sample.
+
+    Parameters
+    ----------
+    named
+        Candles, each with the source that named them.
+    store
+        Of ``--store``.
+    tick, step
+        Of all markets, where the options say them.
+    """
 
     def market_of(place: Place) -> Market:
         import numpy as np

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backtest.live.intent import Intent, State
 from backtest.model.calls import CreateSignal
-from backtest.wire import body_of, json_bytes, kind_of, read_object
+from backtest.wire import body_of, json_bytes, kind_of, read_object, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -294,6 +294,7 @@ def costs_of(lines: Sequence[CallLine], money: Sequence[Money], balance: float) 
 
 
 _NOTHING = 1e-9
+_PICTURE = "attachment_image1_url"
 
 
 def key_of(intent: Intent) -> Key:
@@ -366,6 +367,8 @@ def _changes(one: str, other: str, *, same_identity: bool) -> str:
     """Return the fields of two bodies that differ: what the backtest states, and what was sent."""
     expected, sent = read_object(one), read_object(other)
     names = [name for name in dict.fromkeys([*expected, *sent]) if expected.get(name) != sent.get(name)]
+    if str(sent.get(_PICTURE, "")).endswith(f"/{tag_of(sent.get('attachment_description'))}.png"):
+        names = [name for name in names if name != _PICTURE]  # where pictures are is no part of a decision
     if not same_identity:
         names = [name for name in names if not name.startswith("attachment_")]
     return ", ".join(f"{name} {expected.get(name, 'none')} became {sent.get(name, 'none')}" for name in names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from backtest.engine.warm import warm
@@ -187,7 +187,8 @@ async def _markets(service: Service) -> dict[Series, Market]:
         async with connect(name, [series.symbol for series in mine], access) as exchange:
             for series in mine:
                 exchange.check_timeframe(series.timeframe)
-                found[series] = await read_rules(exchange, exchange.symbol(series.symbol))
+                rules = await read_rules(exchange, exchange.symbol(series.symbol))
+                found[series] = replace(rules, attachments_url=service.settings.posts.attachments_url)
     return found
 
 

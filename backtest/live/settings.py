@@ -7,7 +7,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
@@ -17,6 +17,7 @@ from backtest.errors import InvalidSettingError, did_you_mean
 from backtest.live.feed_settings import FeedSettings
 from backtest.live.notices import NoticeKind
 from backtest.market_data.series import Series, exchange_name
+from backtest.model.market import Market
 from backtest.venue.credentials import refuse_secrets
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
     from pydantic_settings import PydanticBaseSettingsSource
 
-__all__ = ["AccountSettings", "AlertSettings", "EmitSettings", "LiveSettings", "StrategySettings"]
+__all__ = ["AccountSettings", "AlertSettings", "EmitSettings", "LiveSettings", "PostSettings", "StrategySettings"]
 
 _PREFIX, _DEEPER = "BACKTEST_", "__"
 _RULES = {
@@ -77,6 +78,24 @@ class AlertSettings(_Section):
     again_after: float = Field(3600.0, ge=0.0, description="seconds before the same alarm is told again")
     leave_out: tuple[NoticeKind, ...] = Field((), description="kinds of notices that are no alarm: started, summary")
     drift: float = Field(0.1, ge=0.0, le=1.0, description="share of a day's calls not sent as decided that alarms")
+
+
+class PostSettings(_Section):
+    """``[posts]``: what subscribers read; where to, besides a folder, is a secret, in ``BACKTEST_POST_URL``."""
+
+    folder: Path | None = Field(None, description="where texts and pictures are written")
+    attachments_url: str = Field("", description="https address at which the folder's pictures will be")
+    templates: Path | None = Field(
+        None, description="folder with signal.txt, update.txt, result.txt; what it lacks is ours"
+    )
+    markup: Literal["plain", "markdown", "html"] = Field("plain", description="what the channel makes of *, _ or <")
+    pictures: bool = Field(default=True, description="draw a picture of each signal and of its end")
+    record: Path | None = Field(None, description="track record whose head stands in each post")
+
+    @field_validator("attachments_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        return _spoken(lambda text: Market("A/B", attachments_url=text).attachments_url, url)
 
 
 class StrategySettings(_Section):
@@ -134,6 +153,7 @@ class LiveSettings(BaseSettings):
     account: AccountSettings = AccountSettings()
     limits: EmitSettings = EmitSettings()
     alerts: AlertSettings = AlertSettings()
+    posts: PostSettings = PostSettings()
     feed: FeedSettings = FeedSettings()
     strategy: tuple[StrategySettings, ...] = ()
 
@@ -193,6 +213,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidSettingError(f"the settings {path} are no TOML: {error}") from None
     refuse_secrets(found, str(path))
     _anchor(found.get("account"), path.parent, ("journal", "secret_file"))
+    _anchor(found.get("posts"), path.parent, ("folder", "templates", "record"))
     strategies = found.get("strategy")
     for each in strategies if isinstance(strategies, list) else ():
         _anchor(each, path.parent, ("file", "profile"))

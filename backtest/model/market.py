@@ -31,6 +31,9 @@ class Market:
     exchange, coin, trade_market
         How signals for this market are addressed: ``BINANCE``, ``BTC``, ``USDT``. Coin and trade market default to the
         symbol's two halves.
+    attachments_url
+        Where the pictures of signals will be: a create without a picture of its own names ``URL/TAG.png``. Empty for none.
+        Two markets that differ in it alone are equal.
     """
 
     symbol: str
@@ -43,6 +46,7 @@ class Market:
     exchange: str = "BINANCE"
     coin: str = ""
     trade_market: str = ""
+    attachments_url: str = field(default="", compare=False)
     price_grid: Grid = field(init=False, repr=False, compare=False)
     quantity_grid: Grid = field(init=False, repr=False, compare=False)
 
@@ -64,6 +68,12 @@ class Market:
             raise InvalidSettingError(
                 f"market maintenance_margin_rate is a fraction below 1, was {self.maintenance_margin_rate}"
             )
+        address = self.attachments_url
+        if address and not (
+            address.startswith(("https://", "http://")) and address.isprintable() and " " not in address
+        ):
+            raise InvalidSettingError(f"attachments_url is https://HOST/..., was {address!r}")
+        object.__setattr__(self, "attachments_url", address.rstrip("/"))
         object.__setattr__(self, "coin", self.coin or base)
         object.__setattr__(self, "trade_market", self.trade_market or quote.partition(":")[0])
         object.__setattr__(self, "tick", str(self.tick))
@@ -85,8 +95,9 @@ class Market:
         return cls(**{name: value for name, value in values.items() if value is not None})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__ if not name.endswith("_grid")}
+        """Return the fields as plain JSON values; where pictures are, only where that was said."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__ if not name.endswith("_grid")}
+        return found if self.attachments_url else {name: v for name, v in found.items() if name != "attachments_url"}
 
 
 def _number(name: str, value: object) -> float:

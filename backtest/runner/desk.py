@@ -26,7 +26,7 @@ from backtest.model.signal import LiveSignal
 from backtest.runner.decision import Decision, Refusal
 from backtest.strategy.moment import Moment
 from backtest.strategy.plan import plan_of
-from backtest.wire.tag import signal_tag, tagged, with_tag
+from backtest.wire.tag import signal_tag, tag_of, tagged, with_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -223,14 +223,16 @@ class Desk:
 
     def numbered_create(self, close_time: int, fields: dict[str, Any], number: int) -> CreateSignal:
         """Return the create of a given number among those of a close; ``fields`` as :func:`taken` made them."""
-        market = self.market
-        text = tagged(fields.get("attachment_description"), self._tag(close_time, number))
+        market, tag = self.market, self._tag(close_time, number)
+        named = {**fields, "attachment_description": tagged(fields.get("attachment_description"), tag)}
+        if market.attachments_url and named.get("attachment_image1_url") is None:
+            named["attachment_image1_url"] = self._picture(tag)
         return CreateSignal(
             coin=market.coin,
             trade_market=market.trade_market,
             exchange=market.exchange,
             ref=self.refs((close_time,), (number,))[0],
-            **{**fields, "attachment_description": text},
+            **named,
         )
 
     def next_ask(self, close_time: int) -> int | None:
@@ -337,9 +339,12 @@ class Desk:
         text = call.attachment_description
         if call.ref:
             text = (text or "").rpartition("ref:")[0].rstrip()
-        return with_tag(
-            replace(call, ref=ref, attachment_description=text or None), self._tag(self._close_time, number)
-        )
+        tag, url = self._tag(self._close_time, number), call.attachment_image1_url
+        if self.market.attachments_url and (
+            url is None or url == self._picture(tag_of(call.attachment_description) or "")
+        ):
+            url = self._picture(tag)
+        return with_tag(replace(call, ref=ref, attachment_description=text or None, attachment_image1_url=url), tag)
 
     def _take_later(self, call: TakeProfit | TrailingStop | Rebuy | Dca | UpdatePrices | Cancel) -> None:
         """Make a call about a signal final; one about a create that was refused at this close vanishes with it."""
@@ -386,6 +391,10 @@ class Desk:
 
     def _tag(self, close_time: int, number: int) -> str:
         return signal_tag(self.strategy.identity, self.symbol, self.timeframe, close_time, number)
+
+    def _picture(self, tag: str) -> str:
+        """Return where the picture of a signal will be."""
+        return f"{self.market.attachments_url}/{tag}.png"
 
     def _unborn(self, call: CreateSignal, created: int) -> LiveSignal:
         targets = (*call.targets, *([None] * (6 - len(call.targets))))
