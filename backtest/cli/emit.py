@@ -191,22 +191,13 @@ def resolve(
 ) -> None:
     """Say what became of an unknown, whether an emitter runs or not."""
     from backtest.errors import InvalidSettingError
-    from backtest.live.clock import WallClock
-    from backtest.live.commands import ask
+    from backtest.live.commands import resolved
     from backtest.live.intent import State
-    from backtest.live.journal import Journal
-    from backtest.live.person import resolve as decide
 
     if (landed is not None) + not_landed + abandon != 1:
         raise InvalidSettingError("say one of --landed PARENT_ID, --not-landed or --abandon")
     state = State.LANDED if landed is not None else State.NOT_LANDED if not_landed else State.ABANDONED
-    done = ask(journal, do="resolve", intent=intent, state=state.value, parent=landed)
-    if done is None:
-        now = WallClock().now()
-        with Journal.reopen(journal, now) as book:
-            book.recover(now)
-            found = decide(book, intent, state, now, landed)
-            done = {"kind": found.kind, "id": found.id, "ref": found.ref, "unknown": len(book.intents(State.UNKNOWN))}
+    done = resolved(journal, intent, state, landed)
     typer.echo(f"{done['kind']} {done['id'][:12]} of {done['ref']} is {state.value}; {done['unknown']} unknown left")
 
 

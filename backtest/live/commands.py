@@ -17,7 +17,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from backtest.errors import BacktestError, InvalidSettingError, StorageError, VenueUnavailableError
+from backtest.live.clock import WallClock
 from backtest.live.intent import State
+from backtest.live.journal import Journal
 from backtest.live.notices import NoticeKind
 from backtest.live.person import Canceled, canceled, plan_cancels, resolve, stop_entries
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from backtest.live.sender import Sender
 
-__all__ = ["Commands", "ask", "socket_of"]
+__all__ = ["Commands", "ask", "resolved", "socket_of"]
 
 _LONGEST_PATH, _MOST_BYTES = 100, 65_536
 _SECONDS = 600.0
@@ -136,13 +138,15 @@ class Commands:
             time.sleep(0.05)
 
 
-def ask(journal: Path, **command: Any) -> dict[str, Any] | None:
+def ask(journal: Path, *, seconds: float = _SECONDS, **command: Any) -> dict[str, Any] | None:
     """Ask the emitter that runs on a journal; None where none does.
 
     Parameters
     ----------
     journal
         Path of the journal.
+    seconds
+        How long its answer may take.
     command
         ``do="resolve"`` and so on.
 
@@ -155,7 +159,7 @@ def ask(journal: Path, **command: Any) -> dict[str, Any] | None:
     """
     path = socket_of(journal)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_SECONDS)
+        connection.settimeout(seconds)
         try:
             with _address(path) as address:
                 connection.connect(address)
@@ -171,6 +175,32 @@ def ask(journal: Path, **command: Any) -> dict[str, Any] | None:
     if "error" in found:
         raise InvalidSettingError(found["error"])
     return dict(found)
+
+
+def resolved(journal: Path, intent: str, state: State, parent: str | None = None) -> dict[str, Any]:
+    """Keep a person's decision about an unknown, whether an emitter runs or not; return what was decided.
+
+    Parameters
+    ----------
+    journal
+        Path of the journal.
+    intent, state, parent
+        See :func:`backtest.live.person.resolve`.
+
+    Raises
+    ------
+    InvalidSettingError
+        Where there is no such unknown, or the name belongs to another signal.
+    """
+    done = ask(journal, do="resolve", intent=intent, state=state.value, parent=parent)
+    if done is not None:
+        return done
+    now = WallClock().now()
+    with Journal.reopen(journal, now) as book:
+        book.recover(now)
+        found = resolve(book, intent, state, now, parent)
+        unknown = len(book.intents(State.UNKNOWN))
+    return {"kind": found.kind, "id": found.id, "ref": found.ref, "unknown": unknown}
 
 
 def socket_of(journal: Path) -> Path:

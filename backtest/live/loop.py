@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from backtest.live.notices import NoticeKind
 from backtest.live.schema import Decided, Seen
 from backtest.live.seat import new_of, when
+from backtest.live.shadow import shadow_of
 from backtest.live.track import Closed, Fault, FaultKind, Revision
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ _BEAT_SECONDS = 1.0
 _PATIENCE_SECONDS = 20.0
 _MOST_TOGETHER = 100
 """Candles of a market; more are history, and go in requests of their own."""
+_CAPS = {"most_unknowns", "creates_a_minute", "creates_a_day", "open_a_symbol", "open_signals"}
 _QUIET = frozenset({FaultKind.GAP, FaultKind.MISSING})
 
 
@@ -73,7 +76,9 @@ class Loop:
         }
         self._halted: set[str] = set()
         self._newest: dict[Series, Closed] = {}
-        self._passed = 0
+        self._passed = self._beaten = 0
+        self._watched, self._looked = False, 0.0
+        self._shadows: list[dict[str, Any]] = []
 
     async def run(self, stop: threading.Event) -> None:
         """Go on until ``stop`` is set, the feed ends, or every strategy is halted.
@@ -102,15 +107,17 @@ class Loop:
                     sentence = f"{seat.halted}; its markets are halted, what lives stays at the venue"
                     self._notices.tell(NoticeKind.RAISED, self._now, sentence, tuple(seat.places))
             self._passed = self._now
-            self._beat()
+            self._go_on()
             if all(seat.halted for seat in self._seats):
                 return
 
     def state(self) -> dict[str, Any]:
         """Return what the journal does not hold: how candles come, how the clocks stand, what is on its way.
 
-        Times are UTC ms, waits and differences ms; any thread may ask.
+        Times are UTC ms, waits and differences ms; any thread may ask. The shadow books are as they were up to a second
+        or two before, and are looked at only while somebody asks.
         """
+        self._watched = True
         newest = dict(list(self._newest.items()))
         series = [
             {
@@ -129,13 +136,16 @@ class Loop:
         return {
             "now": self._now,
             "passed": self._passed,
+            "beaten": self._beaten,
             "series": series,
             "clocks": {name: round(off) for name, off in self._feed.clocks_off.items()},
             "strategies": [{"name": seat.name, "halted": seat.halted} for seat in self._seats],
+            "shadows": self._shadows,
             "flying": emitter.flying,
             "rate": {"per_minute": emitter.client.rate.per_minute, "left": emitter.client.rate.left},
             "halted": emitter.halted,
             "hold": emitter.hold,
+            "limits": emitter.settings.model_dump(include=_CAPS),
         }
 
     @property
@@ -155,7 +165,7 @@ class Loop:
                 quiet += _LOOK_SECONDS
                 if quiet >= _BEAT_SECONDS:
                     quiet = 0.0
-                    self._beat()
+                    self._go_on()
             return []
         finally:
             batch.cancel()
@@ -185,6 +195,14 @@ class Loop:
             if item.series in seat.places:
                 self._sender.emitter.journal.revise(seat.places[item.series].stream, found)
                 return
+
+    def _go_on(self) -> None:
+        """Say that decisions go on; look at the shadow books for whoever watches, at most once a second."""
+        self._beaten = self._now
+        self._beat()
+        if self._watched and time.monotonic() - self._looked >= _BEAT_SECONDS:
+            self._watched, self._looked = False, time.monotonic()
+            self._shadows = [shadow_of(seat) for seat in self._seats]
 
     def _look_at_the_clock(self) -> None:
         """Let entries go only while this machine's clock is right: calls are valid by its time."""

@@ -185,6 +185,18 @@ class Questions:
         count = len(_INTENT)
         return [(_intent(row[:count]), *row[count:]) for row in self._all(sql, most)]
 
+    def creates_of(self, *states: str) -> list[Intent]:
+        """Return the creates of the signals in these states, in the order of planning."""
+        marks, columns = ", ".join("?" for _ in states), ", ".join(f"i.{name}" for name in _INTENT)
+        join = "intent i JOIN signal s ON s.strategy = i.strategy AND s.ref = i.ref"
+        where = f"s.state IN ({marks}) AND i.kind IN ('create_v1', 'create_v2')"
+        sql = f"SELECT {columns} FROM {join} WHERE {where} ORDER BY i.seq"  # noqa: S608
+        return [_intent(row) for row in self._all(sql, *states)]
+
+    def changes(self) -> int:
+        """Return a number that is another one once somebody else has written."""
+        return int(self._one("PRAGMA data_version"))
+
     def candles_tally(self, since: int = 0) -> tuple[int, int, int]:
         """Return how many candles since a moment were seen, were missing, and were found to be others later."""
         sums = "count(*), sum(n.source = 'missing'), sum(n.revision > 0)"

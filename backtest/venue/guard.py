@@ -15,9 +15,11 @@ from backtest.venue.credentials import Credentials, is_loopback
 from backtest.wire.answer import refused
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["MARKETABLE_HEADER", "TOKEN_HEADER", "Guard", "GuardedApp"]
+__all__ = ["MARKETABLE_HEADER", "TOKEN_HEADER", "Guard", "GuardedApp", "is_meant", "same_secret"]
 
 TOKEN_HEADER = "paper-token"  # noqa: S105 - the name of a header
 
@@ -53,24 +55,42 @@ class Guard:
         self._credentials, self._host, self._token = credentials, host, token
 
     def is_local(self, headers: Headers) -> bool:
-        """Whether a request names this venue, and comes from no foreign web page: a browser must not be led here."""
-        named = headers.get("host", "")
-        if headers.get("origin") not in {None, f"http://{named}"}:
-            return False
-        host = _name(f"//{named}")
-        if self._host in _ANY_ADDRESS:  # a name could be made to point here, an address cannot
-            return host == "localhost" or _is_address(host)
-        return host == self._host or is_loopback(host)
+        """Whether a request names this venue, and comes from no foreign web page."""
+        return is_meant(headers, self._host)
 
     def knows(self, headers: Headers) -> bool:
         """Whether a request shows both secrets of the Signal API."""
-        key = _same(headers.get("anny-api-key"), self._credentials.api_key.get_secret_value())
-        secret = _same(headers.get("anny-api-secret"), self._credentials.api_secret.get_secret_value())
+        key = same_secret(headers.get("anny-api-key"), self._credentials.api_key.get_secret_value())
+        secret = same_secret(headers.get("anny-api-secret"), self._credentials.api_secret.get_secret_value())
         return key & secret
 
     def admits(self, headers: Headers) -> bool:
         """Whether a request shows the token, where there is one."""
-        return self._token is None or _same(headers.get(TOKEN_HEADER), self._token)
+        return self._token is None or same_secret(headers.get(TOKEN_HEADER), self._token)
+
+
+def is_meant(headers: Headers, served: str, names: Collection[str] = ()) -> bool:
+    """Whether a request names the server that it came to, and comes from no foreign web page: no browser is led here.
+
+    Parameters
+    ----------
+    headers
+        Of the request: ``Host`` and, from a page, ``Origin``.
+    served
+        The address that is served.
+    names
+        Other names that lead here, through a proxy.
+    """
+    named = headers.get("host", "")
+    host = _name(f"//{named}")
+    schemes = ("http", "https") if host in names else ("http",)
+    if headers.get("origin") not in {None, *(f"{scheme}://{named}" for scheme in schemes)}:
+        return False
+    if host in names:
+        return True
+    if served in _ANY_ADDRESS:  # a name could be made to point here, an address cannot
+        return host == "localhost" or _is_address(host)
+    return host == served or is_loopback(host)
 
 
 class GuardedApp:
@@ -171,7 +191,8 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _same(shown: str | None, expected: str) -> bool:
+def same_secret(shown: str | None, expected: str) -> bool:
+    """Whether what was shown is the secret, in a time that tells nothing of it."""
     return hmac.compare_digest((shown or "").encode(), expected.encode())
 
 
