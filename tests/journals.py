@@ -105,10 +105,12 @@ def seeded(
         for k in range(unknown):
             symbol = symbols[k % len(symbols)]
             at = START + candles * HOUR
-            call = create(f"{symbol}-{at}-{90 + k}", symbol, 100.0 + k)
-            for intent in journal.keep([Decided(stream(symbol), at, [call], anchor=START)], at + 800):
+            call = create(f"{symbol}-{at}-{90 + k}", symbol, rows(symbol, candles)[-1].close or 1.0)
+            last = rows(symbol, candles)[-1:]
+            for intent in journal.keep([Decided(stream(symbol), at, [call], last, anchor=START)], at + 800):
                 send(journal, intent, LOST)
         at, symbol = START + candles * HOUR, symbols[0]
         late = create(f"{symbol}-{at}-99", symbol, 100.0)
-        for intent in journal.keep([Decided(stream(symbol), at, [late], anchor=START)], at + 800):
+        last = rows(symbol, candles)[-1:]
+        for intent in journal.keep([Decided(stream(symbol), at, [late], last, anchor=START)], at + 800):
             journal.drop([(intent, State.EXPIRED, "its time had passed before the venue could be reached")], at + HOUR)

@@ -13,6 +13,7 @@ from backtest.cli import (
     calls,
     channel,
     check,
+    dashboard,
     data,
     demo,
     emit,
@@ -51,10 +52,17 @@ _EXTRAS = {
     "starlette": "live",
     "uvicorn": "live",
     "distributed": "cluster",
+    "prometheus_client": "live",
+    "sse_starlette": "live",
+    "structlog": "live",
     "optuna": "study",
 }
 
-for verb in (demo, run, check, luck, sweep, calls, emit, reconcile, venue, channel, replay, explain, fetch, data):
+_VERBS = (
+    *(demo, run, check, luck, sweep, calls, emit, dashboard),
+    *(reconcile, venue, channel, replay, explain, fetch, data),
+)
+for verb in _VERBS:
     verb.register(app)
 
 

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from backtest.cli import emit_check, emit_post, options
+from backtest.cli.dashboard import NamesOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,6 +91,10 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     profile: options.ProfileOption = "anny",
     store: options.StoreOption = None,
     attachments_url: emit_post.PicturesOption = None,
+    dashboard: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a page beside it, 127.0.0.1:8799 say; see backtest dashboard.")
+    ] = None,
+    dashboard_name: NamesOption = None,
     url: emit_check.UrlOption = None,
 ) -> None:
     """Send a strategy's calls as candles close, to the paper venue or live; with --candles rehearse it on recorded ones.
@@ -115,7 +120,8 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
         flags = (strategy, market, exchange, timeframe, param, profile)
         settings = emit_check.settings_from(config, *flags, **sections)
         posting = emit_post.arguments_of(config, settings.account.journal, profile)
-        _go_live(settings, "live" if live else "paper", account, store, url, posting)
+        with _page(settings.account.journal, dashboard, dashboard_name):
+            _go_live(settings, "live" if live else "paper", account, store, url, posting)
         return
     rehearsed = LiveSettings.load(config, sections)
     if strategy is None:
@@ -142,7 +148,23 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     if dry_run:
         _print_requests(plan)
         return
-    _rehearse(plan, rehearsed.limits, rehearsed.account.journal, speed)
+    with _page(rehearsed.account.journal, dashboard, dashboard_name):
+        _rehearse(plan, rehearsed.limits, rehearsed.account.journal, speed)
+
+
+@contextmanager
+def _page(journal: Path, address: str | None, names: list[str] | None) -> Iterator[None]:
+    """Serve the dashboard in a process of its own for as long as the ``with`` lasts; without an address nothing."""
+    if address is None:
+        yield
+        return
+    from backtest.live.dashboard.serving import Beside
+
+    with Beside(journal, address, names or (), _warn) as beside:
+        typer.echo(f"dashboard at {beside.url}", err=True)
+        if beside.gate.made:
+            typer.echo(f"token for its buttons: {beside.gate.token}", err=True)
+        yield
 
 
 @app.command("status")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -237,7 +237,8 @@ def test_a_person_asks_a_running_emitter(room: Room) -> None:
         found = ask(path, do="resolve", intent=lost.id[:12], state="landed", parent="p9")
         assert found is not None
         assert (found["kind"], found["unknown"]) == ("create_v2", 0)
-        for wrong in ({"do": "sell"}, {}, {"do": "resolve", "intent": "a", "state": "sold"}):
+        wrongs: list[dict[str, Any]] = [{"do": "sell"}, {}, {"do": "resolve", "intent": "a", "state": "sold"}]
+        for wrong in wrongs:
             with pytest.raises(InvalidSettingError, match=r"takes resolve|no command"):
                 ask(path, **wrong)
     assert not socket_of(path).exists()

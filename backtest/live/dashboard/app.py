@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -23,6 +22,8 @@ from backtest.live.metrics import exposition
 from backtest.report.chart import scripts, sheet
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
     from starlette.types import ASGIApp
 
     from backtest.live.dashboard.detail import Detail

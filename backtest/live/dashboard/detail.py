@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Detail", "detail"]
 
 _CANDLES = 1_500
-_LIVES = 60
+_LIVES = 6
+"""Signals of one market that are drawn together; of more only the one that is looked at."""
 _STANDS = {State.ACKED, State.LANDED, State.UNKNOWN, State.SENDING}
 _MOVED = "stop_moved"
 
@@ -43,6 +44,8 @@ class Detail:
         As the chart's ``mount`` takes it: its market, and the signals that live there.
     number
         That of the signal on the chart.
+    left
+        How many more live on its market and are not drawn.
     """
 
     line: SignalLine
@@ -50,6 +53,7 @@ class Detail:
     stops: tuple[tuple[int, float], ...]
     chart: dict[str, Any]
     number: int
+    left: int
 
 
 def detail(reading: Reading, key: str) -> Detail | None:
@@ -73,7 +77,7 @@ def detail(reading: Reading, key: str) -> Detail | None:
     if chosen is None:
         return None
     here = [line for line in lines if line.symbol == chosen.symbol and line.timeframe == chosen.timeframe]
-    shown = sorted({chosen, *here[:_LIVES]}, key=lambda line: (line.opened, line.ref))
+    shown = sorted(here if len(here) <= _LIVES else [chosen], key=lambda line: (line.opened, line.ref))
     events = {
         (book["identity"], one["ref"]): one["events"] for book in said.get("shadows", []) for one in book["signals"]
     }
@@ -92,6 +96,7 @@ def detail(reading: Reading, key: str) -> Detail | None:
         lives[number - 1].stop,
         {**chart, "signals": [life.to_dict() for life in lives]},
         number,
+        len(here) - len(shown),
     )
 
 

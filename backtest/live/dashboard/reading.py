@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,7 @@ class Reading:
         try:
             state = self.state()
             return self._view(self.journal(), state, now)
-        except BacktestError as error:
+        except (BacktestError, sqlite3.Error) as error:
             self.close()
             return View(self.path.name, now, trouble=str(error))
 

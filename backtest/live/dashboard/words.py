@@ -84,7 +84,7 @@ def age(moment: int | None, now: int, late: int | None = None) -> Markup:
         After how many ms it is too long ago; None for never.
     """
     if moment is None:
-        return Markup(NOTHING)
+        return escape(NOTHING)
     over = late is not None and now - moment > late
     more = Markup(' data-late="{}"').format(late) if late is not None else Markup("")
     iso = f"{np.datetime64(int(moment), 'ms')}Z"
