@@ -16,9 +16,9 @@ from backtest.errors import BacktestError
 from backtest.live.dashboard.board import Board, drawn
 from backtest.live.dashboard.detail import detail
 from backtest.live.dashboard.gate import COOKIE, GatedApp
+from backtest.live.dashboard.health import health_of
+from backtest.live.dashboard.metrics import exposition
 from backtest.live.dashboard.operating import Operator
-from backtest.live.health import health_of
-from backtest.live.metrics import exposition
 from backtest.report.chart import scripts, sheet
 
 if TYPE_CHECKING:

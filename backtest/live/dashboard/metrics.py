@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from backtest.live.health import judged
+from backtest.live.dashboard.health import judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
