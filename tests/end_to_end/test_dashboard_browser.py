@@ -91,7 +91,7 @@ def comes(page: Page, what: str, seconds: float = 20.0) -> None:
 
 def serious(page: Page) -> list[str]:
     """What axe finds that keeps somebody out."""
-    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # ships no types
+    from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page).response["violations"]
     return [
