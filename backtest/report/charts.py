@@ -43,7 +43,9 @@ def overview_chart(tables: ResultTables, symbol: str | None = None, *, last: int
     return figure
 
 
-def price_chart(tables: ResultTables, symbol: str | None = None, *, last: int | None = None) -> Chart:
+def price_chart(
+    tables: ResultTables, symbol: str | None = None, *, last: int | None = None, marked: bool = True
+) -> Chart:
     """Return the price of one symbol with what the signals did there; see :func:`overview_chart`.
 
     Parameters
@@ -52,11 +54,13 @@ def price_chart(tables: ResultTables, symbol: str | None = None, *, last: int | 
         The result.
     symbol, last
         As for :func:`overview_chart`.
+    marked
+        Whether fills are marked: thousands of them hide the price.
     """
     symbol = _known(tables, symbol)
     with neutral():
         figure, (axes,) = canvas(11.0, 4.2)
-        price_panel(axes, tables, symbol, _window(tables, symbol, last))
+        price_panel(axes, tables, symbol, _window(tables, symbol, last), None if marked else {})
     return figure
 
 

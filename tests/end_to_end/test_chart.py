@@ -83,7 +83,7 @@ def test_what_is_packed_is_unpacked(tick: float, browser: Browser, tmp_path: Pat
         np.testing.assert_allclose(got[name], getattr(given, name), rtol=1e-6)
     np.testing.assert_allclose(got["equity"], equity, atol=0.006)
     np.testing.assert_allclose(np.array(got["highest"]) - np.array(got["lowest"]), 3.75, atol=0.02)
-    np.testing.assert_allclose(got["drawdown"], -np.linspace(0.0, 30.0, n), atol=0.0006)
+    np.testing.assert_allclose(got["drawdown"], -np.linspace(0.0, 30.0, n), atol=0.006)
     known = np.array([np.nan if x is None else x for x in got["indicator0"]])
     np.testing.assert_allclose(known, curve, rtol=1e-4)
 

@@ -161,9 +161,7 @@ def _fills(tables: ResultTables, names: list[str]) -> dict[str, list[Fill]]:
     own = tables.fills[tables.fills["signal"].isin(names)]
     columns = (own[name] for name in ("signal", "time", "price", "kind", "target", "quantity"))
     for signal, time, price, kind, target, quantity in zip(*columns, strict=True):
-        found[str(signal)].append(
-            Fill(int(time), float(price), str(kind), int(target) if target == target else 0, float(quantity))  # noqa: PLR0124 - NaN
-        )
+        found[str(signal)].append(Fill(int(time), float(price), str(kind), _whole(target), _known(quantity, 7) or 0.0))
     return found
 
 
@@ -175,10 +173,10 @@ def _trips(tables: ResultTables, names: list[str]) -> dict[str, list[Trip]]:
             Trip(
                 int(row["entry_time"]),
                 None if is_open else int(row["exit_time"]),
-                float(row["average_entry"]),
-                None if is_open else float(row["average_exit"]),
-                None if is_open else _known(row["pnl"]),
-                None if is_open else _known(row["return"]),
+                _known(row["average_entry"], 10) or 0.0,
+                None if is_open else _known(row["average_exit"], 10),
+                None if is_open else _known(row["pnl"], 7),
+                None if is_open else _known(row["return"], 6),
                 str(row["exit"]).replace("_", " "),
                 bool(row["ambiguous"]),
             )
@@ -186,5 +184,10 @@ def _trips(tables: ResultTables, names: list[str]) -> dict[str, list[Trip]]:
     return found
 
 
-def _known(number: Any) -> float | None:
-    return float(number) if math.isfinite(number) else None
+def _known(number: Any, digits: int) -> float | None:
+    """Return a number with so many digits that count, which a hover can show; None for what is not finite."""
+    return float(f"{number:.{digits}g}") if math.isfinite(number) else None
+
+
+def _whole(number: Any) -> int:
+    return int(number) if math.isfinite(number) else 0

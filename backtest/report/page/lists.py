@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from backtest.model.events import EventKind
 from backtest.model.rule import Rule
 from backtest.report import text
 from backtest.report.explain import signal_outcomes, timelines
 from backtest.report.page.section import PageTable
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
 
+    from backtest.report.explain import TimelineStep
     from backtest.report.tables import ResultTables
 
 __all__ = ["last_calls", "refused_table", "signal_steps", "trades_table"]
 
 _TRADES = 10_000
-_SIGNALS = 5_000
+_SIGNALS, _STEPS = 5_000, 10_000
+"""Of so many signals at most, and of so many steps together, the page tells the newest."""
 _CALLS = 12
 _REFUSED = 200
+_MOVES = 4
+"""Moves of a stop in a row up to which each is told."""
 _RULES = {rule.value: rule.sentence for rule in Rule}
 
 
@@ -109,19 +115,31 @@ def signal_steps(tables: ResultTables) -> dict[str, Any]:
     known = [str(one) for one in dict.fromkeys(tables.events["signal"])]
     numbers = dict(list(zip(known, range(1, len(known) + 1), strict=True))[-_SIGNALS:])
     steps, outcomes = timelines(tables, list(numbers)), signal_outcomes(tables, list(numbers))
-    used = sorted({step.rule for own in steps.values() for step in own if step.rule})
+    told: dict[int, dict[str, Any]] = {}
+    room = _STEPS
+    for name, number in reversed(numbers.items()):
+        lines = [list(one) for one in _told(steps[name])]
+        room -= len(lines)
+        if room < 0 and told:
+            break
+        told[number] = {"name": name, "outcome": outcomes[name], "steps": lines}
+    used = sorted({line[3] for one in told.values() for line in one["steps"] if line[3]})
     return {
-        "signals": {
-            number: {
-                "name": name,
-                "outcome": outcomes[name],
-                "steps": [[text.when(one.time), one.leg, one.what, one.rule] for one in steps[name]],
-            }
-            for name, number in numbers.items()
-        },
+        "signals": dict(reversed(told.items())),
         "rules": {rule: _RULES.get(rule, "") for rule in used},
-        "rest": _rest(len(known), _SIGNALS, "signal", "events.parquet"),
+        "rest": _rest(len(known), len(told), "signal", "events.parquet"),
     }
+
+
+def _told(steps: list[TimelineStep]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the steps; of many moves of the stop in a row the first, how many follow, and the last."""
+    for _, alike in groupby(steps, key=lambda one: (one.kind, one.rule) if one.kind == EventKind.STOP_MOVED else one):
+        run = list(alike)
+        ends = [*run[:1], *run[-1:]] if len(run) > _MOVES else run
+        for k, one in enumerate(ends):
+            if k and len(ends) < len(run):
+                yield text.when(run[1].time), "", f"{text.plural(len(run) - 2, 'more move')} of the stop", ""
+            yield text.when(one.time), one.leg, one.what, one.rule
 
 
 def last_calls(tables: ResultTables) -> list[dict[str, str]]:

@@ -18,39 +18,67 @@ window.SignalChart = window.SignalChart || {};
 
   /* ---------------------------------------------------------------- unpacking */
 
-  function fromBase64(text) {
-    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-    return Uint8Array.from(atob(text), function (c) { return c.charCodeAt(0); });
+  /* Bytes from text: their number, a colon, then two of 91 characters for every thirteen bits. */
+  function bytesOf(text) {
+    var digits = new Uint8Array(128), start = text.indexOf(":"), n = Number(text.slice(0, start)), bytes = new Uint8Array(n);
+    for (var c = 35; c < 126; c++) digits[c] = c - 35;
+    digits[33] = 3;   // ! stands for &
+    digits[126] = 25; // ~ stands for <
+    for (var i = start + 1, k = 0, held = 0, bits = 0; k < n; i += 2) {
+      held = (held << 13) | (digits[text.charCodeAt(i)] * 91 + digits[text.charCodeAt(i + 1)]);
+      for (bits += 13; bits >= 8 && k < n;) bytes[k++] = (held >> (bits -= 8)) & 255;
+      held &= (1 << bits) - 1;
+    }
+    return bytes;
   }
 
   /* text: as backtest.report.chart.pack returned it. Resolves to what mount() takes. */
   SC.unpack = async function (text) {
-    var packed = new Blob([fromBase64(text.trim())]).stream().pipeThrough(new DecompressionStream("gzip"));
+    var packed = new Blob([bytesOf(text.trim())]).stream().pipeThrough(new DecompressionStream("gzip"));
     var bytes = new Uint8Array(await new Response(packed).arrayBuffer());
     var head = new DataView(bytes.buffer).getUint32(0, true);
     var data = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + head)));
     data.bytes = bytes.subarray(4 + head);
+    if (data.stops) stopsOf(data);
     return data;
   };
 
-  /* A column of whole numbers, 0 and more: all lowest bytes first, then the next ones. */
+  /* The steps of every signal's stop: a trailing one has thousands, so they are columns. */
+  function stopsOf(data) {
+    var told = data.stops, each = whole(data.bytes, told.each, data.signals.length), k = 0, decimals = {};
+    var time = summed(data.bytes, told.time, told.n, 1), price = summed(data.bytes, told.price, told.n, 1);
+    data.markets.forEach(function (market) { decimals[market.symbol] = market.decimals; });
+    data.signals.forEach(function (signal, i) {
+      var scale = Math.pow(10, signal.symbol in decimals ? decimals[signal.symbol] : 8);
+      for (var end = k + each[i]; k < end; k++) signal.stop.push([time[k] * told.unit, price[k] / scale]);
+    });
+  }
+
+  /* A column of whole numbers, 0 and more: all lowest bytes first, then the next ones. Up to three bytes they are integers
+     of the machine, which matters for half a million of them. */
   function whole(bytes, place, n) {
-    var values = new Float64Array(n), at = place[0], scale = 1;
-    for (var plane = 0; plane < place[1]; plane++, scale *= 256, at += n) {
-      for (var i = 0; i < n; i++) values[i] += bytes[at + i] * scale;
+    var at = place[0], width = place[1], i, values = width <= 3 ? new Int32Array(n) : new Float64Array(n);
+    if (width === 1) for (i = 0; i < n; i++) values[i] = bytes[at + i];
+    else if (width === 2) for (i = 0; i < n; i++) values[i] = bytes[at + i] | (bytes[at + n + i] << 8);
+    else if (width === 3) for (i = 0; i < n; i++) values[i] = bytes[at + i] | (bytes[at + n + i] << 8) | (bytes[at + 2 * n + i] << 16);
+    else for (var plane = 0, scale = 1; plane < width; plane++, scale *= 256, at += n) {
+      for (i = 0; i < n; i++) values[i] += bytes[at + i] * scale;
     }
     return values;
   }
 
   /* 0, 1, 2, 3 ... are 0, -1, 1, -2 ... */
-  function unfold(x) {
-    return x % 2 ? -(x + 1) / 2 : x / 2;
+  function unfolded(bytes, place, n) {
+    var values = whole(bytes, place, n), i;
+    if (place[1] <= 3) for (i = 0; i < n; i++) values[i] = (values[i] >>> 1) ^ -(values[i] & 1);
+    else for (i = 0; i < n; i++) values[i] = values[i] % 2 ? -(values[i] + 1) / 2 : values[i] / 2;
+    return values;
   }
 
   function summed(bytes, place, n, scale) {
-    var values = whole(bytes, place, n), sum = 0;
+    var steps = unfolded(bytes, place, n), values = new Float64Array(n), sum = 0;
     for (var i = 0; i < n; i++) {
-      sum += unfold(values[i]);
+      sum += steps[i];
       values[i] = sum / scale;
     }
     return values;
@@ -67,13 +95,14 @@ window.SignalChart = window.SignalChart || {};
   }
 
   function candlesOf(market, bytes) {
-    var n = market.n, scale = Math.pow(10, market.decimals);
-    var open = whole(bytes, market.open, n), close = whole(bytes, market.close, n);
-    var high = whole(bytes, market.high, n), low = whole(bytes, market.low, n), before = 0;
+    var n = market.n, scale = Math.pow(10, market.decimals), before = 0;
+    var opens = unfolded(bytes, market.open, n), closes = unfolded(bytes, market.close, n);
+    var above = whole(bytes, market.high, n), below = whole(bytes, market.low, n);
+    var open = new Float64Array(n), high = new Float64Array(n), low = new Float64Array(n), close = new Float64Array(n);
     for (var i = 0; i < n; i++) {
-      var o = before + unfold(open[i]), c = o + unfold(close[i]);
-      high[i] = (Math.max(o, c) + high[i]) / scale;
-      low[i] = (Math.min(o, c) - low[i]) / scale;
+      var o = before + opens[i], c = o + closes[i];
+      high[i] = ((o > c ? o : c) + above[i]) / scale;
+      low[i] = ((o < c ? o : c) - below[i]) / scale;
       open[i] = o / scale;
       close[i] = c / scale;
       before = c;
@@ -93,7 +122,7 @@ window.SignalChart = window.SignalChart || {};
   function accountOf(account, bytes, opens, step) {
     var n = account.n, time = times(account), scale = Math.pow(10, account.decimals);
     var equity = summed(bytes, account.equity, n, scale), below = summed(bytes, account.below, n, scale);
-    var above = summed(bytes, account.above, n, scale), drawdown = summed(bytes, account.drawdown, n, -1000);
+    var above = summed(bytes, account.above, n, scale), drawdown = summed(bytes, account.drawdown, n, -100);
     var rows = opens.length, empty = function () { return new Float64Array(rows).fill(NaN); };
     var columns = { equity: empty(), lowest: empty(), highest: empty(), drawdown: empty() };
     var j = 0, last = -1;

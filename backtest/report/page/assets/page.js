@@ -225,6 +225,7 @@
         packed.remove();
         chart = SignalChart.mount(byId("live"), drawn, { height: Math.max(420, Math.min(640, window.innerHeight - 300)), hash: true, keys: true, onSelect: mark });
         window.signalChart = chart;
+        requestAnimationFrame(function () { requestAnimationFrame(function () { performance.mark("painted"); }); });
       } catch (error) {
         root.classList.remove("js");
         byId("sorry").hidden = false;
