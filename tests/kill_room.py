@@ -24,6 +24,7 @@ from backtest.venue.client import Client
 from backtest.venue.failpoint import arm
 from backtest.venue.rate import RateLimit
 from backtest.venue.timeouts import Timeouts
+from tests.outlet_room import outlet
 from tests.paper_room import credentials
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class Job:
     resolve: str = ""
     base: int = 0
     """Where it is given: the wall's time of the first close, of twenty markets, and the sender has a thread of its own."""
+
+    outlet: str = ""
+    """Kind of the outlet that takes the calls in the venue's place, and what it says."""
 
 
 def script(close: int, market: int = 0, base: int = START, span: int = HOUR) -> list[Call]:
@@ -130,7 +134,12 @@ def _wait(journal: Journal, sender: Sender) -> None:
 def _emit_in_order(job: Job, journal: Journal) -> int:
     clock = CandleClock()
     rate = RateLimit(10_000, clock.seconds)
-    with Client(credentials(job.url), rate=rate, timeouts=PATIENT) as client:
+    with (
+        outlet(job.outlet, job.url, rate)
+        if job.outlet
+        else Client(credentials(job.url), rate=rate, timeouts=PATIENT) as client
+    ):
+        stream = replace(STREAM, max_lag=client.max_lag)
         emitter = Emitter(journal, client, clock, EmitSettings(tries=4, backoff_first=0.01), _wall)
         emitter.recover()
         if job.resolve:
@@ -142,7 +151,7 @@ def _emit_in_order(job: Job, journal: Journal) -> int:
             if before is not None and at < before.time:
                 continue
             clock.reach(at)
-            emitter.plan([Decided(STREAM, at, script(close), anchor=START)])
+            emitter.plan([Decided(stream, at, script(close), anchor=START)])
             emitter.drain(at + HOUR)
     return 4 if journal.intents(State.UNKNOWN) else 0
 

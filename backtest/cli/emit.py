@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from backtest.live.service import Served
     from backtest.live.settings import EmitSettings, LiveSettings
     from backtest.venue.credentials import Credentials
+    from backtest.venue.outlet.door import Outlet
+    from backtest.venue.outlet.settings import OutletSecrets
 
 __all__ = ["register"]
 
@@ -32,6 +34,10 @@ _TOKEN, _URL = "ANNY_PAPER_TOKEN", "ANNY_BASE_URL"
 _SECRETS = ("ANNY_API_KEY", "ANNY_API_SECRET")
 _DEFAULT = "strategy"
 
+VenueOption = Annotated[
+    Path | None,
+    typer.Option("--venue", help="venue.toml of another venue than the Signal API: Cornix, a JSON webhook."),
+]
 JournalOption = Annotated[Path, typer.Option(help="SQLite file with every call and what became of it.")]
 
 
@@ -95,6 +101,7 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
         str | None, typer.Option(help="HOST:PORT of a page beside it, 127.0.0.1:8799 say; see backtest dashboard.")
     ] = None,
     dashboard_name: NamesOption = None,
+    venue: VenueOption = None,
     url: emit_check.UrlOption = None,
 ) -> None:
     """Send a strategy's calls as candles close, to the paper venue or live; with --candles rehearse it on recorded ones.
@@ -119,9 +126,11 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
             )
         flags = (strategy, market, exchange, timeframe, param, profile)
         settings = emit_check.settings_from(config, *flags, **sections)
+        if venue is not None and not live:
+            raise InvalidSettingError("--venue is another live venue: give --live with it")
         posting = emit_post.arguments_of(config, settings.account.journal, profile)
         with _page(settings.account.journal, dashboard, dashboard_name):
-            _go_live(settings, "live" if live else "paper", account, store, url, posting)
+            _go_live(settings, "live" if live else "paper", account, store, url, posting, venue)
         return
     rehearsed = LiveSettings.load(config, sections)
     if strategy is None:
@@ -336,8 +345,30 @@ def _tell_canceled(done: list[dict[str, Any]]) -> None:
         raise typer.Exit(3)
 
 
+def _outlet(venue: Path) -> tuple[OutletSecrets, Callable[[Callable[[], float]], Outlet]]:
+    """Return the secrets of another venue, and what makes its door on a clock."""
+    from backtest.venue.outlet.door import Outlet
+    from backtest.venue.outlet.settings import OutletSecrets, read_outlet
+    from backtest.venue.rate import RateLimit
+
+    settings, template = read_outlet(venue)
+    secrets = OutletSecrets.load()
+
+    def door(seconds: Callable[[], float]) -> Outlet:
+        return Outlet(settings, secrets, template, rate=RateLimit(settings.limit, seconds))
+
+    door(lambda: 0.0).close()  # a venue that cannot be used is met before anything else is looked at
+    return secrets, door
+
+
 def _go_live(
-    settings: LiveSettings, mode: str, account: str | None, store: str | None, url: str | None, posting: list[str]
+    settings: LiveSettings,
+    mode: str,
+    account: str | None,
+    store: str | None,
+    url: str | None,
+    posting: list[str],
+    venue: Path | None = None,
 ) -> None:
     """Emit on candles as they close, until a signal stops it."""
     import asyncio
@@ -351,24 +382,28 @@ def _go_live(
     from backtest.market_data.retry import Retry
     from backtest.venue.credentials import Credentials
 
+    secrets, outlet = (None, None) if venue is None else _outlet(venue)
     if mode == "live":
-        found = emit_check.look(settings, emit_check.history_of([], store), account=account, url=url)
+        said = None if secrets is None else lambda: secrets
+        found = emit_check.look(settings, emit_check.history_of([], store), account=account, url=url, secrets=said)
         if not found.holds:
             typer.echo("error: live emission was not started, nothing was sent", err=True)
             raise typer.Exit(found.exit_status)
     names = {each.exchange for each in settings.strategy}
     access = {name: Access(url, retry=Retry(attempts=2)) for name in names}
 
-    def go(credentials: Credentials, token: str | None) -> Served:
+    def go(credentials: Credentials | OutletSecrets, token: str | None) -> Served:
         log = Log(redactor=credentials.redactor)
         who = f"{mode} {credentials.fingerprint}"
         with Posting(settings, posting, log.warning), attended(settings, who, log) as (notices, beat):
-            service = Service(settings, credentials, mode, options.profile_from, access, token, None, notices, beat)
+            service = Service(
+                settings, credentials, mode, options.profile_from, access, token, None, notices, beat, outlet=outlet
+            )
             return asyncio.run(serve(service, stop))
 
     with stopped_by_signal() as stop:
         if mode == "live":
-            done = go(Credentials.load(settings.account.secret_file), None)
+            done = go(secrets or Credentials.load(settings.account.secret_file), None)
         else:
             with _venue(settings.account.journal) as (credentials, token):
                 done = go(credentials, token)

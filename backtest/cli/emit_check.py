@@ -11,11 +11,14 @@ import typer
 from backtest.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backtest.live.readiness import History, Readiness
     from backtest.live.settings import LiveSettings
     from backtest.market_data.series import Series
     from backtest.model.candles import Candles
     from backtest.model.market import Market
+    from backtest.venue.outlet.settings import OutletSecrets
 
 __all__ = ["check", "look", "settings_from"]
 
@@ -109,7 +112,14 @@ def history_of(sources: list[str], store: str | None) -> History:
     return history
 
 
-def look(settings: LiveSettings, history: History, *, account: str | None, url: str | None) -> Readiness:
+def look(
+    settings: LiveSettings,
+    history: History,
+    *,
+    account: str | None,
+    url: str | None,
+    secrets: Callable[[], OutletSecrets] | None = None,
+) -> Readiness:
     """Print each condition and return them."""
     from backtest.live.readiness import readiness
     from backtest.market_data.exchange import Access
@@ -117,7 +127,7 @@ def look(settings: LiveSettings, history: History, *, account: str | None, url: 
 
     confirmed = account or os.environ.get(_ACCOUNT)
     access = Access(url, retry=Retry(2))
-    found = readiness(settings, history, options.profile_from, confirmed=confirmed, access=access)
+    found = readiness(settings, history, options.profile_from, confirmed=confirmed, access=access, secrets=secrets)
     for one in found.checks:
         typer.echo(f"{'ok     ' if one.holds else 'MISSING'} {one.name}: {one.text}")
     return found

@@ -128,7 +128,7 @@ class Commands:
         raise InvalidSettingError(f"the emitter takes {known}, was {command!r}")
 
     def _cancel_all(self, now: int, *, ended: bool) -> list[Canceled]:
-        rows = plan_cancels(self._journal, self._account, now, ended=ended)
+        rows = plan_cancels(self._journal, self._account, now, ended=ended, max_lag=self._sender.emitter.client.max_lag)
         end = time.monotonic() + 60.0 * (2 + len(rows) // self._sender.emitter.settings.per_minute)
         while True:
             self._sender.wait(1.0)

@@ -54,6 +54,10 @@ class Door(Protocol):
 
     rate: RateLimit
 
+    @property
+    def max_lag(self) -> int | None:
+        """See :class:`Stream`."""
+
     def exchange(self, request: Request) -> Verdict:
         """Send one request, once and now; called by many threads."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -95,8 +95,11 @@ class Intent:
 
     @property
     def repeatable(self) -> bool:
-        """Whether it is of class I; class N is never sent again once it may have arrived."""
-        return ENDPOINTS[self.kind].repeatable
+        """Whether it is of class I; class N is never sent again once it may have arrived.
+
+        What only states a wish may come at any time, so a call with an end to its time is of class N at any venue.
+        """
+        return ENDPOINTS[self.kind].repeatable and self.valid_until is None
 
     @property
     def signal(self) -> tuple[str, str]:
@@ -112,9 +115,10 @@ class Intent:
         """Return what goes over the wire, with the venue's name of the signal in path and body."""
         if self.creates:
             endpoint = ENDPOINTS[self.kind]
-            return Request(self.kind, endpoint.method, endpoint.path, self.body.encode())
+            return Request(self.kind, endpoint.method, endpoint.path, self.body.encode(), at=self.candle)
         body = read_object(self.body)
-        return addressed(self.kind, body, parent_signal_id, allow_marketable=self.allow_marketable)
+        found = addressed(self.kind, body, parent_signal_id, allow_marketable=self.allow_marketable)
+        return replace(found, at=self.candle)
 
     @property
     def prices(self) -> dict[str, str]:
@@ -127,7 +131,8 @@ def intents_of(stream: Stream, candle: int, calls: Iterable[Call]) -> list[Inten
 
     A call of class N is valid for one timeframe after its close, or for the TTL of its entry orders where that is
     shorter *(ours: later than that the venue would count the TTL from a moment that nobody decided on)*. Class I, which
-    only states a wish, is valid until a newer wish takes its place.
+    only states a wish, is valid until a newer wish takes its place. A venue with a ``max_lag`` knows class N
+    only, and no call is valid longer than that.
 
     Parameters
     ----------
@@ -164,6 +169,8 @@ def intent_of(stream: Stream, candle: int, call: Call, number: int) -> Intent:
     identity = hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
     life = min(stream.span, getattr(call, "ttl_buy_order", None) or stream.span)
     until = None if ENDPOINTS[kind].repeatable else candle + life
+    if stream.max_lag is not None:
+        until = candle + (stream.max_lag if until is None else min(life, stream.max_lag))
     allowed = getattr(call, "allow_marketable", False)
     names = (stream.strategy, stream.symbol, stream.timeframe)
     return Intent(identity, *names, candle, kind, ref, number, body, until, allowed)

@@ -282,6 +282,8 @@ class Journal(Questions):
                 number = min([0, *(each.number for each in tried)]) - 1
                 at = cursor.time if cursor else 0
                 intent = intent_of(stream, at, Cancel(SignalRef(row.ref)), number)
+                if stream.max_lag is not None:
+                    intent = replace(intent, valid_until=now + stream.max_lag)
                 new.append(self._add(intent, now))
         return new
 

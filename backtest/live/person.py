@@ -76,7 +76,9 @@ def to_cancel(journal: Journal, *, ended: bool = False) -> list[SignalRow]:
     return journal.signals(*(("living", "ended") if ended else ("living",)))
 
 
-def plan_cancels(journal: Journal, account: str, now: int, *, ended: bool = False) -> list[SignalRow]:
+def plan_cancels(
+    journal: Journal, account: str, now: int, *, ended: bool = False, max_lag: int | None = None
+) -> list[SignalRow]:
     """Plan the cancel of every signal that is not confirmed closed; return the signals.
 
     What was tried before, and refused or lost, is tried again by every call of this; what waits already is not doubled.
@@ -91,10 +93,12 @@ def plan_cancels(journal: Journal, account: str, now: int, *, ended: bool = Fals
         UTC ms.
     ended
         See :func:`to_cancel`.
+    max_lag
+        Of the venue, see :class:`Stream`.
     """
     rows = to_cancel(journal, ended=ended)
     for cursor in journal.cursors():
-        stream = Stream(account, cursor.strategy, cursor.symbol, cursor.timeframe, cursor.exchange)
+        stream = Stream(account, cursor.strategy, cursor.symbol, cursor.timeframe, cursor.exchange, max_lag=max_lag)
         mine = [row for row in rows if (row.strategy, row.symbol) == (cursor.strategy, cursor.symbol)]
         if mine:
             journal.cancel(stream, mine, now)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from backtest.model.profile import SubscriberProfile
     from backtest.runner.result import Result
     from backtest.strategy import Strategy
+    from backtest.venue.outlet.settings import OutletSecrets
 
     History = Callable[[Series], tuple[Candles, Market]]
 
@@ -84,6 +85,7 @@ def readiness(
     *,
     confirmed: str | None = None,
     access: Access | None = None,
+    secrets: Callable[[], OutletSecrets] | None = None,
 ) -> Readiness:
     """Look at every condition; live emission starts where all hold.
 
@@ -99,8 +101,11 @@ def readiness(
         The account's fingerprint as typed or from the environment; None takes that of the settings.
     access
         How exchanges are reached.
+    secrets
+        Reads those of an outlet; None: calls go to the Signal API.
     """
     looking = _Looking(settings, history, profile_of, access)
+    looking.secrets = secrets
     looking.account(confirmed or settings.account.fingerprint)
     if not settings.strategy:
         looking.look("strategies", _no_strategy)
@@ -127,6 +132,7 @@ class _Looking:
         self._intents: list[Intent] = []
         self._pnl: dict[tuple[str, str], float] = {}
         self._seen: dict[tuple[str, str], int] = {}
+        self.secrets: Callable[[], OutletSecrets] | None = None
 
     def look(self, name: str, condition: Callable[[], tuple[T, str]]) -> T | None:
         """Note whether a condition holds; return what it found out."""
@@ -157,11 +163,12 @@ class _Looking:
         self.look("confirmation", confirmation)
         self.look("journal", lambda: self._journal(found))
 
-    def _credentials(self) -> tuple[Credentials, str]:
-        found = Credentials.load(self.settings.account.secret_file)
+    def _credentials(self) -> tuple[Credentials | OutletSecrets, str]:
+        secrets = self.secrets
+        found = Credentials.load(self.settings.account.secret_file) if secrets is None else secrets()
         return found, f"account {found.fingerprint} at {found.base_url}"
 
-    def _journal(self, credentials: Credentials | None) -> tuple[bool, str]:
+    def _journal(self, credentials: Credentials | OutletSecrets | None) -> tuple[bool, str]:
         """Look without making anything: a check leaves no trace."""
         path = self.settings.account.journal
         if credentials is None:

@@ -156,6 +156,9 @@ class Stream:
         Whose candles they are; no part of any id.
     volumes
         Whether the candles' volumes are known (L2.6).
+    max_lag
+        Of a venue where every message acts anew: how long after its close a call may come, ms; none of its calls is
+        ever sent again once it may have arrived. None: the Signal API.
     """
 
     account: str
@@ -164,6 +167,7 @@ class Stream:
     timeframe: str
     exchange: str = ""
     volumes: bool = True
+    max_lag: int | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:

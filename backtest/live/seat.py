@@ -110,6 +110,8 @@ class Seat:
         The account's start, UTC ms.
     since
         Open time of the first candle that indicators see, where nothing was seen before.
+    max_lag
+        Of the venue, see :class:`Stream`.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Seat:
         account: str,
         start: int,
         since: int,
+        max_lag: int | None = None,
     ) -> None:
         self.strategy, self.profile, self.start = strategy, profile, start
         self.halted = ""
@@ -129,7 +132,8 @@ class Seat:
         self.places: dict[Series, Place] = {}
         named: dict[str, Candles] = {}
         for series in sorted(markets, key=lambda one: one.symbol):
-            stream = Stream(account, strategy.identity, series.symbol, series.timeframe, series.exchange)
+            names = (strategy.identity, series.symbol, series.timeframe, series.exchange)
+            stream = Stream(account, *names, max_lag=max_lag)
             self.places[series] = Place(stream, markets[series], since)
             none = np.empty(0)
             columns = (none.astype(np.int64), none, none, none, none, none)

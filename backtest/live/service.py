@@ -31,6 +31,7 @@ from backtest.model.assumptions import VenueAssumptions
 from backtest.model.timeframe import week_offset
 from backtest.runner.loading import load_strategy
 from backtest.venue.client import Client
+from backtest.venue.credentials import Credentials
 from backtest.venue.paper_client import PaperClient
 from backtest.venue.rate import RateLimit
 
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
     from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
     from backtest.strategy import Strategy
-    from backtest.venue.credentials import Credentials
+    from backtest.venue.outlet.door import Outlet
+    from backtest.venue.outlet.settings import OutletSecrets
 
 __all__ = ["HISTORY", "Served", "Service", "serve"]
 
@@ -97,10 +99,12 @@ class Service:
         Called after each pass of decisions, and each second in which nothing came.
     history
         Candles before the start that indicators see.
+    outlet
+        Makes the venue of ``credentials`` where that is not the Signal API; None: it is.
     """
 
     settings: LiveSettings
-    credentials: Credentials
+    credentials: Credentials | OutletSecrets
     mode: str
     profile_of: Callable[[str], SubscriberProfile]
     access: Mapping[str, Access]
@@ -109,6 +113,14 @@ class Service:
     notices: Notices = field(default_factory=Notices)
     beat: Callable[[], object] = lambda: None
     history: int = HISTORY
+    outlet: Callable[[Callable[[], float]], Outlet] | None = None
+
+    def door(self, seconds: Callable[[], float]) -> Client | Outlet:
+        """Return where calls go; ``seconds`` is the clock of its rate limit."""
+        if self.outlet is not None:
+            return self.outlet(seconds)
+        assert isinstance(self.credentials, Credentials)  # noqa: S101 - an outlet has secrets of its own
+        return Client(self.credentials, rate=RateLimit(self.settings.limits.per_minute, seconds))
 
 
 async def serve(service: Service, stop: threading.Event) -> Served:
@@ -140,14 +152,14 @@ async def serve(service: Service, stop: threading.Event) -> Served:
     path = settings.account.journal
     with (
         Journal(path, start) as journal,
-        Client(credentials, rate=RateLimit(settings.limits.per_minute, clock.seconds)) as client,
+        service.door(clock.seconds) as client,
     ):
         emitter = Emitter(
             journal, client, clock, settings.limits, clock.now, stop_file_of(path), notices=service.notices
         )
         emitter.recover()
         made = zip(settings.strategy, strategies, strict=True)
-        seats = [_seat(service, each, strategy, markets, journal) for each, strategy in made]
+        seats = [_seat(service, each, strategy, markets, journal, client.max_lag) for each, strategy in made]
         for seat in seats:
             seat.restore()
         feed = exchange_feed(_follows(seats), settings.feed, access=service.access, time=time)
@@ -193,13 +205,19 @@ async def _markets(service: Service) -> dict[Series, Market]:
 
 
 def _seat(
-    service: Service, each: StrategySettings, strategy: Strategy, markets: Mapping[Series, Market], journal: Journal
+    service: Service,
+    each: StrategySettings,
+    strategy: Strategy,
+    markets: Mapping[Series, Market],
+    journal: Journal,
+    max_lag: int | None,
 ) -> Seat:
     span, offset, now = each.series[0].length, week_offset(each.timeframe), int((service.time or MachineTime()).wall())
     since = (now - offset) // span * span + offset - service.history * span
     own = {series: markets[series] for series in each.series}
     account = service.credentials.fingerprint
-    return Seat(strategy, service.profile_of(each.profile), own, journal, account=account, start=now, since=since)
+    profile = service.profile_of(each.profile)
+    return Seat(strategy, profile, own, journal, account=account, start=now, since=since, max_lag=max_lag)
 
 
 def _follows(seats: Sequence[Seat]) -> list[Follow]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from backtest.venue.credentials import Credentials
     from backtest.wire.request import Request
 
-__all__ = ["TALKATIVE", "AsyncClient", "Client", "FreshTransport", "tls_context"]
+__all__ = ["TALKATIVE", "AsyncClient", "Client", "FreshTransport", "post_once", "tls_context"]
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """Raised before a byte of the request leaves. ``RemoteProtocolError`` and the read and write errors are not."""
@@ -51,6 +51,9 @@ TALKATIVE = ("httpx", "httpcore.connection", "httpcore.http11")
 
 class _Common(Endpoints[Sent]):
     """What both clients share: everything but the waiting."""
+
+    max_lag: int | None = None
+    """How long after its close a call may come, ms: the Signal API leaves that to us."""
 
     def __init__(self, credentials: Credentials, rate: RateLimit | None, timeouts: Timeouts | None) -> None:
         self.base_url = credentials.base_url
@@ -268,6 +271,39 @@ def _inert(response: httpx.Response) -> httpx.Response:
     for name in _UNHEEDED:
         response.headers.pop(name, None)
     return response
+
+
+def post_once(url: str, content: bytes, timeouts: Timeouts) -> Reply | Failure:
+    """Post JSON to an address over a connection of its own, once; return what was heard.
+
+    Nothing is followed, retried or raised, and no proxy is taken from the environment.
+
+    Parameters
+    ----------
+    url
+        Whoever knows it may post there; its text is in no error of ours.
+    content
+        The bytes.
+    timeouts
+        See :class:`Timeouts`.
+    """
+    headers = {"content-type": "application/json", "user-agent": "signal-backtest", "accept-encoding": "identity"}
+    timeout = httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=timeouts.write, pool=timeouts.pool)
+    transport = FreshTransport(tls_context(url.partition(":")[0]), keep_alive=0)
+    token = DEADLINE.set(time.monotonic() + timeouts.total)
+    try:
+        with httpx.Client(transport=transport, trust_env=False, follow_redirects=False, timeout=timeout) as client:
+            request = client.build_request("POST", url, content=content, headers={**headers, "connection": "close"})
+            response = client.send(request, stream=True)
+            try:
+                return _reply(response, *_read(response))
+            finally:
+                with suppress(Exception):
+                    response.close()
+    except Exception as error:  # noqa: BLE001 - whatever it was, the call may have arrived
+        return _failure(error)
+    finally:
+        DEADLINE.reset(token)
 
 
 @cache

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from backtest.venue.redaction import Redactor
     from backtest.wire.request import Request
 
-__all__ = ["Failure", "Meaning", "Reply", "Verdict", "failed", "held_back", "judged"]
+__all__ = ["Failure", "Meaning", "Reply", "Verdict", "failed", "held_back", "judged", "retry_after", "shown"]
 
 _SHOWN = 500
 _SILENT_RETRY = 60.0
@@ -171,7 +171,7 @@ def failed(request: Request, failure: Failure, base_url: str, redactor: Redactor
     redactor
         Takes the secrets out of what the transport says.
     """
-    why = _shown(f"{failure.error}: {failure.text}" if failure.text else failure.error, redactor)
+    why = shown(f"{failure.error}: {failure.text}" if failure.text else failure.error, redactor)
     if failure.sent:
         return Verdict(Meaning.LOST, _lost(request, f"no answer from {base_url} ({why})"), error=failure.error)
     reason = f"{request.kind} was not sent: no connection to {base_url} ({why}); sending it again is safe"
@@ -192,10 +192,10 @@ def judged(request: Request, reply: Reply, redactor: Redactor) -> Verdict:
         Takes the secrets out of what the venue says.
     """
     envelope = read_envelope(reply.body)
-    result_type = _shown(envelope.result.type, redactor) if envelope else ""
+    result_type = shown(envelope.result.type, redactor) if envelope else ""
     said = " ".join(filter(None, (str(reply.status), result_type))) + _reason(reply.body, redactor)
     meaning, reason, more = _meaning(request, reply, envelope, said)
-    text = _shown(reply.body.decode("utf-8", "replace"), redactor)
+    text = shown(reply.body.decode("utf-8", "replace"), redactor)
     return Verdict(meaning, reason, reply.status, result_type, reply.cut, text, **more)
 
 
@@ -205,7 +205,7 @@ def _meaning(
     if reply.status == _DONE:
         return _performed(request, reply, envelope, said)
     if reply.status == _TOO_MANY:
-        wait = _retry_after(reply)
+        wait = retry_after(reply)
         reason = f"{request.kind} was refused for now: {said}; sending it again is allowed in {wait:g} s"
         return Meaning.LATER, reason, {"wait": wait}
     if reply.status in {401, 403} or 300 <= reply.status < 400:
@@ -239,13 +239,21 @@ def _lost(request: Request, why: str) -> str:
     return f"{request.kind} may have arrived: {why}; {way_out}"
 
 
-def _shown(text: str, redactor: Redactor) -> str:
-    """Return the beginning of a text that may hold anything: no secret, no control character, no half a character."""
+def shown(text: str, redactor: Redactor) -> str:
+    """Return the beginning of a text that may hold anything: no secret, no control character, no half a character.
+
+    Parameters
+    ----------
+    text
+        As somebody else wrote it.
+    redactor
+        Takes the secrets out.
+    """
     clean = redactor.clean(text[: 4 * _SHOWN])
     return "".join(each if each.isprintable() else " " if each in "\t\r\n" else "\ufffd" for each in clean)[:_SHOWN]
 
 
-def _retry_after(reply: Reply) -> float:
+def retry_after(reply: Reply) -> float:
     """Return the longer of the two waits in seconds; a minute where neither is given *(ours: the venue's window)*."""
     named = [_header_wait(reply.headers)]
     body = read_rate_limit(reply.body).retryAfterMs
@@ -280,7 +288,7 @@ def _reason(body: bytes, redactor: Redactor) -> str:
     except (ValueError, RecursionError):
         return ""
     texts = list(dict.fromkeys(_texts(found)))
-    return f" ({_shown('; '.join(texts), redactor)})" if texts else ""
+    return f" ({shown('; '.join(texts), redactor)})" if texts else ""
 
 
 def _texts(found: Any, depth: int = 0) -> list[str]:

@@ -22,7 +22,7 @@ from backtest.venue.redaction import Redactor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Delivery", "Webhook", "redactor_of"]
+__all__ = ["Delivery", "Webhook", "parts_of", "redactor_of"]
 
 _AGAIN = frozenset({408, 425, 429})
 
@@ -45,8 +45,13 @@ class Delivery:
 
 def redactor_of(url: str) -> Redactor:
     """Return what takes a secret address, and each of its longer parts but the host, out of any text."""
+    return Redactor(parts_of(url))
+
+
+def parts_of(url: str) -> list[SecretStr]:
+    """Return a secret address and each of its longer parts but the host."""
     parts = [part for part in re.split(r"[/:@?&=#]+", url.partition("//")[2].partition("/")[2]) if len(part) >= 6]
-    return Redactor([SecretStr(url), *map(SecretStr, parts)])
+    return [SecretStr(url), *map(SecretStr, parts)]
 
 
 class Webhook:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -35,6 +35,8 @@ class Request:
         Compact JSON, the very bytes that are sent.
     allow_marketable
         Of an update (L11.2): ours, no part of the API. The client tells it to a venue on this machine only.
+    at
+        When it was decided, UTC ms: ours, for a venue whose messages say their time; 0 where nobody said.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Request:
     path: str
     body: bytes
     allow_marketable: bool = False
+    at: int = field(default=0, compare=False)
 
     @property
     def endpoint(self) -> Endpoint:

@@ -42,6 +42,8 @@ class Crash(BaseException):
 class Venue:
     """Performs calls, or fails as planned before or after; keeps what took effect."""
 
+    max_lag: int | None = None
+
     def __init__(self) -> None:
         self.rate = RateLimit(10_000, lambda: 0.0)
         self.plan: list[str] = []

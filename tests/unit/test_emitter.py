@@ -39,6 +39,8 @@ NOBODY = Verdict(Meaning.REJECTED, "nobody", 403, halts=True)
 class Venue:
     """Answers what was planned for it, then success; remembers what arrived and when."""
 
+    max_lag: int | None = None
+
     def __init__(self, clock: CandleClock, per_minute: int = 1000) -> None:
         self.rate = RateLimit(per_minute, clock.seconds)
         self.clock, self.plan, self.got = clock, deque[Verdict | BaseException | None](), list[str]()

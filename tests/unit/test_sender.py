@@ -43,6 +43,8 @@ SECONDS = 20.0
 class Venue:
     """Performs what arrives; what is held (by kind and coin or parent) hangs until it is let go."""
 
+    max_lag: int | None = None
+
     def __init__(self, per_minute: int = 10_000) -> None:
         self.rate = RateLimit(per_minute)
         self.arrived: list[str] = []
