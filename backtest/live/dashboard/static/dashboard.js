@@ -62,7 +62,7 @@
     one("none").hidden = rows.children.length > 0;
     count();
     if (!chosen || !one("r-" + chosen)) {
-      if (rows.firstElementChild && !chosen) choose(rows.firstElementChild.dataset.key, false);
+      if (!chosen) chooseFirst();
     } else if (chosen in patch.rows || "calls" in patch.set) show();
   }
 
@@ -189,6 +189,11 @@
     show();
   }
 
+  function chooseFirst() {
+    const row = rows.querySelector("tr.open") || rows.firstElementChild;
+    if (row) choose(row.dataset.key, false);
+  }
+
   rows.addEventListener("click", (event) => {
     const row = event.target.closest("tr");
     if (!row || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -275,5 +280,5 @@
   count();
   connect();
   if (chosen) show();
-  else if (rows.firstElementChild) choose(rows.firstElementChild.dataset.key, false);
+  else chooseFirst();
 })();
