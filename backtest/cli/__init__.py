@@ -5,14 +5,16 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backtest.cli import (
+    breakdowns,
     calls,
     channel,
     check,
+    compare,
     dashboard,
     data,
     demo,
@@ -20,9 +22,11 @@ from backtest.cli import (
     explain,
     fetch,
     luck,
+    new,
     reconcile,
     replay,
     run,
+    subscribers,
     sweep,
     venue,
 )
@@ -58,8 +62,33 @@ _EXTRAS = {
     "optuna": "study",
 }
 
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("signal-backtest")
+    except PackageNotFoundError:
+        return "(not installed as a package)"
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"signal-backtest {_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    """Backtest a trading signal strategy, then send the very same calls to a Signal API."""
+
+
 _VERBS = (
-    *(demo, run, check, luck, sweep, calls, emit, dashboard),
+    *(new, demo, run, breakdowns, subscribers, compare, check, luck, sweep, calls, emit, dashboard),
     *(reconcile, venue, channel, replay, explain, fetch, data),
 )
 for verb in _VERBS:

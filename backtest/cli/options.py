@@ -90,7 +90,7 @@ SnapOption = Annotated[
 StepOption = Annotated[str | None, typer.Option(help="Quantity step of the market, 0.00001.")]
 
 
-def strategy_from(source: str, params: list[str] | None) -> Strategy:
+def strategy_from(source: str, params: list[str] | None, before: Mapping[str, Any] | None = None) -> Strategy:
     """Return the strategy of a file with its parameters.
 
     Parameters
@@ -99,10 +99,12 @@ def strategy_from(source: str, params: list[str] | None) -> Strategy:
         ``FILE.py`` or ``FILE.py:Class``.
     params
         Each ``name=value``, a value as JSON or plain text.
+    before
+        Parameters that hold where ``params`` say nothing.
     """
     from backtest.runner.loading import load_strategy
 
-    return load_strategy(source)(**parameters_from(params))
+    return load_strategy(source)(**{**(before or {}), **parameters_from(params)})
 
 
 def parameters_from(params: list[str] | None) -> dict[str, Any]:

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backtest.cli import options
+from backtest.cli.run_config import config_of, read_config
+from backtest.errors import InvalidSettingError
 
 if TYPE_CHECKING:
     from backtest.market_data.funding import FundingRates
     from backtest.model.candles import Candles
+    from backtest.model.profile import SubscriberProfile
 
 __all__ = ["register", "show"]
+
+_DEAR = 0.02
+"""A fee above this, not written as a percent, is more likely a percent than a fraction."""
 
 
 def register(app: typer.Typer) -> None:
@@ -22,6 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(  # noqa: PLR0913, PLR0917  every option is an argument
+    context: typer.Context,
     strategy: options.StrategyArgument,
     candles: options.CandlesOption,
     symbol: options.SymbolOption = None,
@@ -47,6 +54,12 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
     snap: options.SnapOption = False,
     lane: Annotated[str | None, typer.Option(help="table or candle, where the strategy has both.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End at the first call that the desk refuses.")] = False,
+    balance: Annotated[float | None, typer.Option(help="Initial balance, in place of the profile's.")] = None,
+    fee: Annotated[str | None, typer.Option(help="Fee of each fill, 0.1% or 0.001, in place of the profile's.")] = None,
+    config: Annotated[  # noqa: ARG001  read by its callback, before the others
+        Path | None,
+        typer.Option(callback=_configured, is_eager=True, help="TOML file with these options; flags go before it."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for tables, calls and report.html.")] = None,
 ) -> None:
     """Run a strategy over candles and show what a subscriber would have got.
@@ -55,7 +68,8 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
     """
     from backtest.runner.run import run as run_strategy
 
-    chosen = options.strategy_from(strategy, param)
+    tables = config_of(context)
+    chosen = options.strategy_from(strategy, param, tables["parameters"])
     asked: dict[str, Any] = {"exchange": exchange, "store": store, "since": since, "until": until}
     asked["incomplete"] = incomplete
     asked["reading"] = options.reading_from(columns, decimal, dates, tidy=tidy, snap=snap)
@@ -63,9 +77,7 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
     given = list(by_symbol.values())
     held = [one for one, source in zip(given, candles, strict=True) if source.startswith("store:")]
     fine = _detail(detail or [], held, store, {"symbol": symbol, **asked})
-    account = options.profile_from(profile)
-    if intrabar is not None:
-        account = type(account).from_dict({**account.to_dict(), "intrabar": intrabar})
+    account = _account(context, profile, {"intrabar": intrabar, "balance": balance, **_fees(fee)})
     funding = _funding(held, store, incomplete=incomplete)
     _tell(held, fine if detail is None else {}, funding)
     _tell_odd(given, held, incomplete=incomplete, snapped=snap)
@@ -73,6 +85,37 @@ def run(  # noqa: PLR0913, PLR0917  every option is an argument
         chosen, by_symbol, market=markets, profile=account, detail=fine, funding=funding, lane=lane, strict=strict
     )
     show(result, out)
+
+
+def _configured(context: typer.Context, file: Path | None) -> Path | None:
+    read_config(context, file)
+    return file
+
+
+def _account(context: typer.Context, profile: str, changes: dict[str, Any]) -> SubscriberProfile:
+    """Return the subscriber: the profile that is named, with what the config and the flags change."""
+    table, source = config_of(context)["profile"], context.get_parameter_source("profile")
+    if source is not None and source.name == "COMMANDLINE":
+        table = {}  # a profile that is named on the command line goes before the file's
+    base = options.profile_from(profile)
+    given = {name: value for name, value in changes.items() if value is not None}
+    return type(base).from_dict({**base.to_dict(), **table, **given}) if table or given else base
+
+
+def _fees(text: str | None) -> dict[str, float]:
+    """Return maker and taker fee as fractions, from ``0.1%`` or ``0.001``."""
+    if text is None:
+        return {}
+    number, percent, rest = text.strip().partition("%")
+    try:
+        fee = float(number) / (100.0 if percent else 1.0)
+    except ValueError:
+        fee = -1.0
+    if rest or not 0.0 <= fee < 1.0:
+        raise InvalidSettingError(f"--fee is a percent such as 0.1% or a fraction such as 0.001, was {text!r}")
+    if not percent and fee > _DEAR:
+        raise InvalidSettingError(f"--fee {text} would be {100.0 * fee:g} % of each fill: write {text}%, or a fraction")
+    return {"maker_fee": fee, "taker_fee": fee}
 
 
 def _detail(sources: list[str], held: list[Candles], store: str | None, asked: dict[str, Any]) -> dict[str, Candles]:

@@ -23,18 +23,24 @@ from backtest.runner.manifest import calls_of, refusals_of, tables_of
 from backtest.runner.record import StrategyRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
+    from backtest.model.candles import Candles
     from backtest.model.events import Event
+    from backtest.report.comparison import Comparison
     from backtest.report.statistic import Statistics
+    from backtest.report.subscribers import Subscribers
     from backtest.report.tables import ResultTables
+    from backtest.runner.breakdowns import Breakdowns
     from backtest.runner.call_log import CallLog
     from backtest.runner.decision import Decision, Refusal
     from backtest.runner.finished import Finished
+    from backtest.runner.replaying import Replay
     from backtest.strategy import Strategy
 
 __all__ = ["Result"]
@@ -191,6 +197,87 @@ class Result:
         assert self._run is not None  # noqa: S101 - what was loaded has its tables
         return tables_of(self._run)
 
+    @cached_property
+    def breakdowns(self) -> Breakdowns:
+        """The result taken apart, each part a pandas table: by exit, target, side, hour, month; MAE and MFE; costs; and more."""
+        from backtest.runner.breakdowns import Breakdowns, walked_by
+
+        feeds = self._run.feeds if self._run else None
+        return Breakdowns(self.tables, lambda: walked_by(self.tables, feeds), lambda: self._replay)
+
+    def subscribers(
+        self,
+        profiles: Mapping[str, SubscriberProfile] | None = None,
+        *,
+        drawn: int = 40,
+        seed: int = 0,
+        latencies: Sequence[int] = (),
+        min_cost: float | None = None,
+        detail: Mapping[str, Candles] | Candles | None = None,
+        funding: Mapping[str, ArrayLike] | ArrayLike | None = None,
+    ) -> Subscribers:
+        """Return what many subscribers would have got of the same calls, and the venue's own figures.
+
+        Each account is walked by the engine: everything sold at target 1, equal parts, trailing take profit, stop on close,
+        no stop, a small balance, a candle late, other fees and slippage; and ``drawn`` subscribers who chose at random.
+
+        Parameters
+        ----------
+        profiles
+            More subscribers, by name.
+        drawn, seed
+            How many are drawn, and of which seed: the same every time.
+        latencies
+            More subscribers, so many ms late. Less than a candle can only be seen with detail candles (L1.2).
+        min_cost
+            Least order in quote currency, where the market does not say: a small balance lies near it.
+        detail, funding
+            Of a loaded result, which keeps neither: finer candles and funding rates, by symbol where there are several.
+
+        Raises
+        ------
+        InvalidSettingError
+            For latencies that the candles cannot tell apart, a result without calls, or a number that is none.
+        """
+        from backtest.runner.subscribers import subscribers_of
+
+        replay = self._replay if detail is None and funding is None else self._replay_with(detail, funding)
+        asked: dict[str, Any] = {"latencies": latencies, "min_cost": min_cost}
+        return subscribers_of(replay, profiles=profiles, drawn=drawn, seed=seed, **asked)
+
+    def _replay_with(self, detail: Any, funding: Any) -> Replay:
+        from backtest.runner.replaying import replay_of_tables
+        from backtest.runner.run import by_symbol_of, rates_of
+
+        replay = replay_of_tables(self.tables, self.profile, self.assumptions)
+        series = {feed.candles.symbol: feed.candles for feed in replay.feeds}
+        fine, rates = by_symbol_of(detail, series), rates_of(funding, series)
+        return replay_of_tables(self.tables, self.profile, self.assumptions, detail=fine, funding=rates)
+
+    @cached_property
+    def _replay(self) -> Replay:
+        from backtest.runner.replaying import replay_of, replay_of_tables
+
+        if self._run:
+            return replay_of(self._run)
+        return replay_of_tables(self.tables, self.profile, self.assumptions)
+
+    def compare(self, other: Result, *more: Result) -> Comparison:
+        """Return this result beside others: figures side by side, equity on one chart, the trades that differ.
+
+        Parameters
+        ----------
+        other, more
+            Each is compared with this one.
+        """
+        from backtest.report.comparison import comparison_of
+
+        results = (self, other, *more)
+        for one in results:
+            if not isinstance(one, Result):
+                raise InvalidSettingError(f"a result is compared with a Result, was {one!r:.60}")
+        return comparison_of([one.tables for one in results], [one.stats for one in results])
+
     # ------------------------------------------------------------ to look at
 
     def plot(self, *, symbol: str | None = None, last: int | None = None) -> Figure:
@@ -212,8 +299,9 @@ class Result:
         from pathlib import Path
 
         from backtest.report.page import write_page
+        from backtest.runner.sections import sections_of
 
-        write_page(self._with_luck(), path, self.stats)
+        write_page(self._with_luck(), path, self.stats, sections_of(self))
         return Path(path)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from backtest.runner.shadow import Outcomes
 
-__all__ = ["feeds_of", "lane_of", "market_of", "run"]
+__all__ = ["by_symbol_of", "feeds_of", "lane_of", "market_of", "rates_of", "run"]
 
 
 def run(
@@ -200,7 +200,7 @@ def feeds_of(
     markets, fine, rates = (
         _by_symbol(market, Market, series, "market"),
         _by_symbol(detail, Candles, series, "detail"),
-        _rates(funding, series),
+        rates_of(funding, series),
     )
     return [
         Feed(markets.get(symbol) or market_of(one), one, fine.get(symbol), rates.get(symbol, np.empty((0, 2))))
@@ -215,6 +215,19 @@ def market_of(candles: Candles) -> Market:
     if is_sample(candles):
         return sample_market(candles.symbol)
     return Market(candles.symbol, exchange=(candles.exchange or "binance").upper())
+
+
+def by_symbol_of(detail: Any, series: Mapping[str, Candles]) -> dict[str, Candles]:
+    """Return detail candles by symbol.
+
+    Parameters
+    ----------
+    detail
+        Of the one symbol, or by symbol; None is none.
+    series
+        The candles by symbol.
+    """
+    return _by_symbol(detail, Candles, series, "detail")
 
 
 def _by_symbol(given: Any, kind: type, series: Mapping[str, Candles], name: str) -> dict[str, Any]:
@@ -232,7 +245,16 @@ def _by_symbol(given: Any, kind: type, series: Mapping[str, Candles], name: str)
     return dict(given)
 
 
-def _rates(funding: Any, series: Mapping[str, Candles]) -> dict[str, Any]:
+def rates_of(funding: Any, series: Mapping[str, Candles]) -> dict[str, Any]:
+    """Return funding rates by symbol, each a checked (k, 2) table (L13.3).
+
+    Parameters
+    ----------
+    funding
+        Of the first symbol, or by symbol; None is none.
+    series
+        The candles by symbol.
+    """
     if funding is None:
         return {}
     given = funding if isinstance(funding, Mapping) else {next(iter(series)): funding}

@@ -17,11 +17,25 @@ __all__ = ["PageTable", "Section", "Titled", "page_table"]
 class Titled(Protocol):
     """A table as breakdowns, subscribers and comparisons make it."""
 
-    key: str
-    title: str
-    about: str
-    frame: pd.DataFrame
-    empty: str
+    @property
+    def key(self) -> str:
+        """``"by_exit"``."""
+
+    @property
+    def title(self) -> str:
+        """``"By exit"``."""
+
+    @property
+    def about(self) -> str:
+        """How its figures are computed."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The table itself."""
+
+    @property
+    def empty(self) -> str:
+        """Why there is no row, where there is none."""
 
     @property
     def head(self) -> list[str]:
