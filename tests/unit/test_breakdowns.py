@@ -414,7 +414,7 @@ def check_no_nan(result: Result) -> str:
     assert (missing["reason"] != "").all()
     console = Console(width=200, record=True, file=StringIO())
     console.print(render_tables(apart.tables))
-    shown = console.export_text() + apart._repr_html_()
+    shown: str = console.export_text() + apart._repr_html_()
     assert not any(word in shown for word in ("nan", "NaN", "inf ", "<NA>", "NaT"))
     return shown
 
