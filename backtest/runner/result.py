@@ -246,12 +246,13 @@ class Result:
         return subscribers_of(replay, profiles=profiles, drawn=drawn, seed=seed, **asked)
 
     def _replay_with(self, detail: Any, funding: Any) -> Replay:
+        from backtest.model.candles import Candles
+        from backtest.runner.by_symbol import by_symbol, rates_of
         from backtest.runner.replaying import replay_of_tables
-        from backtest.runner.run import by_symbol_of, rates_of
 
         replay = replay_of_tables(self.tables, self.profile, self.assumptions)
         series = {feed.candles.symbol: feed.candles for feed in replay.feeds}
-        fine, rates = by_symbol_of(detail, series), rates_of(funding, series)
+        fine, rates = by_symbol(detail, Candles, series, "detail"), rates_of(funding, series)
         return replay_of_tables(self.tables, self.profile, self.assumptions, detail=fine, funding=rates)
 
     @cached_property
@@ -301,7 +302,8 @@ class Result:
         from backtest.report.page import write_page
         from backtest.runner.sections import sections_of
 
-        write_page(self._with_luck(), path, self.stats, sections_of(self))
+        sections = sections_of(self.tables, self.breakdowns, self.subscribers)
+        write_page(self._with_luck(), path, self.stats, sections)
         return Path(path)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:

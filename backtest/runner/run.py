@@ -18,11 +18,11 @@ from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
 from backtest.report.daily import daily_returns
 from backtest.report.selection import sharpe_of
+from backtest.runner.by_symbol import by_symbol, rates_of
 from backtest.runner.checks.checking import Checked, Level
 from backtest.runner.checks.surroundings import Surroundings
 from backtest.runner.execute import Execution, Prepared, prepare
 from backtest.runner.finished import Finished
-from backtest.runner.funding import funding_table
 from backtest.runner.passes import fresh, walk_pass
 from backtest.runner.result import Result
 from backtest.runner.trials import family_of, ledger_path, record, span_of
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from backtest.runner.shadow import Outcomes
 
-__all__ = ["by_symbol_of", "feeds_of", "lane_of", "market_of", "rates_of", "run"]
+__all__ = ["feeds_of", "lane_of", "market_of", "run"]
 
 
 def run(
@@ -198,8 +198,8 @@ def feeds_of(
             f"all symbols need one timeframe, had {', '.join(sorted({one.timeframe for one in series.values()}))}: resample them"
         )
     markets, fine, rates = (
-        _by_symbol(market, Market, series, "market"),
-        _by_symbol(detail, Candles, series, "detail"),
+        by_symbol(market, Market, series, "market"),
+        by_symbol(detail, Candles, series, "detail"),
         rates_of(funding, series),
     )
     return [
@@ -215,50 +215,3 @@ def market_of(candles: Candles) -> Market:
     if is_sample(candles):
         return sample_market(candles.symbol)
     return Market(candles.symbol, exchange=(candles.exchange or "binance").upper())
-
-
-def by_symbol_of(detail: Any, series: Mapping[str, Candles]) -> dict[str, Candles]:
-    """Return detail candles by symbol.
-
-    Parameters
-    ----------
-    detail
-        Of the one symbol, or by symbol; None is none.
-    series
-        The candles by symbol.
-    """
-    return _by_symbol(detail, Candles, series, "detail")
-
-
-def _by_symbol(given: Any, kind: type, series: Mapping[str, Candles], name: str) -> dict[str, Any]:
-    if given is None:
-        return {}
-    if isinstance(given, kind):
-        if len(series) > 1:
-            raise InvalidSettingError(f"{name} is given by symbol where there are {len(series)} symbols")
-        return {next(iter(series)): given}
-    if not isinstance(given, Mapping):
-        raise InvalidSettingError(f"{name} is a {kind.__name__} or those by symbol, was {type(given).__name__}")
-    for symbol in given:
-        if symbol not in series:
-            raise InvalidSettingError(f"{name} was given for {symbol}, of which there are no candles")
-    return dict(given)
-
-
-def rates_of(funding: Any, series: Mapping[str, Candles]) -> dict[str, Any]:
-    """Return funding rates by symbol, each a checked (k, 2) table (L13.3).
-
-    Parameters
-    ----------
-    funding
-        Of the first symbol, or by symbol; None is none.
-    series
-        The candles by symbol.
-    """
-    if funding is None:
-        return {}
-    given = funding if isinstance(funding, Mapping) else {next(iter(series)): funding}
-    for symbol in given:
-        if symbol not in series:
-            raise InvalidSettingError(f"funding was given for {symbol}, of which there are no candles")
-    return {symbol: funding_table(rows, series[symbol]) for symbol, rows in given.items()}

@@ -9,8 +9,12 @@ from backtest.report import text
 from backtest.report.page import Section
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backtest.report.subscribers import Subscribers
+    from backtest.report.tables import ResultTables
     from backtest.report.titled import TitledTable
-    from backtest.runner.result import Result
+    from backtest.runner.breakdowns import Breakdowns
 
 __all__ = ["sections_of"]
 
@@ -22,26 +26,26 @@ _ROWS = 500
 """Rows of a table on the page; ``backtest breakdowns`` writes all."""
 
 
-def sections_of(result: Result) -> list[Section]:
+def sections_of(tables: ResultTables, breakdowns: Breakdowns, subscribers: Callable[..., Subscribers]) -> list[Section]:
     """Return the further sections of a result's page.
 
     Parameters
     ----------
-    result
-        Run or loaded.
+    tables, breakdowns
+        Of the result.
+    subscribers
+        Its ``subscribers``.
     """
-    calls = len(result.tables.calls)
-    apart = result.breakdowns.some(walks=calls <= _SOME_CALLS)
-    found = [
-        Section("breakdowns", "Breakdowns", f"All figures are {result.tables.mode}.", [_short(one) for one in apart])
-    ]
+    calls = len(tables.calls)
+    apart = breakdowns.some(walks=calls <= _SOME_CALLS)
+    found = [Section("breakdowns", "Breakdowns", f"All figures are {tables.mode}.", [_short(one) for one in apart])]
     if not calls:
         return found
     title = "Marketplace and subscribers"
     if calls > _FEW_CALLS:
         about = f"{text.plural(calls, 'call')} take too long for a page: backtest subscribers FOLDER walks them."
         return [*found, Section("subscribers", title, about)]
-    many = result.subscribers(drawn=_DRAWN)
+    many = subscribers(drawn=_DRAWN)
     about = " ".join(many.sentences)
     return [*found, Section("subscribers", title, about, [_short(one) for one in many.tables])]
 
