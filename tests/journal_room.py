@@ -78,6 +78,7 @@ class JournalRoom:
         """What the emission plans at a close of a market besides the strategy's own calls."""
         self.dropped: Callable[[Decision], bool] = lambda _decision: False
         """Whether a decision is lost before it is planned."""
+        self.refusal = "INVALID_INPUT_CONTENT"
         self.now = 0
         self.account = "account"
         self.parents = 0
@@ -141,7 +142,7 @@ class JournalRoom:
         parent = f"p{self.parents}" if intent.creates else None
         verdict, state = {
             "acked": (Verdict(Meaning.ACKED, status=200, parent_signal_id=parent), State.ACKED),
-            "rejected": (Verdict(Meaning.REJECTED, "INVALID_INPUT_CONTENT", 400), State.REJECTED),
+            "rejected": (Verdict(Meaning.REJECTED, self.refusal, 400), State.REJECTED),
             "unknown": (Verdict(Meaning.LOST, "no answer"), State.UNKNOWN),
             "lost": (Verdict(Meaning.LOST, "no answer"), State.UNKNOWN),
             "later": (Verdict(Meaning.LATER, "429", 429), State.PLANNED),

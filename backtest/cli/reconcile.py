@@ -43,6 +43,7 @@ def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
     store: options.StoreOption = None,
     tick: options.TickOption = None,
     step: options.StepOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page and the figures.")] = None,
     publish: Annotated[
         Path | None, typer.Option(help="Track record to which calls sent and results are added.")
     ] = None,
@@ -78,6 +79,10 @@ def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
 
         typer.echo(found.verdict)
         Console().print(render_drift(found))
+    if out is not None:
+        from backtest.live.reconcile_page import write_drift
+
+        typer.echo(f"page    {write_drift(found, out)}", err=as_json)
     if publish is not None:
         from backtest.live.track_record import publish as add
 

@@ -24,6 +24,7 @@ __all__ = [
     "Cost",
     "Made",
     "Money",
+    "changes_of",
     "compare_calls",
     "costs_of",
     "key_of",
@@ -233,7 +234,7 @@ def compare_calls(
             note = "" if fault is CallFault.EQUAL else ", ".join(part for part in (fault.value, note) if part)
             fault, cause = CallFault.EXTRA, _cause(told, key, intent.body, same_identity=same_identity)
         elif _differs(body, intent.body, same_identity=same_identity):
-            other = _changes(body, intent.body, same_identity=same_identity)
+            other = changes_of(body, intent.body, same_identity=same_identity)
             fault, cause, note = CallFault.OTHER, _cause(told, key, intent.body, same_identity=same_identity), other
         acked = journal.when(intent, State.ACKED, State.LANDED)
         lag = None if acked is None or journal.is_recorded else acked - intent.candle
@@ -360,11 +361,19 @@ def _cause(told: Made | None, key: Key, body: str, *, same_identity: bool) -> Ca
 
 
 def _differs(one: str, other: str, *, same_identity: bool) -> bool:
-    return bool(one != other and _changes(one, other, same_identity=same_identity))
+    return bool(one != other and changes_of(one, other, same_identity=same_identity))
 
 
-def _changes(one: str, other: str, *, same_identity: bool) -> str:
-    """Return the fields of two bodies that differ: what the backtest states, and what was sent."""
+def changes_of(one: str, other: str, *, same_identity: bool = True) -> str:
+    """Return the fields of two bodies that differ, as both state them.
+
+    Parameters
+    ----------
+    one, other
+        The backtest's and the one that was sent.
+    same_identity
+        Whether their tags count.
+    """
     expected, sent = read_object(one), read_object(other)
     names = [name for name in dict.fromkeys([*expected, *sent]) if expected.get(name) != sent.get(name)]
     if str(sent.get(_PICTURE, "")).endswith(f"/{tag_of(sent.get('attachment_description'))}.png"):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from backtest.report.statistic import Statistics
     from backtest.report.tables import ResultTables
 
-__all__ = ["page_html", "write_page"]
+__all__ = ["asset", "environment", "page_html", "policy_of", "write_page"]
 
 _HERE = Path(__file__).parent
 _STATIC = 12
@@ -93,9 +93,9 @@ def page_html(tables: ResultTables, stats: Statistics | None = None, sections: S
     listed = [trades, *refused, *(table for one in (*further, origin) for table in one.made)]
     said = notes(tables)
     has_chart = any(len(frame) for frame in tables.candles.values())
-    style, own = _asset("page.css") + sheet(), _asset("page.js")
+    style, own = asset("page.css") + sheet(), asset("page.js")
     code = [*scripts(), own]
-    return _environment().get_template("page.html").render(
+    return environment().get_template("page.html").render(
         title=headline.subject(tables),
         tables=tables,
         scope=headline.scope(tables),
@@ -122,7 +122,7 @@ def page_html(tables: ResultTables, stats: Statistics | None = None, sections: S
         data=pack_plain({"tables": [one.to_dict() for one in listed], **lives}),
         style=style,
         scripts=code,
-        policy=_policy(style, code),
+        policy=policy_of(style, code),
         static=_STATIC,
         long=_LONG,
     )  # fmt: skip
@@ -158,7 +158,8 @@ def _address(figure: Figure) -> Markup:
     return Markup(f"data:image/svg+xml,{text_of}")  # noqa: S704 - no quote and no ampersand is left in it
 
 
-def _policy(style: str, code: Sequence[str]) -> str:
+def policy_of(style: str, code: Sequence[str]) -> str:
+    """Return what a page allows itself: its own style and scripts, and nothing from elsewhere."""
     allowed = " ".join(_hashed(one) for one in code)
     return (
         f"default-src 'none'; script-src {allowed}; style-src {_hashed(style)}; img-src data:; base-uri 'none'; "
@@ -171,12 +172,14 @@ def _hashed(content: str) -> str:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of a style sheet or script of the page."""
     return (_HERE / "assets" / name).read_text("utf-8")
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return what the templates of pages are rendered with: every value is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
