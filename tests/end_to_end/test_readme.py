@@ -59,7 +59,7 @@ def test_the_readme_has_what_a_reader_needs() -> None:
     assert [block.file for block in BLOCKS if block.file] == ["create.json", "channel.csv", "posts.csv", "channel.toml"]
     assert [line for line in COMMANDS if line.split()[0] not in {"make", "export", "backtest", "curl"}] == []
     assert any(reads(block, earlier) for at, block in enumerate(SHELL) for earlier in SHELL[:at])
-    for verb in ("run", "explain", "calls", "emit", "venue", "fetch", "data", "replay", "channel"):
+    for verb in ("run", "explain", "calls", "emit", "reconcile", "venue", "fetch", "data", "replay", "channel"):
         assert any(line.startswith(f"backtest {verb} ") for line in COMMANDS), verb
 
 
