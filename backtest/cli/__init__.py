@@ -21,6 +21,7 @@ from backtest.cli import (
     emit,
     explain,
     fetch,
+    loss,
     luck,
     new,
     reconcile,
@@ -89,7 +90,7 @@ def root(
 
 _VERBS = (
     *(new, demo, run, breakdowns, subscribers, compare, check, luck, sweep, calls, emit, dashboard),
-    *(reconcile, venue, channel, replay, explain, fetch, data),
+    *(reconcile, venue, channel, loss, replay, explain, fetch, data),
 )
 for verb in _VERBS:
     verb.register(app)

@@ -281,6 +281,7 @@ def cancel_all(
     journal: JournalOption = Path("emit.sqlite"),
     ended: Annotated[bool, typer.Option("--ended", help="Those too that have ended by our own book.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    venue: VenueOption = None,
 ) -> None:
     """Close every signal that is not confirmed closed, and say what happened to each; again for what failed before."""
     from backtest.live.commands import ask
@@ -302,6 +303,10 @@ def cancel_all(
     if done is not None:
         _tell_canceled(done["canceled"])
         return
+    if venue is not None:
+        secrets, door = _outlet(venue)
+        _close(journal, secrets, last, ended=ended, outlet=door)
+        return
     if last.mode != "paper":
         _close(journal, Credentials.load(), last, ended=ended)
         return
@@ -309,7 +314,15 @@ def cancel_all(
         _close(journal, credentials, last, ended=ended)
 
 
-def _close(journal: Path, credentials: Credentials, last: Run, *, ended: bool) -> None:
+def _close(
+    journal: Path,
+    credentials: Credentials | OutletSecrets,
+    last: Run,
+    *,
+    ended: bool,
+    outlet: Callable[[Callable[[], float]], Outlet] | None = None,
+) -> None:
+    import time
     from dataclasses import asdict
 
     from backtest.errors import InvalidSettingError
@@ -320,17 +333,23 @@ def _close(journal: Path, credentials: Credentials, last: Run, *, ended: bool) -
     from backtest.live.schema import Run
     from backtest.live.settings import EmitSettings
     from backtest.venue.client import Client
+    from backtest.venue.credentials import Credentials
     from backtest.venue.rate import RateLimit
 
     if last.mode == "paper" and not credentials.is_local:
         raise InvalidSettingError(f"{journal} is a paper journal, ANNY_BASE_URL was {credentials.base_url}")
     settings, clock = EmitSettings(), WallClock()
     start = Run(last.mode, credentials.fingerprint, clock.now(), last.code_hash, last.config_hash)
-    with Journal(journal, start) as book, Client(credentials, rate=RateLimit(settings.per_minute)) as client:
+    if outlet is not None:
+        door: Client | Outlet = outlet(time.monotonic)
+    else:
+        assert isinstance(credentials, Credentials)  # noqa: S101 - an outlet comes with its own door
+        door = Client(credentials, rate=RateLimit(settings.per_minute))
+    with Journal(journal, start) as book, door as client:
         emitter = Emitter(book, client, clock, settings, clock.now)
         emitter.recover()
-        rows = plan_cancels(book, credentials.fingerprint, clock.now(), ended=ended)
-        emitter.drain(clock.now() + 60_000 * (2 + len(rows) // settings.per_minute))
+        rows = plan_cancels(book, credentials.fingerprint, clock.now(), ended=ended, max_lag=client.max_lag)
+        emitter.drain(clock.now() + 60_000 * (2 + len(rows) // client.rate.per_minute))
         done = canceled(book, rows)
     _tell_canceled([asdict(one) for one in done])
 

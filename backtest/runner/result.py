@@ -142,6 +142,19 @@ class Result:
         """The calls that the desk refused and that are never sent, since their prices were out of order (L3.8)."""
         return self._run.execution.refusals if self._run else refusals_of(self.tables.refused)
 
+    @property
+    def finished(self) -> Finished:
+        """The run behind it, with its candles and calls, for whoever walks them again.
+
+        Raises
+        ------
+        InvalidSettingError
+            For a loaded result, which has none.
+        """
+        if self._run is None:
+            raise InvalidSettingError("a loaded result cannot be walked again: run it anew")
+        return self._run
+
     # ------------------------------------------------------------ how sure
 
     @cached_property

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ccxt.pro  # noqa: F401  which takes longer to load than anything here waits for
@@ -28,15 +29,22 @@ from backtest.live.settings import LiveSettings
 from backtest.live.ticking import PlayedTime
 from backtest.market_data.exchange import Access
 from backtest.market_data.retry import Retry
+from backtest.model.calls import CreateSignal
 from backtest.model.rows import candles_of_rows
 from backtest.runner.loading import load_strategy
+from backtest.venue.outlet.carried import carry
+from backtest.venue.outlet.cornix import CORNIX, cornix_text
+from backtest.venue.outlet.door import Outlet
 from backtest.venue.paper_client import PaperClient
-from backtest.wire import body_of, json_bytes, kind_of, with_ref
+from backtest.venue.rate import RateLimit
+from backtest.wire import body_of, call_from_body, json_bytes, kind_of, with_ref
 from tests.candle_exchange import MINUTE, CandleExchange
+from tests.outlet_room import receiver, secrets
+from tests.outlet_room import settings as outlet_settings
 from tests.paper_room import credentials, paper_room
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
     from pathlib import Path
 
 START = 1_709_510_400_000  # 2024-03-04T00:00Z, a Monday
@@ -307,6 +315,36 @@ def test_live_calls_go_to_whatever_base_url_is_given(tmp_path: Path) -> None:
                 run = journal.last_run()
                 assert run is not None
                 assert run.mode == "live"
+
+    run_test(test())
+
+
+def test_live_calls_go_to_another_venue_in_its_words(tmp_path: Path) -> None:
+    async def test() -> None:
+        with receiver() as venue:
+            async with live(tmp_path, history=40, mode="live") as (here, _):
+                mine = secrets(venue.url)
+
+                def door(seconds: Callable[[], float]) -> Outlet:
+                    return Outlet(outlet_settings("cornix", max_lag=60), mine, rate=RateLimit(7, seconds))
+
+                here.service = replace(here.service, credentials=mine, outlet=door)
+                await here.begin()
+                minute = 0
+                while not decided(here, State.ACKED):
+                    await here.close(minute)
+                    minute += 1
+                await here.end()
+                with Journal(here.path) as journal:
+                    first = next(one for one in journal.intents(State.ACKED) if one.creates)
+                    (signal,) = [row for row in journal.signals() if row.ref == first.ref]
+                    assert signal.parent_signal_id == "101"
+                    assert first.valid_until == first.candle + 60_000
+                create = call_from_body(first.kind, json.loads(first.body), first.ref)
+                assert isinstance(create, CreateSignal)
+                carried, _ = carry(create, CORNIX)
+                assert isinstance(carried, CreateSignal)
+                assert venue.effects[0]["body"]["text"] == cornix_text(carried)
 
     run_test(test())
 
