@@ -1,7 +1,9 @@
-"""Measure against other libraries: python benchmarks/bench_peers.py [--rounds N] [--sweep N].
+"""Measure against other libraries: make bench-peers, or python benchmarks/bench_peers.py [--rounds N] [--sweep N].
 
-Each library runs in a process and an environment of its own (benchmarks/.peers, made with pip on the first run). All are
-kept warm and take turns in one run, on the same candles and the same rule; how many trades each made is compared.
+Each library runs in a process and an environment of its own (benchmarks/.peers, made with pip on the first run), once with
+its own averages and once with TA-Lib's. All are kept warm and take turns in one run, on the same candles and the same rule;
+how many trades each made is compared. Wall times; a run over one pair, then the same to a table with names and times, then
+many pairs.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ class Peer:
     packages: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     why: str = ""
-    times: list[float] = field(default_factory=list)
-    sweeps: list[float] = field(default_factory=list)
+    times: dict[str, list[float]] = field(default_factory=lambda: {"run": [], "labelled": [], "sweep": []})
+    words: list[str] = field(default_factory=list)
     version: str = ""
     trades: int = 0
     process: subprocess.Popen[str] | None = None
@@ -67,7 +69,8 @@ class Peer:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        self.version = self._answer()["version"]
+        told = self._answer()
+        self.version, self.words = told["version"], told["words"]
 
     def ask(self, word: str) -> dict[str, Any]:
         """Return its answer to a word."""
@@ -94,20 +97,25 @@ class Peer:
 
 
 def peers() -> list[Peer]:
-    """Return all sides, ours first."""
-    vectorbt = ("vectorbt==1.2.0", "vectorbt-rust==1.2.0", "pyarrow")
-    return [
-        Peer("ours, table lane", "ours.py"),
-        Peer(
-            "raptorbt",
-            "raptorbt_peer.py",
-            ("raptorbt==0.13.4", "pandas"),
-            why="another rule: it also sells on the cross down, without which it would trade once",
-        ),
-        Peer("vectorbt, Rust", "vectorbt_peer.py", vectorbt, ("rust",)),
-        Peer("vectorbt, numba", "vectorbt_peer.py", vectorbt, ("numba",)),
-        Peer("backtesting.py", "backtesting_peer.py", ("backtesting==0.6.6",)),
+    """Return all sides, ours first: each with its own averages, and with TA-Lib's."""
+    another = "another rule: it also sells on the cross down, without which it would trade once"
+    talib = "TA-Lib>=0.6.8"
+    rust = ("vectorbt==1.2.0", "vectorbt-rust==1.2.0", "pyarrow", talib)
+    raptor, phasor = ("raptorbt==0.13.4", "pandas", talib), ("phasor-trader==0.1.0", "numpy", talib)
+    others = [
+        Peer("phasor-trader", "phasor_peer.py", phasor),
+        Peer("raptorbt (both cores)", "raptorbt_peer.py", raptor, why=another),
+        Peer("vectorbt, Rust", "vectorbt_peer.py", rust, ("rust",)),
+        Peer("vectorbt, numba", "vectorbt_peer.py", rust, ("numba",)),
+        Peer("backtesting.py", "backtesting_peer.py", ("backtesting==0.6.6", talib)),
     ]
+    found = [Peer("ours", "ours.py")]
+    for one in others:
+        found.append(one)
+        if "numba" not in one.arguments:
+            arguments = (*one.arguments, "talib")
+            found.append(Peer(f"{one.name}, TA-Lib", one.script, one.packages, arguments, one.why))
+    return found
 
 
 def write_candles(folder: str) -> None:
@@ -133,49 +141,57 @@ def started(folder: str) -> list[Peer]:
 
 def measure(sides: list[Peer], rounds: int, pairs: int) -> None:
     """Let all sides take turns."""
-    for turn in range(rounds):
-        for peer in sides:
-            if turn % 5 and peer.times and peer.times[0] > SLOW:
-                continue
-            answer = peer.ask("run")
-            peer.times.append(answer["ms"])
-            peer.trades = answer["trades"]
-    for _ in range(3 if pairs else 0):
-        for peer in sides:
-            if peer.script != "backtesting_peer.py" and "numba" not in peer.arguments:
-                peer.sweeps.append(peer.ask(f"sweep {pairs}")["ms"])
+    few = max(2, rounds // 5)
+    for word, turns in (("run", rounds), ("labelled", few), (f"sweep {pairs}", few if pairs else 0)):
+        name = word.partition(" ")[0]
+        for turn in range(turns):
+            for peer in sides:
+                times = peer.times[name]
+                if name not in peer.words or (times and times[0] > SLOW and turn % 5):
+                    continue
+                answer = peer.ask(word)
+                times.append(answer["ms"])
+                if name == "run":
+                    peer.trades = answer["trades"]
 
 
 def show(sides: list[Peer], pairs: int) -> None:
-    """Print the table."""
+    """Print the tables."""
     ours = sides[0]
-    print(
-        f"{'':18s} {'version':>9s} {'min ms':>9s} {'median':>9s} {'/ ours':>7s} {'median':>7s} {'trades':>7s}  difference"
-    )
-    for peer in sides:
-        least, middle = min(peer.times), statistics.median(peer.times)
-        ratios = least / min(ours.times), middle / statistics.median(ours.times)
-        apart = peer.trades / ours.trades - 1.0
-        note = f"{apart:+.2%}" + (f": {peer.why or 'NOT EXPLAINED'}" if abs(apart) > 0.01 else "")
-        print(
-            f"{peer.name:18s} {peer.version:>9s} {least:9.1f} {middle:9.1f} {ratios[0]:7.1f} {ratios[1]:7.1f} {peer.trades:7,d}  {note}"
-        )
-    for peer in sides:
-        if peer.sweeps:
-            ratios = (
-                min(peer.sweeps) / min(ours.sweeps),
-                statistics.median(peer.sweeps) / statistics.median(ours.sweeps),
-            )
+    titles = {
+        "run": "one run: numeric records of trades, and equity",
+        "labelled": "one run: trades with names and times",
+        "sweep": f"{pairs} pairs of averages, ms a pair",
+    }
+    for word, title in titles.items():
+        mine = ours.times[word]
+        if not mine:
+            continue
+        print(f"\n{title}")
+        print(f"{'':30s} {'version':>9s} {'min ms':>9s} {'median':>9s} {'/ ours':>7s} {'median':>7s}  trades")
+        for peer in sides:
+            times = peer.times[word]
+            if not times:
+                continue
+            least, middle = min(times), statistics.median(times)
+            ratios = least / min(mine), middle / statistics.median(mine)
             print(
-                f"{peer.name:18s} {pairs} pairs: {min(peer.sweeps):7.2f} ms a pair, median {statistics.median(peer.sweeps):7.2f}, {ratios[0]:.1f} and {ratios[1]:.1f} times ours"
+                f"{peer.name:30s} {peer.version:>9s} {least:9.2f} {middle:9.2f} {ratios[0]:7.1f} {ratios[1]:7.1f}  "
+                f"{_apart(peer, ours) if word == 'run' else ''}"
             )
+
+
+def _apart(peer: Peer, ours: Peer) -> str:
+    """Return how many trades a peer made, and why others than ours."""
+    apart = peer.trades / ours.trades - 1.0
+    return f"{peer.trades:,d} ({apart:+.2%})" + (f": {peer.why or 'NOT EXPLAINED'}" if abs(apart) > 0.01 else "")
 
 
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--sweep", type=int, default=100, metavar="PAIRS", help="0: none")
+    parser.add_argument("--sweep", type=int, default=50, metavar="PAIRS", help="0: none")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         write_candles(folder)

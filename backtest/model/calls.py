@@ -33,7 +33,7 @@ from backtest.model.intake import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from backtest.model.finding import Finding
     from backtest.model.market import Market
@@ -55,6 +55,8 @@ __all__ = [
 ]
 
 _NONE = SignalRef("")
+_ACCOUNTS = ("SPOT", "MARGIN", "FUTURES")
+_MARGINS = ("ISOLATED", "CROSS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +129,13 @@ class CreateSignal:
             if not (isinstance(text, str) and text and text == text.strip()):
                 raise InvalidSignalError(f"{name} is a text such as BTC, was {text!r}", name)
         _one_of("type", self.type, ("long", "short", None))
-        _one_of("account", self.account, ("SPOT", "MARGIN", "FUTURES", None))
-        _one_of("margin_type", self.margin_type, ("ISOLATED", "CROSS", None))
-        _one_of("entry_mode", self.entry_mode, ("range", None))
+        for name, value, known in (
+            ("account", self.account, _ACCOUNTS),
+            ("margin_type", self.margin_type, _MARGINS),
+            ("entry_mode", self.entry_mode, ("range",)),
+        ):
+            if value is not None:
+                _one_of(name, value, (*known, None))
         if self.version == 1:
             self._check_version_1()
         elif self.version != 2:
@@ -151,7 +157,7 @@ class CreateSignal:
     @property
     def is_split(self) -> bool:
         """Whether the entry is split into limit orders (L4.2) instead of a range (L4.1)."""
-        return any(share is not None for share in (self.invest_entry_min, self.invest_entry_mid, self.invest_entry_max))
+        return not (self.invest_entry_min is None and self.invest_entry_mid is None and self.invest_entry_max is None)
 
     @property
     def near_bound(self) -> float:
@@ -199,6 +205,8 @@ class CreateSignal:
         if self.invest is None:
             raise InvalidSignalError("invest is missing; give the percent of the portfolio", "invest")
         prices = self.prices
+        if self._is_plain(prices):
+            return
         sizes = {name: value for name in _SIZES if (value := getattr(self, name)) is not None}
         for name, value in (*prices.items(), *sizes.items()):
             if type(value) is not float:
@@ -209,10 +217,27 @@ class CreateSignal:
             )
         _require(first_broken(price_conditions(prices)) or first_broken(size_conditions(sizes, prices)), self.version)
 
+    def _is_plain(self, prices: Mapping[str, float]) -> bool:
+        """Whether all numbers are right at a glance, as they are in nearly every create; else each is looked at."""
+        if self.leverage is not None or self.is_split:
+            return False
+        for price in prices.values():
+            if type(price) is not float or not -math.inf < price < math.inf:
+                return False
+        ttl = self.ttl_buy_order
+        return (
+            type(self.invest) is float
+            and 0.0 < self.invest < math.inf
+            and (ttl is None or (type(ttl) is int and ttl > 0))
+        )
+
     def _check_attachments(self) -> None:
-        for name in ("attachment_image1_url", "attachment_image2_url", "attachment_description"):
-            text = getattr(self, name)
-            if not isinstance(text, str | None):
+        for name, text in (
+            ("attachment_image1_url", self.attachment_image1_url),
+            ("attachment_image2_url", self.attachment_image2_url),
+            ("attachment_description", self.attachment_description),
+        ):
+            if text is not None and not isinstance(text, str):
                 raise InvalidSignalError(f"{name} is a text, was {text!r}", name)
         if self.attachment_description is not None and len(self.attachment_description) > 1000:
             raise InvalidSignalError(

@@ -102,7 +102,10 @@ class Condition(NamedTuple):
 
 def first_broken(conditions: Iterable[Condition]) -> Condition | None:
     """Return the first condition that one call fails."""
-    return next((condition for condition in conditions if condition.broken), None)
+    for condition in conditions:
+        if condition.broken:
+            return condition
+    return None
 
 
 # ------------------------------------------------------------ the tick (L3.6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, overload
 
 from backtest.errors import InvalidSettingError, did_you_mean
@@ -26,15 +27,20 @@ def milliseconds(timeframe: str) -> int:
     InvalidSettingError
         Unless it is a whole number above 0 and one of ``s m h d w``. Months have no fixed length.
     """
-    found = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", str(timeframe))
-    if found is None and re.fullmatch(r"\d*\s*(M|[Mm]o|MN1?|[Mm]on(th)?(s|ly)?)", str(timeframe)):
+    return _milliseconds(str(timeframe))
+
+
+@lru_cache(maxsize=256)
+def _milliseconds(timeframe: str) -> int:
+    found = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", timeframe)
+    if found is None and re.fullmatch(r"\d*\s*(M|[Mm]o|MN1?|[Mm]on(th)?(s|ly)?)", timeframe):
         raise InvalidSettingError(
-            f"timeframe was {str(timeframe)!r}; months are of different lengths and not supported: take {', '.join(TIMEFRAMES)}"
+            f"timeframe was {timeframe!r}; months are of different lengths and not supported: take {', '.join(TIMEFRAMES)}"
         )
     if found is None:
         raise InvalidSettingError(
             f"timeframe was {timeframe!r}; write a number and one of s m h d w, such as {', '.join(TIMEFRAMES)}."
-            + did_you_mean(str(timeframe), TIMEFRAMES)
+            + did_you_mean(timeframe, TIMEFRAMES)
         )
     return int(found[1]) * _UNITS[found[2]]
 

@@ -231,7 +231,7 @@ class Desk:
             coin=market.coin,
             trade_market=market.trade_market,
             exchange=market.exchange,
-            ref=self.refs((close_time,), (number,))[0],
+            ref=SignalRef(f"{self.symbol}-{close_time}-{number}"),
             **named,
         )
 
@@ -307,7 +307,7 @@ class Desk:
     def _take_create(self, call: CreateSignal) -> None:
         """Give a create its place among those of this close; one made by hand is rounded and addressed here."""
         number = len(self._born)
-        (ref,) = self.refs((self._close_time,), (number,))
+        ref = SignalRef(f"{self.symbol}-{self._close_time}-{number}")
         found = [(broken, after) for create, broken, after in self._judged if create is call]
         if found:
             broken, after = found[0]
@@ -463,14 +463,17 @@ def taken(fields: Mapping[str, Any], market: Market) -> Taken:
         raise InvalidSignalError(f'side is "long" or "short", was {side!r}', "type")
     targets = found.pop("targets", ())
     prices = {name: _price(name, found.pop(name)) for name in _PRICES if name in found}
-    prices |= {f"exit_price_{k}": _price(f"exit_price_{k}", p) for k, p in enumerate(targets, 1) if p is not None}
-    split = any(name.startswith("invest_entry_") for name in found)
+    for k, price in enumerate(targets, 1):
+        if price is not None:
+            prices[f"exit_price_{k}"] = _price(f"exit_price_{k}", price)
+    split = not _SHARES.isdisjoint(found)
     placed = create_on_tick(market.price_grid, prices, side, split=split)
     broken, version = None, found.get("version", 2)
     if "entry_price_max" in placed:
         broken = first_broken(create_relations(placed, side, version=version))
     after = broken is not None and first_broken(create_relations(prices, side, version=version)) is None
-    _require(leverage_condition(found.get("leverage"), found.get("account")))
+    if "leverage" in found:
+        _require(leverage_condition(found["leverage"], found.get("account")))
     found["targets"] = tuple(placed.pop(f"exit_price_{k}", None) for k in range(1, len(targets) + 1))
     found["invest"] = float(found["invest"]) if "invest" in found else None
     if "ttl_buy_order" in found:
@@ -484,6 +487,7 @@ def refusal_reason(broken: Condition, market: Market, *, after_rounding: bool) -
 
 
 _PRICES = ("entry_price_min", "entry_price_mid", "entry_price_max", "stop_loss")
+_SHARES = frozenset({"invest_entry_min", "invest_entry_mid", "invest_entry_max"})
 
 
 def _require(broken: Condition) -> None:

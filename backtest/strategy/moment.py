@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Moment", "View"]
 
+_SIDES = {"long": 1, "short": -1}
+
 
 class View(Protocol):
     """What a moment asks of whoever runs the strategy."""
@@ -207,7 +209,7 @@ class Moment:
             "targets": tuple(targets),
             "invest": invest,
             "stop_loss": stop_loss,
-            "side": {"long": 1, "short": -1}.get(side, side),
+            "side": _SIDES.get(side, side),
             "ttl_buy_order": milliseconds(ttl) if isinstance(ttl, str) else ttl,
             "account": account,
             "leverage": leverage,

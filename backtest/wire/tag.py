@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backtest.model.calls import CreateSignal
@@ -28,8 +29,16 @@ def signal_tag(strategy_identity: str, symbol: str, timeframe: str, close_ms: in
     number
         Of the create among those of that close, from 0.
     """
-    text = json.dumps([strategy_identity, symbol, timeframe, int(close_ms), int(number)], separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    digest = _stem(strategy_identity, symbol, timeframe).copy()
+    digest.update(b",%d,%d]" % (close_ms, number))
+    return str(digest.hexdigest()[:12])
+
+
+@lru_cache(maxsize=1024)
+def _stem(strategy_identity: str, symbol: str, timeframe: str) -> Any:
+    """Return the hash of what all tags of a strategy on a market begin with: the JSON list up to its close."""
+    text = json.dumps([strategy_identity, symbol, timeframe], separators=(",", ":"))
+    return hashlib.sha256(text[:-1].encode())
 
 
 def with_tag(create: CreateSignal, tag: str) -> CreateSignal:

@@ -6,10 +6,11 @@ import warnings
 from typing import Any
 
 import backtesting
+import numpy as np
 import pandas as pd
 from backtesting import Strategy
 from backtesting.lib import FractionalBacktest
-from protocol import CASH, FAST, FEE, NOTIONAL, SLOW, STOP, TARGET, columns, serve
+from protocol import CASH, FAST, FEE, NOTIONAL, SLOW, STOP, TARGET, WITH_TALIB, columns, serve, talib_average
 
 warnings.filterwarnings("ignore")
 DATA = columns()
@@ -21,6 +22,8 @@ FRAME = pd.DataFrame(
 
 def average(values: Any, window: int) -> Any:
     """Return a simple moving average."""
+    if WITH_TALIB:
+        return talib_average(np.asarray(values), window)
     return pd.Series(values).rolling(window).mean().to_numpy()
 
 

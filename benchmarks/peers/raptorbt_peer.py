@@ -13,7 +13,7 @@ os.environ["RAPTORBT_NO_VERSION_CHECK"] = "1"
 
 import numpy as np
 import raptorbt as rb
-from protocol import CASH, FAST, FEE, NOTIONAL, SLOW, STOP, TARGET, columns, crossed, serve
+from protocol import CASH, FAST, FEE, NOTIONAL, SLOW, STOP, TARGET, WITH_TALIB, columns, crossed, serve, talib_average
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,8 @@ def config() -> Any:
 
 def signals(fast: int, slow: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return entries and exits."""
-    a, b = rb.sma(CLOSE, fast), rb.sma(CLOSE, slow)
+    average = talib_average if WITH_TALIB else rb.sma
+    a, b = average(CLOSE, fast), average(CLOSE, slow)
     return crossed(a, b), crossed(a, b, above=False)
 
 

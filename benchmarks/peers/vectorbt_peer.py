@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import vectorbt as vbt
-from protocol import CASH, FAST, FEE, NOTIONAL, SLOW, STOP, TARGET, columns, serve
+from protocol import CASH, FAST, FEE, NOTIONAL, SLOW, STOP, TARGET, WITH_TALIB, columns, crossed, serve, talib_average
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,29 +43,42 @@ def simulate(entries: Any) -> Any:
     )
 
 
+def portfolio() -> Any:
+    """Return the portfolio of the one pair."""
+    if WITH_TALIB:
+        entries = crossed(talib_average(DATA["close"], FAST), talib_average(DATA["close"], SLOW))
+        return simulate(pd.Series(entries, INDEX))
+    fast, slow = vbt.MA.run(CLOSE, FAST), vbt.MA.run(CLOSE, SLOW)
+    return simulate(fast.ma_crossed_above(slow))
+
+
 def once() -> tuple[int, float]:
     """Run, and ask for trades and equity."""
-    fast, slow = vbt.MA.run(CLOSE, FAST), vbt.MA.run(CLOSE, SLOW)
-    portfolio = simulate(fast.ma_crossed_above(slow))
-    closed = portfolio.trades.records["status"] == 1
-    return int(closed.sum()), float(portfolio.value().iloc[-1])
+    found = portfolio()
+    closed = found.trades.records["status"] == 1
+    return int(closed.sum()), float(found.value().iloc[-1])
+
+
+def labelled() -> int:
+    """Run, and ask for trades as people read them."""
+    return len(portfolio().trades.records_readable)
 
 
 def many(pairs: Sequence[tuple[int, int]]) -> int:
     """Run pairs, their averages computed once."""
     windows = sorted({window for pair in pairs for window in pair})
-    averages = vbt.MA.run(CLOSE, windows).ma
-    averages.columns = windows
+    if WITH_TALIB:
+        values = {window: talib_average(DATA["close"], window) for window in windows}
+    else:
+        averages = vbt.MA.run(CLOSE, windows).ma.to_numpy()
+        values = {window: averages[:, k] for k, window in enumerate(windows)}
     trades = 0
     for first in range(0, len(pairs), CHUNK):
         chunk = pairs[first : first + CHUNK]
-        above = averages[[pair[0] for pair in chunk]].to_numpy() > averages[[pair[1] for pair in chunk]].to_numpy()
-        warm = ~np.isnan(averages[[pair[1] for pair in chunk]].to_numpy())
-        entries = np.zeros_like(above)
-        entries[1:] = above[1:] & ~above[:-1] & warm[:-1]
+        entries = np.column_stack([crossed(values[fast], values[slow]) for fast, slow in chunk])
         records = simulate(pd.DataFrame(entries, INDEX, range(len(chunk)))).trades.records
         trades += len(records)
     return trades
 
 
-serve(vbt.__version__, once, many)
+serve(vbt.__version__, once, many, labelled)
