@@ -22,7 +22,7 @@ export NO_SQLITE := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports docs tests format bench mutants lock clean
+.PHONY: help setup demo test lint types imports docs tests format bench bench-peers mutants lock clean
 
 help:
 	@echo "make demo    run a strategy over real Bitcoin candles"
@@ -30,6 +30,7 @@ help:
 	@echo "make format  format the code and strip the notebooks"
 	@echo "make docs    build the documentation into build/site"
 	@echo "make bench   measure speed"
+	@echo "make bench-peers   measure other libraries beside this one (network, the first time)"
 	@echo "make mutants ROOM=wire   plant faults and list those that no test notices"
 	@echo "make setup   install into $(VENV); the others do it when needed"
 	@echo "make lock    resolve the dependencies anew (network)"
@@ -91,6 +92,9 @@ format: $(READY)
 
 bench: $(READY)
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit; done
+
+bench-peers: $(READY)
+	$(BIN)/python benchmarks/bench_peers.py
 
 # Small faults, planted one at a time: which of them does no test notice? Minutes a room; not part of the checks.
 ROOM ?= wire

@@ -1,0 +1,68 @@
+"""Measure sweeps in processes: python benchmarks/bench_scale.py [--pairs N] [--most PROCESSES].
+
+The same pairs of averages over one year of made minutes in this process, and in one, two and more processes of their own, which
+were started before and have loaded the market. Aim: two processes do 1.8 times the work of one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from made import minutes
+from sma_cross import PAIRS, SmaCross
+from timing import machine
+
+from backtest import SubscriberProfile, VenueAssumptions, run_many
+from backtest.runner.run import feeds_of
+from backtest.study.crew import crew_of
+from backtest.study.measured import Account
+from backtest.study.task import Job, Parts, Task
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=400)
+    parser.add_argument("--most", type=int, default=len(os.sched_getaffinity(0)))
+    given = parser.parse_args()
+    print(machine())
+    year, pairs = minutes(), PAIRS[: given.pairs]
+    run_many(SmaCross, PAIRS[:2], year, ledger=False)
+    began, busy = time.perf_counter(), time.process_time()
+    here = run_many(SmaCross, pairs, year, ledger=False)
+    wall, cpu = (
+        1e3 * (one - two) / len(pairs)
+        for one, two in zip((time.perf_counter(), time.process_time()), (began, busy), strict=True)
+    )
+    print(f"in this process: {wall:.2f} ms a pair ({cpu:.2f} of processor), {3.6e6 / wall:,.0f} pairs a core-hour")
+    print(f"2,000,000 such pairs: {2e6 * cpu / 3.6e6:.1f} core-hours")
+    first = 0.0
+    for jobs in range(1, given.most + 1):
+        with crew_of(jobs) as crew:
+            run_many(SmaCross, PAIRS[: 8 * jobs], year, workers=crew, ledger=False)  # they start and load the market
+            began = time.perf_counter()
+            there = run_many(SmaCross, pairs, year, workers=crew, ledger=False)
+            wall = 1e3 * (time.perf_counter() - began) / len(pairs)
+        assert there.figures.tobytes() == here.figures.tobytes()
+        first = first or wall
+        print(f"{jobs} processes: {wall:.2f} ms a pair, {first / wall:.2f} times one; aim 1.8 at two")
+    with tempfile.TemporaryDirectory() as folder:
+        parts = Parts(folder)
+        account = Account(feeds_of(year), "table", SubscriberProfile.anny(), VenueAssumptions(), 0)
+        job = Job.of(SmaCross, account, parts)
+        rows = [SmaCross(**pair).parameters for pair in PAIRS[:190]]
+        task = Task.of(parts, parts.put_job(job), job.identity, rows)
+        print(f"a task of {len(rows)} rows is {len(json.dumps(asdict(task))):,} bytes")
+
+
+if __name__ == "__main__":
+    main()
