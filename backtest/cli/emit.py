@@ -416,7 +416,16 @@ def _go_live(
         who = f"{mode} {credentials.fingerprint}"
         with Posting(settings, posting, log.warning), attended(settings, who, log) as (notices, beat):
             service = Service(
-                settings, credentials, mode, options.profile_from, access, token, None, notices, beat, outlet=outlet
+                settings,
+                credentials,
+                mode,
+                options.profile_from,
+                access,
+                token,
+                notices=notices,
+                beat=beat,
+                looks_again=True,
+                outlet=outlet,
             )
             return asyncio.run(serve(service, stop))
 

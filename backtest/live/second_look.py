@@ -107,7 +107,7 @@ def _of(journal: Snapshot, judge: Judged, ground: Ground) -> list[Changed]:
         count = (
             "1 call would have been another one" if len(other) == 1 else f"{len(other)} calls would have been others"
         )
-        return f"{count}, the first {other[0].kind} of {other[0].ref} at the close of {when(other[0].candle)}"
+        return f"{count}, the first {other[0].kind} of {other[0].ref} at the close of {when(other[0].at)}"
 
     whole = differs(revised)
     if not whole:
@@ -175,8 +175,15 @@ class SecondLook:
         if notice.kind is not NoticeKind.REVISION:
             return
         command = [sys.executable, "-m", "backtest.live.second_look"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ANNY_")}
         done = subprocess.run(  # noqa: S603 - our own command
-            command, input=self._asked, capture_output=True, text=True, timeout=_SECONDS, check=False
+            command,
+            input=self._asked,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            env=environment,
         )
         for one in json.loads(done.stdout) if done.returncode == 0 else []:
             key = (*one["place"], one["time"], one["sentence"])

@@ -21,6 +21,7 @@ from backtest.live.notices import NoticeKind, Notices
 from backtest.live.person import stop_file_of
 from backtest.live.schema import Run
 from backtest.live.seat import Seat
+from backtest.live.second_look import SecondLook
 from backtest.live.sender import Sender
 from backtest.live.ticking import MachineTime, TickingClock
 from backtest.live.track import Follow
@@ -113,6 +114,7 @@ class Service:
     notices: Notices = field(default_factory=Notices)
     beat: Callable[[], object] = lambda: None
     history: int = HISTORY
+    looks_again: bool = False
     outlet: Callable[[Callable[[], float]], Outlet] | None = None
 
     def door(self, seconds: Callable[[], float]) -> Client | Outlet:
@@ -162,6 +164,8 @@ async def serve(service: Service, stop: threading.Event) -> Served:
         seats = [_seat(service, each, strategy, markets, journal, client.max_lag) for each, strategy in made]
         for seat in seats:
             seat.restore()
+        if service.looks_again:
+            service.notices.subscribe(_second_look(service, seats, clock).take)
         feed = exchange_feed(_follows(seats), settings.feed, access=service.access, time=time)
         async with feed:
             paper = _paper(service, seats)
@@ -170,6 +174,19 @@ async def serve(service: Service, stop: threading.Event) -> Served:
                 with Commands(sender, credentials.fingerprint, loop.state), _announced(service, seats, emitter):
                     await loop.run(stop)
         return Served(journal.intents(State.UNKNOWN), [seat.halted for seat in seats if seat.halted], emitter.halted)
+
+
+def _second_look(service: Service, seats: Sequence[Seat], clock: TickingClock) -> SecondLook:
+    strategies = [
+        {
+            "file": each.file,
+            "parameters": each.parameters,
+            "profile": seat.profile.to_dict(),
+            "markets": {place.stream.symbol: place.market.to_dict() for place in seat.places.values()},
+        }
+        for each, seat in zip(service.settings.strategy, seats, strict=True)
+    ]
+    return SecondLook(service.settings.account.journal, strategies, service.notices, clock.now)
 
 
 @contextmanager

@@ -36,6 +36,11 @@ class Green(Strategy):
 MARKET = Market("BTC/USDT", "0.01", "0.00001", min_amount=0.00001, min_cost=5.0, exchange="BINANCE")
 RED = [Seen(START + k * HOUR, 100.0, 101.0, 98.0, 99.0, 1.0, "rest", START + (k + 1) * HOUR) for k in range(6)]
 
+SENTENCE = (
+    "BTC/USDT 1h: with the candle of 2024-03-04T03:00:00.000Z as it is now, 1 call would have been another one, "
+    "the first create_v2 of BTC/USDT-1709524800000-0 at the close of 2024-03-04T04:00:00.000Z"
+)
+
 
 def revised(k: int, close: float | None) -> Seen:
     """A candle of the six, with another close; None where it is gone."""
@@ -68,10 +73,7 @@ def kept(path: Path, strategy: Strategy, *revisions: Seen) -> Path:
         ((revised(2, 100.5), revised(2, 98.9)), []),  # the newest counts
         (
             (revised(1, 98.5), revised(3, 100.5)),
-            [
-                "BTC/USDT 1h: with the candle of 2024-03-04T03:00:00.000Z as it is now, 1 call would have been another one, "
-                "the first create_v2 of BTC/USDT-1709524800000-0 at the close of 2024-03-04T04:00:00.000Z"
-            ],
+            [SENTENCE],
         ),
     ],
 )
