@@ -78,10 +78,13 @@ class JournalRoom:
         """What the emission plans at a close of a market besides the strategy's own calls."""
         self.dropped: Callable[[Decision], bool] = lambda _decision: False
         """Whether a decision is lost before it is planned."""
+        self.meddle: Callable[[Journal, int], object] = lambda _journal, _close: None
+        """What a person does to the journal before a close."""
         self.refusal = "INVALID_INPUT_CONTENT"
         self.now = 0
         self.account = "account"
         self.parents = 0
+        self.first = int(next(iter(self.candles.values())).time[history])
 
     def emit(self, fate: Fate = lambda _: "acked", until: int | None = None) -> None:
         """Go through the candles, or the first so many of them; each call meets a fate after its close."""
@@ -113,6 +116,7 @@ class JournalRoom:
                         unkept[symbol].append(Seen.of(time, early, "history", time + self.span + 1))
                 continue
             close = self.now = time + self.span
+            self.meddle(journal, close)
             decisions = [one for one in session.walk(time, seen) if not self.dropped(one)]
             told = told_of(session.settled, lambda key: journal.intent_named(identity, *key), close)
             kept = []

@@ -309,6 +309,8 @@ def _fate(journal: Snapshot, intent: Intent, entered: int | None) -> tuple[CallF
         return CallFault.LATE, "it reached the venue a candle or more after its close"
     if fault is CallFault.EXPIRED:
         return fault, _why_expired(journal, intent)
+    if intent.state is State.ABANDONED:
+        return fault, "abandoned by a person"
     return fault, "" if fault is CallFault.EQUAL else journal.note(intent)
 
 

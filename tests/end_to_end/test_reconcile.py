@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 from backtest import Candles, Market, SubscriberProfile, UpdatePrices
+from backtest.live.intent import State
 from backtest.live.journal import Journal
+from backtest.live.person import resolve
+from backtest.live.schema import Stream
 from backtest.market_data.series import Series
 from backtest.market_data.store import Store
 from backtest.runner.loading import load_strategy
@@ -144,6 +147,37 @@ def test_an_unknown_counts_as_there_and_asks_for_a_person(tmp_path: Path, store:
     found = held(emission, store, status=4)
     assert faults(found) == [("create_v2", "unknown", "")]
     assert found["strategies"][0]["gain"]["sent"] == found["strategies"][0]["gain"]["backtest"]
+
+
+def test_an_unknown_that_was_abandoned_asks_for_nobody(tmp_path: Path, store: Path) -> None:
+    emission = room(tmp_path, BTC)
+    picked = one_of("create_v2", 1)
+    emission.emit(lambda intent: "unknown" if picked(intent) else "acked")
+    with Journal.reopen(emission.path, emission.now) as journal:
+        (unknown,) = journal.intents(State.UNKNOWN)
+        resolve(journal, unknown.id, State.ABANDONED, emission.now)
+    assert faults(held(emission, store)) == [("create_v2", "unknown", "")]
+
+
+def test_what_a_person_asked_for_is_told_apart_and_priced(tmp_path: Path, store: Path) -> None:
+    emission, canceled = room(tmp_path, BTC), list[str]()
+
+    def meddle(journal: Journal, close: int) -> None:
+        living = journal.signals("living")
+        if living and not canceled and close > emission.first + 100 * HOUR:
+            stream = Stream("account", emission.strategy.identity, BTC, "1h", "binance")
+            canceled.extend(row.ref for row in living)
+            for intent in journal.cancel(stream, living, close):
+                emission.meet(journal, intent, "acked")
+
+    emission.meddle = meddle
+    emission.emit()
+    found = held(emission, store)
+    assert ("cancel", "extra", "person") in faults(found)
+    assert {each[2] for each in faults(found)} <= {"person", "follows"}
+    mine = [one for one in found["strategies"][0]["signals"] if one["ref"] in canceled]
+    assert [one["group"] for one in mine] == ["person"] * len(canceled)
+    assert mine[0]["difference"] != 0.0
 
 
 def test_a_late_call_is_named_and_priced(tmp_path: Path, store: Path) -> None:
