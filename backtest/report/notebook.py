@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+from functools import cache
 from typing import TYPE_CHECKING
 
 from backtest.report import headline
 from backtest.report.canvas import png
 from backtest.report.charts import overview_chart
-from backtest.report.html import Html, table, tag
 from backtest.report.metrics import statistics
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+
     from backtest.report.statistic import Statistics
     from backtest.report.tables import ResultTables
 
@@ -27,6 +29,22 @@ _SHOWN = (
 )
 
 
+_PAGE = """\
+<div><p><b>{{ subject }}</b></p>
+<p>Total return: <b>{{ interval }}</b> (below: {{ mode }})</p>
+{% for sentence in alarms %}<p><b>{{ sentence }}</b></p>
+{% endfor %}
+<table><thead><tr><th></th><th>strategy</th><th>buy and hold</th><th></th><th>trades</th></tr></thead><tbody>
+{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table>
+<p>{{ said }}</p>
+{% for sentence in warnings %}<p><b>Warning: </b>{{ sentence }}</p>
+{% endfor %}
+{% if picture %}<img src="data:image/png;base64,{{ picture }}" alt="Price, equity and drawdown">{% endif %}
+</div>"""
+
+
 def repr_html(tables: ResultTables, stats: Statistics | None = None) -> str:
     """Return what a notebook shows of a result: the interval, twelve figures, warnings, and the overview as PNG.
 
@@ -40,24 +58,26 @@ def repr_html(tables: ResultTables, stats: Statistics | None = None) -> str:
         Its statistics, where they were computed before.
     """
     stats = stats or statistics(tables)
-    parts: list[Html | str] = [
-        tag("p", tag("b", headline.subject(tables))),
-        tag("p", "Total return: ", tag("b", headline.interval_line(tables)), f" (below: {tables.mode})"),
-        *(tag("p", tag("b", sentence)) for sentence in headline.alarms(tables)),
-        table(
-            ["", "strategy", "buy and hold", "", "trades"],
-            [_row(stats, tables.quote, *keys) for keys in _SHOWN],
-            right=(1, 2, 4),
-        ),
-        tag("p", f"{headline.ambiguity(tables)} {headline.assumed(tables)}"),
-        *(tag("p", tag("b", "Warning: "), sentence) for sentence in tables.warnings),
-    ]
-    if tables.symbols:
-        data = base64.b64encode(png(overview_chart(tables), dpi=80)).decode()
-        parts.append(tag("img", src=f"data:image/png;base64,{data}", alt="Price, equity and drawdown"))
-    return str(tag("div", *parts))
+    picture = base64.b64encode(png(overview_chart(tables), dpi=80)).decode() if tables.symbols else ""
+    return _template().render(
+        subject=headline.subject(tables),
+        interval=headline.interval_line(tables),
+        mode=tables.mode,
+        alarms=headline.alarms(tables),
+        rows=[_row(stats, tables.quote, *keys) for keys in _SHOWN],
+        said=f"{headline.ambiguity(tables)} {headline.assumed(tables)}",
+        warnings=tables.warnings,
+        picture=picture,
+    )
 
 
-def _row(stats: Statistics, quote: str, left: str, right: str) -> list[Html | str]:
+def _row(stats: Statistics, quote: str, left: str, right: str) -> list[str]:
     account, trades = stats.row(left), stats.row(right)
     return [account.name(quote), account.shown, account.hold_shown, trades.name(quote), trades.shown]
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    return Environment(autoescape=True, trim_blocks=True, undefined=StrictUndefined).from_string(_PAGE)

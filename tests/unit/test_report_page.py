@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 
 from backtest.errors import StorageError
-from backtest.report.html import Html, details, join, table, tag
 from backtest.report.notebook import repr_html
 from backtest.report.page import PageTable, Section, page_html, write_page
 from tests.unit.test_report_tables import START, changed, sample_tables
@@ -211,11 +210,3 @@ def test_a_refusing_disk_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError, match="cannot write"):
         write_page(sample_tables(50), tmp_path / "file" / "report.html")
-
-
-def test_elements_escape_text_and_attributes() -> None:
-    assert tag("p", "<b>", tag("i", "x"), title='"&') == '<p title="&quot;&amp;">&lt;b&gt;<i>x</i></p>'
-    assert tag("meta", http_equiv="a", class_=None) == '<meta http-equiv="a">'
-    assert join(["<", Html("<br>")]) == "&lt;<br>"
-    assert details("a<b", "c") == "<details><summary>a&lt;b</summary>c</details>"
-    assert '<td class="n">1</td>' in table(["a", "b"], [["x", "1"]], right=[1])
