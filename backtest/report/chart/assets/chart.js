@@ -122,9 +122,9 @@
     this.legend = make("div", { class: "sc-legend", "aria-hidden": "true" });
     this.plot = make("div", { class: "sc-plot", tabindex: "0", role: "img" });
     this.plot.style.height = (this.options.height || 560) + "px";
-    this.titles = [make("div", { class: "sc-title" }), make("div", { class: "sc-title" })];
+    this.titles = []; // of the lower panes, in their corners
     this.tip = make("div", { class: "sc-tip", "aria-hidden": "true" });
-    this.stage = make("div", { class: "sc-stage" }, [this.plot, this.legend, this.titles[0], this.titles[1], this.tip]);
+    this.stage = make("div", { class: "sc-stage" }, [this.plot, this.legend, this.tip]);
     this.says = make("p", { class: "sc-says", "aria-live": "polite" });
     this.key = make("div", { class: "sc-key" });
     this.below = make("p", { class: "sc-notice" }, [
@@ -169,6 +169,7 @@
           event.currentTarget.setAttribute("aria-pressed", String(!self.hidden[one.name]));
           self.curves();
           self.draw(true);
+          requestAnimationFrame(function () { self.place(); }); // panes have their heights only once they are painted
         }
       });
     }));
@@ -288,12 +289,13 @@
     var found = this.data.markets.filter(function (m) { return m.symbol === symbol; })[0];
     if (!found) return;
     if (!this.made[symbol]) this.made[symbol] = new SC.Series(found, this.data);
+    var self = this;
+    if (!this.series) this.made[symbol].indicators.filter(function (one) { return one.pane === "below"; }).slice(1)
+      .forEach(function (one) { self.hidden[one.name] = true; });
     this.series = this.made[symbol];
     if (this.select) this.select.value = symbol;
     var decimals = this.series.decimals;
     this.candles.applyOptions({ priceFormat: { type: "custom", minMove: Math.pow(10, -decimals), formatter: function (x) { return number(x, decimals); } } });
-    this.titles[0].textContent = this.equity ? "Equity" + (this.data.quote ? ", " + this.data.quote : "") : "";
-    this.titles[1].textContent = this.equity ? "Drawdown" : "";
     this.marks.set(this.signals, this.series);
     this.chipsOf();
     this.curves();
@@ -302,7 +304,7 @@
     this.word();
     this.all();
     this.draw();
-    this.place();
+    requestAnimationFrame(function () { self.place(); });
   };
 
   proto.word = function () {
@@ -311,9 +313,9 @@
       (this.equity ? "; equity; drawdown" : "") + merged + ". Arrow keys move, plus and minus zoom, n and p go from trade to trade.");
   };
 
-  /* One line for each indicator that is switched on; those of another scale share a pane of their own. */
+  /* One line for each indicator that is switched on; each of another scale has a pane of its own, the first is shown. */
   proto.curves = function () {
-    var self = this, first = this.equity ? 3 : 1;
+    var self = this, names = this.equity ? ["Equity" + (this.data.quote ? ", " + this.data.quote : ""), "Drawdown"] : [];
     (this.lines || []).forEach(function (line) { self.lib.removeSeries(line.series); });
     this.lines = [];
     this.series.indicators.forEach(function (one, k) {
@@ -322,10 +324,14 @@
       var series = self.lib.addSeries(L.LineSeries, {
         color: color, lineWidth: 1, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false,
         priceFormat: { type: "custom", minMove: Math.pow(10, -one.decimals), formatter: function (x) { return number(x, one.pane === "price" ? self.series.decimals : Math.max(0, Math.min(4, one.decimals - 2))); } }
-      }, one.pane === "price" ? 0 : first);
+      }, one.pane === "price" ? 0 : names.push(one.name));
       self.lines.push({ series: series, column: "indicator" + k, name: one.name, decimals: one.decimals, pane: one.pane, color: color });
     });
     this.panes();
+    this.titles.forEach(function (title) { title.remove(); });
+    this.titles = names.map(function (name) { return make("div", { class: "sc-title", text: name }); });
+    this.stage.append.apply(this.stage, this.titles);
+    this.place();
     this.stale = true;
   };
 
