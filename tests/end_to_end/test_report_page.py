@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from backtest.report.page import write_page
+from backtest.report.page import PageTable, Section, write_page
 from tests.browser import Tab, browser, needs_browser, opened
 from tests.unit.test_report_page import HOSTILE, hostile
 from tests.unit.test_report_tables import changed, sample_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from playwright.sync_api import Browser
@@ -29,9 +29,11 @@ pytestmark = needs_browser
 
 
 @contextmanager
-def page_of(browser: Browser, tables: ResultTables, folder: Path, **how: Any) -> Iterator[Tab]:
+def page_of(
+    browser: Browser, tables: ResultTables, folder: Path, sections: Sequence[Section] = (), **how: Any
+) -> Iterator[Tab]:
     """Write the page of a result, open it, and wait until its scripts have done."""
-    write_page(tables, folder / "report.html")
+    write_page(tables, folder / "report.html", sections=sections)
     with opened(browser, folder / "report.html", **how) as tab:
         tab.page.wait_for_selector("html.ready" if how.get("java_script_enabled", True) else "body")
         yield tab
@@ -146,7 +148,12 @@ def test_axe_finds_nothing_serious_and_no_column_is_cut(
     from axe_playwright_python.sync_playwright import Axe
 
     how: dict[str, Any] = {"color_scheme": scheme, "viewport": {"width": width, "height": 844}}
-    with page_of(browser, changed(sample_tables(700), luck=["nothing"]), tmp_path, **how) as tab:
+    names = ["year", *(f"month {k}" for k in range(1, 13))]
+    raw = [[2020 + row, *(0.01 * (k - 6) * row for k in range(12))] for row in range(4)]
+    shown = [[f"{value:+.2f}" if k else str(value) for k, value in enumerate(row)] for row in raw]
+    months = PageTable("months", "Months", "By month.", names, list(range(1, 13)), shown, raw, heat=list(range(1, 13)))
+    part = [Section("parts", "Taken apart", tables=[months])]
+    with page_of(browser, changed(sample_tables(700), luck=["nothing"]), tmp_path, part, **how) as tab:
         tab.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
         assert overflow(tab) == []
         assert tab.run("document.documentElement.scrollWidth <= innerWidth") is True
@@ -154,14 +161,14 @@ def test_axe_finds_nothing_serious_and_no_column_is_cut(
         assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in {"serious", "critical"}] == []
 
 
-def test_it_is_chosen_dark_and_printed_light_on_three_pages(browser: Browser, tmp_path: Path) -> None:
+def test_it_is_chosen_dark_and_printed_light_on_three_pages_at_most(browser: Browser, tmp_path: Path) -> None:
     with page_of(browser, sample_tables(1500), tmp_path) as tab:
         tab.page.get_by_role("button", name="Dark").click()
         ground = "getComputedStyle(document.body).backgroundColor"
         assert tab.run(ground) == "rgb(18, 21, 27)"
         assert tab.run("getComputedStyle(document.querySelector('.sc-stage')).backgroundColor") == "rgb(18, 21, 27)"
         printed = tab.page.pdf(format="A4")
-        assert printed.count(b"/Type /Page\n") in {2, 3}
+        assert 1 <= printed.count(b"/Type /Page\n") <= 3
         tab.page.emulate_media(media="print")
         assert tab.run(ground) == "rgb(255, 255, 255)"
         assert tab.page.locator(".stills img").first.is_visible()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -47,6 +48,10 @@ class Titled(Protocol):
 
     def cells(self, most: int | None = None) -> list[list[str]]:
         """Return the rows as people read them."""
+
+
+_HALF, _WRAPS = 82, 40
+"""Characters that fit into a row of half the page, and in a cell from which on it may wrap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,26 @@ class PageTable:
 
     @property
     def is_wide(self) -> bool:
-        """Whether it takes the whole width."""
-        return len(self.head) > 4
+        """Whether it needs the whole width."""
+        widths = [
+            max([min(9, len(name)), *(len(row[k]) for row in self.shown[:40])]) for k, name in enumerate(self.head)
+        ]
+        wrapped = [width for width in widths if width > _WRAPS]
+        return (
+            len(widths) > 9
+            or (bool(wrapped) and len(widths) > 3)
+            or (not wrapped and sum(widths) + len(widths) > _HALF)
+        )
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is left out of print."""
+        return len(self.shown) > 16
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether its columns stand close together."""
+        return not self.is_wide and len(self.head) > 5
 
     def heats(self, row: int) -> dict[int, str]:
         """Return the classes of coloured cells in a row: ``up1`` to ``up4``, ``down1`` to ``down4``, by position."""
@@ -112,6 +135,7 @@ class PageTable:
             "shown": self.shown,
             "raw": self.raw,
             "signals": self.signals,
+            "dense": self.is_dense,
         }
         return told | ({"heats": [self.heats(i) for i in range(len(self.raw))]} if self.heat else {})
 
@@ -128,6 +152,8 @@ class Section:
         What it shows, in order; tables of breakdowns as they are.
     folded
         Whether it opens only when asked.
+    numbers
+        Of the signals, by name: set by the page.
     """
 
     key: str
@@ -135,26 +161,48 @@ class Section:
     about: str = ""
     tables: Sequence[PageTable | Titled] = ()
     folded: bool = False
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def made(self) -> list[PageTable]:
-        """The tables as the template draws them."""
-        return [one if isinstance(one, PageTable) else page_table(one) for one in self.tables]
+        """The tables as the template draws them; what several say of themselves is said once, by :attr:`said`."""
+        made = [one if isinstance(one, PageTable) else page_table(one, self.numbers) for one in self.tables]
+        shared = self._shared
+        return [replace(one, about="") if one.about in shared else one for one in made]
+
+    @property
+    def said(self) -> list[str]:
+        """The sentences under the title: its own, and what several tables say of themselves."""
+        return [sentence for sentence in (self.about, *self._shared) if sentence]
+
+    @property
+    def _shared(self) -> list[str]:
+        counts = Counter(one.about for one in self.tables)
+        return [about for about, count in counts.items() if count > 2 and about]
 
 
-def page_table(one: Titled) -> PageTable:
-    """Return a table of breakdowns as a table of the page."""
-    months = one.key == "months"
+def page_table(one: Titled, numbers: Mapping[str, int] | None = None) -> PageTable:
+    """Return a table of breakdowns as a table of the page.
+
+    Parameters
+    ----------
+    one
+        The table.
+    numbers
+        Of the signals, by name: a column ``signal`` shows and links them.
+    """
+    numbers = numbers or {}
+    names = [str(name) for name in one.frame.columns]
+    raw = [[_plain(value) for value in row] for row in one.frame.itertuples(index=False, name=None)]
+    shown, signals = one.cells(), []
+    if names[:1] == ["signal"] and numbers:
+        signals = [numbers.get(str(row[0]), 0) for row in raw]
+        shown = [
+            [f"signal {number}" if number else row[0], *row[1:]] for number, row in zip(signals, shown, strict=True)
+        ]
+    heat = one.figures if one.key == "months" else []
     return PageTable(
-        one.key,
-        one.title,
-        one.about,
-        one.head,
-        one.figures,
-        one.cells(),
-        [[_plain(value) for value in row] for row in one.frame.itertuples(index=False, name=None)],
-        empty=one.empty,
-        heat=one.figures if months else [],
+        one.key, one.title, one.about, one.head, one.figures, shown, raw, signals, empty=one.empty, heat=heat
     )
 
 

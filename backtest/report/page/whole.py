@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,8 @@ def page_html(tables: ResultTables, stats: Statistics | None = None, sections: S
     stats = stats or statistics(tables)
     trades, lives, origin = trades_table(tables), signal_steps(tables), origin_section(tables)
     refused = [refused_table(tables)] if tables.refused else []
-    further = [one for one in sections if one.made]
+    numbers = {str(name): k for k, name in enumerate(dict.fromkeys(tables.events["signal"]), 1)}
+    further = [replace(one, numbers=numbers) for one in sections if one.tables or one.about]
     listed = [trades, *refused, *(table for one in (*further, origin) for table in one.made)]
     said = notes(tables)
     has_chart = any(len(frame) for frame in tables.candles.values())

@@ -3,7 +3,8 @@
 (function () {
   "use strict";
 
-  var ROWS = window.matchMedia("(max-width: 44rem)").matches ? 10 : 40; // rows shown at once; more on demand
+  var ROWS = window.matchMedia("(max-width: 44rem)").matches ? 10 : 30; // rows of trades shown at once; more on demand
+  var FEW = 24; // rows shown of any other table
   var root = document.documentElement;
   var byId = function (id) { return document.getElementById(id); };
 
@@ -56,14 +57,15 @@
     this.order = data.shown.map(function (_, i) { return i; });
     this.by = -1;
     this.isDown = false;
-    this.most = ROWS;
+    this.first = data.key === "trades" ? ROWS : FEW;
+    this.most = this.first;
     this.words = "";
     this.build();
   }
 
   Table.prototype.build = function () {
     var self = this, data = this.data, title = this.title();
-    var table = make("table", { class: data.head.length > 4 ? "stack" : "" });
+    var table = make("table", { class: (data.head.length > 4 ? "stack" : "") + (data.dense ? " dense" : "") });
     this.heads = data.head.map(function (name, k) {
       var button = make("button", { type: "button", text: name, onclick: function () { self.sort(k); } });
       return make("th", { scope: "col", class: data.figures.indexOf(k) >= 0 ? "n" : "" }, [button]);
@@ -71,15 +73,15 @@
     this.body = make("tbody");
     table.append(make("thead", {}, [make("tr", {}, this.heads)]), this.body);
     this.count = make("span", { class: "count", "aria-live": "polite" });
-    var tools = make("div", { class: "tools" });
-    if (data.shown.length > 8) {
-      tools.append(make("input", { type: "search", placeholder: "Filter, e.g. short stop", "aria-label": "Filter " + title, oninput: function (event) { self.filter(event.target.value); } }));
+    var few = data.shown.length <= FEW, tools = make("div", { class: few ? "tools small" : "tools" });
+    if (!few) {
+      tools.append(make("input", { type: "search", placeholder: data.key === "trades" ? "Filter, e.g. short stop" : "Filter", "aria-label": "Filter " + title, oninput: function (event) { self.filter(event.target.value); } }));
     }
     var select = make("select", { "aria-label": "Sort " + title + " by", onchange: function (event) { self.sort(Number(event.target.value)); } },
       [make("option", { value: "-1", text: "order" })].concat(data.head.map(function (name, k) { return make("option", { value: String(k), text: name }); })));
-    if (data.head.length > 4 && data.shown.length > 2) tools.append(make("span", { class: "by" }, ["sort by", select]));
+    if (data.head.length > 4 && !few) tools.append(make("span", { class: "by" }, ["sort by", select]));
     tools.append(this.count, make("button", { type: "button", text: "CSV", title: "Save as CSV: " + title, "aria-label": "Save as CSV: " + title, onclick: function () { self.csv(); } }));
-    this.more = make("button", { type: "button", class: "more", onclick: function () { self.most += 4 * ROWS; self.fill(); } });
+    this.more = make("button", { type: "button", class: "more", onclick: function () { self.most += 100; self.fill(); } });
     this.box.replaceChildren(tools, table, this.more);
     this.fill();
   };
@@ -99,7 +101,7 @@
 
   Table.prototype.filter = function (words) {
     this.words = words;
-    this.most = ROWS;
+    this.most = this.first;
     this.arrange();
   };
 
@@ -153,7 +155,7 @@
     this.count.textContent = this.order.length === total ? total.toLocaleString("en-US") + (total === 1 ? " row" : " rows")
       : this.order.length.toLocaleString("en-US") + " of " + total.toLocaleString("en-US") + " rows";
     this.more.hidden = left <= 0;
-    this.more.textContent = "Show " + Math.min(left, 4 * ROWS) + " more";
+    this.more.textContent = "Show " + Math.min(left, 100) + " more";
   };
 
   /* The rows as they are sorted and filtered, unrounded. */
