@@ -43,7 +43,7 @@ def main() -> None:
         1e3 * (one - two) / len(pairs)
         for one, two in zip((time.perf_counter(), time.process_time()), (began, busy), strict=True)
     )
-    print(f"in this process: {wall:.2f} ms a pair ({cpu:.2f} of processor), {3.6e6 / wall:,.0f} pairs a core-hour")
+    print(f"in this process: {wall:.2f} ms a pair ({cpu:.2f} of processor), {3.6e6 / cpu:,.0f} pairs a core-hour")
     print(f"2,000,000 such pairs: {2e6 * cpu / 3.6e6:.1f} core-hours")
     first = 0.0
     for jobs in range(1, given.most + 1):
