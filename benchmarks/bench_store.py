@@ -7,6 +7,7 @@ memory; 200 symbols x 8,760 under 0.5 s; everything but the exchange's own rate 
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from backtest.market_data.cache import _sound
 from backtest.market_data.columns import columns_of
 from backtest.market_data.exchange import Access, connect
 from backtest.market_data.fetch import fetch
@@ -98,12 +100,21 @@ def one_long_series(store: Store, root: str) -> None:
     """Load five years of minutes."""
     put(store, made("BTC/USDT", "1m", 60_000, MINUTES, 1))
     read = timed(lambda: store.columns(ONE), 9)
+    os.environ["BACKTEST_CACHE_GB"] = "0"
     ready = timed(lambda: store.candles(ONE), 9)
+    os.environ["BACKTEST_CACHE_GB"] = "20"
+    store.candles(ONE)  # the cache is made
+    mapped = timed(lambda: (_sound.clear(), store.candles(ONE)), 9)
+    known = timed(lambda: store.candles(ONE), 9)
+    os.environ["BACKTEST_CACHE_GB"] = "0"  # what follows is about Parquet
+    (Path(root) / ONE.folder / ".cache" / "rows.arrow").unlink()
     size = MINUTES * 6 * 8
     command = [sys.executable, "-c", LOAD_ONCE, str(Path(__file__).parents[1]), root]
     peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     print(f"{MINUTES:,} candles, columns read       {read[0] * 1e3:7.1f} ms (median {read[4] * 1e3:.1f})")
     print(f"{MINUTES:,} candles, read and validated {ready[0] * 1e3:7.1f} ms (median {ready[4] * 1e3:.1f}), aim 100")
+    print(f"the same, mapped from the cache         {mapped[0] * 1e3:7.1f} ms (median {mapped[4] * 1e3:.1f}), aim 12")
+    print(f"the same, seen before by the process    {known[0] * 1e3:7.2f} ms (median {known[4] * 1e3:.2f}), aim 1")
     print(f"peak memory of loading them          {peak / size:7.2f} x their {size / 1e6:.0f} MB, aim 1.3")
 
 
