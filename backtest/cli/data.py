@@ -97,6 +97,7 @@ def verify(
     from backtest.market_data.store import Store
     from backtest.market_data.symbol import unified
     from backtest.market_data.upkeep import verify as check
+    from backtest.model.progress import tracked
 
     place = Store(store)
     name, market = exchange and exchange_name(exchange), symbol and (unified(symbol) or symbol).lower()
@@ -105,7 +106,7 @@ def verify(
     if not wanted:
         _refuse_empty(place, " ".join(part for part in (name, market, timeframe) if part))
     wrong = 0
-    for series in wanted:
+    for series in tracked("verify", wanted, len(wanted)):
         findings = check(place, series)
         wrong += sum(finding.serious for finding in findings)
         typer.echo(f"{series}: {_verdict(findings)}")
@@ -173,10 +174,11 @@ def import_files(  # noqa: PLR0913, PLR0917  every option is an argument
     """Put candle files into the store; a file is taken in whole or not at all."""
     from backtest.market_data.importing import import_file
     from backtest.market_data.store import Store
+    from backtest.model.progress import tracked
 
     place = Store(store)
     reading = options.reading_from(columns, decimal, dates, tidy=tidy, snap=snap)
-    for file in files:
+    for file in tracked("import", files, len(files)):
         series, rows, added = import_file(file, place, exchange=exchange, symbol=symbol, timeframe=timeframe, **reading)
         odd = f", {added.revised:,} differ from those in the store and were kept apart" if added.revised else ""
         typer.echo(f"{file}: {rows:,} rows of {series}, {added.rows:,} new{odd}")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Candles", "least_distance"]
 
 _PRICES = ("open", "high", "low", "close")
+_SHOWN = 8
+"""Candles up to which a notebook shows all of them."""
 _MANY = 200_000
 """Rows from which on the compiled pass is worth loading the compiler's code for."""
 
@@ -84,6 +86,24 @@ class Candles:
 
     def __len__(self) -> int:
         return len(self.time)
+
+    def _repr_html_(self) -> str:
+        import html
+
+        import pandas as pd
+
+        what = f"{len(self):,} candles of {self.symbol} {self.timeframe}{f', {self.exchange}' if self.exchange else ''}"
+        if len(self) == 0:
+            return f"<p><b>{html.escape(what)}</b></p>"
+        span = f"{_when(int(self.time[0]))} to {_when(int(self.time[-1]))}, {self.gaps:,} missing between"
+        ends = self if len(self) <= _SHOWN else None
+        frame = (
+            ends.to_pandas()
+            if ends is not None
+            else pd.concat([self.slice(0, 3).to_pandas(), self.slice(-3).to_pandas()])
+        )
+        known = "" if self.volume_known else " Volumes are not known."
+        return f"<p><b>{html.escape(what)}</b></p><p>{span}.{known}</p>{frame.to_html()}"
 
     @property
     def milliseconds(self) -> int:

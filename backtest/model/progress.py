@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -19,12 +21,16 @@ _AFTER = 0.5
 _EVERY = 0.1
 """Seconds between two looks at it."""
 
+_SHOWN: list[Progress] = []
+"""The bar that is shown, at most one."""
+
 
 class Progress:
     """How far a piece of work is.
 
     A bar appears once the work has taken half a second, and is gone when it ends: on standard error where that is a
-    terminal, as the cell's own where a notebook runs it. Everywhere else nothing is written.
+    terminal, as the cell's own where a notebook runs it. Everywhere else nothing is written, nor inside of work that shows
+    a bar already, nor where ``BACKTEST_PROGRESS`` is ``off``.
 
     Parameters
     ----------
@@ -49,6 +55,7 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+            _SHOWN.remove(self)
 
     @property
     def is_shown(self) -> bool:
@@ -69,6 +76,9 @@ class Progress:
             return
         self._seen = now
         if self._bar is None:
+            if _SHOWN:
+                return
+            _SHOWN.append(self)
             self._bar = _Notebook(self) if self._kind == "notebook" else _Terminal(self)
         self._bar.show()
 
@@ -122,6 +132,8 @@ def tracked(what: str, things: Iterable[Any], total: int) -> Iterator[Any]:
 
 def _kind() -> str:
     """Return where there is somebody to see it: ``"terminal"``, ``"notebook"`` or nowhere."""
+    if multiprocessing.parent_process() is not None or os.environ.get("BACKTEST_PROGRESS") == "off":
+        return ""  # a worker: whoever started it tells
     shell = sys.modules.get("IPython")
     running = shell.get_ipython() if shell is not None else None
     if running is not None and hasattr(running, "kernel"):

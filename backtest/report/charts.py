@@ -10,9 +10,12 @@ from backtest.report.canvas import INK, Chart, canvas, neutral, plain
 from backtest.report.panels import beside_panel, drawdown_panel, equity_panel, price_panel
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from backtest.report.tables import ResultTables
 
-__all__ = ["account_chart", "overview_chart", "price_chart", "signal_chart"]
+__all__ = ["account_chart", "overview_chart", "price_chart", "price_on", "signal_chart"]
 
 _ENDED = {kind.value for kind in EventKind if kind.ends}
 
@@ -41,6 +44,23 @@ def overview_chart(tables: ResultTables, symbol: str | None = None, *, last: int
         drawdown_panel(bottom, tables, window)
         figure.suptitle(_headline(tables), x=0.95 / 11.0, y=0.985, ha="left", fontsize=11)
     return figure
+
+
+def price_on(axes: Axes, tables: ResultTables, symbol: str | None = None, *, last: int | None = None) -> Figure:
+    """Draw the price of one symbol with what the signals did on axes of the caller's, and return their figure.
+
+    Parameters
+    ----------
+    axes
+        On which it is drawn.
+    tables
+        The result.
+    symbol, last
+        As for :func:`overview_chart`.
+    """
+    symbol = _known(tables, symbol)
+    price_panel(axes, tables, symbol, _window(tables, symbol, last))
+    return axes.get_figure(root=True)  # type: ignore[return-value]  # axes of a figure
 
 
 def price_chart(
@@ -74,7 +94,7 @@ def account_chart(tables: ResultTables) -> Chart:
     return figure
 
 
-def signal_chart(tables: ResultTables, signal: str) -> Chart:
+def signal_chart(tables: ResultTables, signal: str, *, ax: Axes | None = None) -> Figure:
     """Return the life of one signal on its candles, its entry zone shaded (named as in :meth:`ResultTables.signal`).
 
     Parameters
@@ -83,6 +103,8 @@ def signal_chart(tables: ResultTables, signal: str) -> Chart:
         The result.
     signal
         As for :meth:`ResultTables.signal`.
+    ax
+        Axes to draw on; None makes a figure.
     """
     name = tables.signal(signal)
     life = tables.events[tables.events["signal"] == name]
@@ -90,10 +112,13 @@ def signal_chart(tables: ResultTables, signal: str) -> Chart:
     ended = set(life["kind"]) & _ENDED or life["kind"].iloc[0] == EventKind.REFUSED
     end = int(life["time"].iloc[-1]) if ended else tables.span[1]
     margin = max(10 * tables.step(symbol), (end - first) // 5)
+    own, window = {name: (first, end + tables.step(symbol))}, (first - margin, end + margin)
+    if ax is not None:
+        price_panel(ax, tables, symbol, window, own)
+        return ax.get_figure(root=True)  # type: ignore[return-value]  # axes of a figure
     with neutral():
         figure, (axes,) = canvas(9.0, 3.8)
-        own = {name: (first, end + tables.step(symbol))}
-        price_panel(axes, tables, symbol, (first - margin, end + margin), own)
+        price_panel(axes, tables, symbol, window, own)
         key = f"{plain(name)}; dotted: targets, line: stop, shaded: entry zone"
         figure.text(0.95 / 9.0, 0.02, key, ha="left", va="bottom", fontsize=9, color=INK)
     return figure

@@ -26,7 +26,7 @@ _TEMPLATES = {
 <p><b>{{ title }}</b></p>{% for line in lines %}<p>{{ line }}</p>{% endfor %}
 {% if rows %}<div style="overflow-x:auto"><table><thead><tr>
 {% for name in head %}<th style="text-align:left">{{ name }}</th>{% endfor %}</tr></thead><tbody>
-{% for row in rows %}<tr>{% for cell in row %}<td style="text-align:left">{{ cell }}</td>{% endfor %}</tr>
+{% for row in rows %}<tr>{% for cell in row %}<td style="text-align:left;vertical-align:top{{ ';white-space:nowrap' if loop.first }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>{% endif %}
 {% if picture %}<img src="data:image/png;base64,{{ picture }}" alt="{{ says }}">{% endif %}""",
     "page": """\
@@ -49,6 +49,13 @@ _TEMPLATES = {
 {% endfor %}</tbody></table></div>{% endif %}</section>
 {% endfor %}</main></body></html>
 """,
+    "chart": """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{{ policy }}">
+<title>{{ title }}</title><style>{{ style|safe }}</style></head>
+<body><div id="chart"></div><script type="text/plain" id="packed">{{ packed }}</script>
+{% for script in code %}<script>{{ script|safe }}</script>
+{% endfor %}</body></html>""",
     "frame": """\
 <iframe srcdoc="{{ page }}" style="width:100%;height:{{ height }}px;border:0" title="{{ title }}" loading="lazy"></iframe>""",
 }
@@ -79,7 +86,7 @@ def fragment(name: str, **values: Any) -> str:
     Parameters
     ----------
     name
-        Of the template: ``tables``, ``lines``, ``frame`` or ``page``.
+        Of the template: ``tables``, ``lines``, ``chart``, ``frame`` or ``page``.
     values
         What it shows; every text is escaped.
     """

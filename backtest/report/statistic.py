@@ -107,6 +107,13 @@ class Statistics(dict[str, float | None]):
         lines = [f"{row.label:<{wide}}  {row.shown:>16}  {row.hold_shown:>16}".rstrip() for row in self.rows]
         return "\n".join([f"{'':<{wide}}  {'strategy':>16}  {'buy and hold':>16}", *lines, self.interval_sentence])
 
+    def _repr_html_(self) -> str:
+        from backtest.report.fragments import fragment
+
+        rows = [[row.group, row.label, row.shown, row.hold_shown, row.definition + row.aside] for row in self.rows]
+        head = ["", "figure", "strategy", "buy and hold", "how"]
+        return fragment("lines", title=self.interval_sentence, head=head, rows=rows)
+
     def row(self, key: str) -> Statistic:
         """Return the statistic of this key with its unit and definition."""
         for row in self.rows:

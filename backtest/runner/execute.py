@@ -12,6 +12,7 @@ from backtest.engine.codes import C_REFUSED, C_REFUSED_CREATE, C_VOID
 from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import InvalidSettingError, InvalidSignalError
 from backtest.model.calls import placed_call
+from backtest.model.progress import progress
 from backtest.runner.decision import Decision, Refusal
 from backtest.runner.desk import Desk, hears_events, row_fields, table_rows, taken
 from backtest.runner.memory import keep_freed_columns
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from backtest.strategy import Indicators, SignalTable, Strategy
 
 __all__ = ["Execution", "Prepared", "execute", "prepare"]
+
+LONG = 200_000
+"""Candles above which a run tells how far it is, where Python decides between them."""
 
 _NO_POSITIONS: NDArray[np.int64] = np.empty(0, np.int64)
 
@@ -248,17 +252,20 @@ def _walk_one(run: Execution, desk: Desk, part: Prepared) -> None:
     closes, last, due = part.feed.candles.close_time, len(part.feed.candles) - 1, 0
     rows = None if part.table is None else partial(_decide, run, desk, part, events=(), asked=True)
     scout = Scout(desk, _asked_at(part).tolist(), partial(_send, run, desk), rows)
-    while due <= last:
-        scout.go_ahead(last)
-        planned = _planned(desk, closes, int(closes[due - 1]) if due else 0)
-        venue.advance(desk.time[min(scout.next_stop(last), planned)] + desk.span)
-        desk.forget()
-        position = venue.row - 1
-        events = venue.new_events() if hears else ()
-        is_asked = scout.arrived(position)
-        if is_asked or events or position == planned:
-            _decide(run, desk, part, position, events, asked=is_asked)
-        due = position + 1
+    with progress("candles", len(closes) if len(closes) > LONG else 0) as bar:
+        while due <= last:
+            scout.go_ahead(last)
+            planned = _planned(desk, closes, int(closes[due - 1]) if due else 0)
+            venue.advance(desk.time[min(scout.next_stop(last), planned)] + desk.span)
+            desk.forget()
+            position = venue.row - 1
+            events = venue.new_events() if hears else ()
+            is_asked = scout.arrived(position)
+            if is_asked or events or position == planned:
+                _decide(run, desk, part, position, events, asked=is_asked)
+            due = position + 1
+            if bar.is_shown:
+                bar.at(due)
 
 
 def _planned(desk: Desk, closes: NDArray[np.int64], reached: int) -> int:
@@ -295,23 +302,27 @@ def _walk_many(run: Execution) -> None:
         else _NO_POSITIONS
     )
     k, reached = 0, 0
-    while True:
-        target = int(due[k]) if k < len(due) else None
-        planned = [_planned_close(desk, close, reached) for desk, close in zip(run.desks, closes, strict=True)]
-        reached = venue.advance(min((t for t in (target, *planned) if t is not None), default=None))
-        events = _by_symbol(venue.new_events()) if run.desks and run.desks[0].hears_events else {}
-        is_due = target is not None and reached >= target
-        for q, desk in enumerate(run.desks):
-            desk.forget()
-            position = int(np.searchsorted(closes[q], reached))
-            closes_now = position < len(closes[q]) and closes[q][position] == reached
-            is_asked = is_due and closes_now and bool(_contains(asked[q], position))
-            mine = events.get(desk.symbol, ())
-            if is_asked or mine or reached == planned[q]:
-                _decide(run, desk, run.prepared[q], position if closes_now else position - 1, mine, asked=is_asked)
-        k += is_due
-        if target is None and not events and not any(planned):
-            return
+    long = sum(map(len, closes)) > LONG
+    with progress("closes", len(due) if long else 0) as bar:
+        while True:
+            target = int(due[k]) if k < len(due) else None
+            planned = [_planned_close(desk, close, reached) for desk, close in zip(run.desks, closes, strict=True)]
+            reached = venue.advance(min((t for t in (target, *planned) if t is not None), default=None))
+            events = _by_symbol(venue.new_events()) if run.desks and run.desks[0].hears_events else {}
+            is_due = target is not None and reached >= target
+            for q, desk in enumerate(run.desks):
+                desk.forget()
+                position = int(np.searchsorted(closes[q], reached))
+                closes_now = position < len(closes[q]) and closes[q][position] == reached
+                is_asked = is_due and closes_now and bool(_contains(asked[q], position))
+                mine = events.get(desk.symbol, ())
+                if is_asked or mine or reached == planned[q]:
+                    _decide(run, desk, run.prepared[q], position if closes_now else position - 1, mine, asked=is_asked)
+            k += is_due
+            if bar.is_shown:
+                bar.at(k)
+            if target is None and not events and not any(planned):
+                return
 
 
 def _walk_told(run: Execution, shadow: Shadow) -> None:

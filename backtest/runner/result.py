@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
     from backtest.model.candles import Candles
     from backtest.model.events import Event
+    from backtest.report.chart_frame import ChartFrame
     from backtest.report.comparison import Comparison
+    from backtest.report.listed import SignalStory
     from backtest.report.statistic import Statistics
     from backtest.report.subscribers import Subscribers
     from backtest.report.tables import ResultTables
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from backtest.runner.call_log import CallLog
     from backtest.runner.decision import Decision, Refusal
     from backtest.runner.finished import Finished
+    from backtest.runner.records import Records
     from backtest.runner.replaying import Replay
     from backtest.strategy import Strategy
 
@@ -128,14 +132,25 @@ class Result:
         return pd.Series(equity, index=index, name="equity")
 
     @cached_property
-    def events(self) -> list[Event]:
-        """Everything that happened, in order."""
-        return events_of(events_frame(self._run.venue) if self._run else self.tables.events)
+    def records(self) -> Records:
+        """The trades as numeric arrays: candles of entry and exit, prices, quantity, PnL; no table is made for them."""
+        from backtest.runner.records import records_of, records_of_tables
 
-    @property
+        return records_of(self._run.execution.venue) if self._run else records_of_tables(self.tables)
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """Everything that happened, in order; a notebook shows a table, ``.frame`` is one."""
+        from backtest.report.listed import Events
+
+        return Events(events_of(events_frame(self._run.venue) if self._run else self.tables.events))
+
+    @cached_property
     def calls(self) -> list[Decision]:
         """The calls in order: ``at`` (close time, UTC ms) and ``call``, the very objects that live would send."""
-        return self._run.execution.decisions if self._run else calls_of(self.tables.calls)
+        from backtest.report.listed import Calls
+
+        return Calls(self._run.execution.decisions if self._run else calls_of(self.tables.calls))
 
     @property
     def refused(self) -> list[Refusal]:
@@ -294,7 +309,7 @@ class Result:
 
     # ------------------------------------------------------------ to look at
 
-    def plot(self, *, symbol: str | None = None, last: int | None = None) -> Figure:
+    def plot(self, *, symbol: str | None = None, last: int | None = None, ax: Axes | None = None) -> Figure:
         """Return a figure: price with entries, targets, stops and exits; equity; drawdown.
 
         Parameters
@@ -303,10 +318,43 @@ class Result:
             Whose price is drawn; None takes the first by name.
         last
             How many trades back the chart reaches; None draws every candle.
+        ax
+            Axes of a figure of your own, on which the price is drawn; equity and drawdown are left out then.
         """
-        from backtest.report.charts import overview_chart
+        from backtest.report.charts import overview_chart, price_on
 
+        if ax is not None:
+            return price_on(ax, self.tables, symbol, last=last)
         return overview_chart(self.tables, symbol, last=last)
+
+    def chart(self, *, height: int = 560) -> ChartFrame:
+        """Return the interactive chart, as a notebook shows it: zoom by wheel and drag, n and p from trade to trade.
+
+        Parameters
+        ----------
+        height
+            Of its frame, in pixels.
+        """
+        from backtest.report.chart_frame import ChartFrame
+
+        return ChartFrame(self.tables, height)
+
+    def signal(self, signal: str | int) -> SignalStory:
+        """Return the life of one signal: its steps with their rules, and its picture.
+
+        Parameters
+        ----------
+        signal
+            As for :meth:`explain`.
+
+        Raises
+        ------
+        InvalidSettingError
+            Where no signal, or more than one, is meant.
+        """
+        from backtest.report.listed import SignalStory
+
+        return SignalStory(self.tables, self.tables.signal(str(signal)))
 
     def report(self, path: str | os.PathLike[str]) -> Path:
         """Write one self-contained HTML page that makes no network request; return its path."""

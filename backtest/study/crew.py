@@ -159,7 +159,11 @@ class _Local:
                 stdout=subprocess.PIPE,
                 text=True,
                 process_group=0,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(one or str(Path.cwd()) for one in sys.path)},
+                env={
+                    **os.environ,
+                    "BACKTEST_PROGRESS": "off",
+                    "PYTHONPATH": os.pathsep.join(one or str(Path.cwd()) for one in sys.path),
+                },
             )
             self._all.append(worker)
         return worker

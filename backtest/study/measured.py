@@ -9,6 +9,7 @@ import numpy as np
 
 from backtest.errors import BacktestError
 from backtest.indicators import keeping
+from backtest.model.progress import tracked
 from backtest.report.daily import daily_equity
 from backtest.report.depth import deepest
 from backtest.runner.execute import execute, prepare
@@ -85,7 +86,7 @@ class Measured:
         daily = np.full((len(strategies), len(ends)), np.nan)
         refused: dict[int, str] = {}
         with keeping([feed.candles for feed in account.feeds], account.kept):
-            for k, strategy in enumerate(strategies):
+            for k, strategy in enumerate(tracked("rows", strategies, len(strategies))):
                 try:
                     prepared = [prepare(strategy, feed, lane=account.lane) for feed in account.feeds]
                     venue = execute(strategy, prepared, account.profile, account.assumptions).venue

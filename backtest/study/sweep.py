@@ -16,6 +16,7 @@ import numpy as np
 from backtest.errors import InvalidSettingError, StorageError, did_you_mean
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.profile import SubscriberProfile
+from backtest.model.progress import tracked
 from backtest.report import text
 from backtest.report.daily import simple_returns
 from backtest.report.metrics import YEAR
@@ -469,7 +470,8 @@ def _spread(
             found |= done
             asked = {task.part: span for span, task in tasks.items() if span not in done}
             spans = []
-            for task, written in crew.finish([tasks[span] for span in asked.values()]):
+            wanted = crew.finish([tasks[span] for span in asked.values()])
+            for task, written in tracked("sweep", wanted, len(asked)):
                 span = asked[task.part]
                 if written:
                     found[span] = _required(parts, task)
