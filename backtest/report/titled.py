@@ -80,6 +80,9 @@ class TitledTable:
             return f"{self.about} No row: {self.empty}."
         return f"{self.about} The first {most:,} of {text.plural(len(self.frame), 'row')}." if left else self.about
 
+    def __repr__(self) -> str:
+        return f"{self.title}\n{self.note()}\n{self.frame.to_string(max_rows=_SHOWN)}"
+
     def _repr_html_(self) -> str:
         return tables_html([self])
 
