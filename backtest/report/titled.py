@@ -18,6 +18,9 @@ __all__ = ["LEFT", "TitledTable", "frame_of", "render_tables", "tables_html"]
 LEFT = frozenset({"text", "time", "day"})
 """Units of columns that are read from the left; all others are figures."""
 
+_WORDS = {"pnl": "PnL", "mae": "MAE", "mfe": "MFE", "r": "R"}
+"""How words of column names are spelt in a title."""
+
 _SHOWN = 40
 """Rows of a table that console and notebook show; its frame has all."""
 
@@ -54,7 +57,7 @@ class TitledTable:
     @property
     def head(self) -> list[str]:
         """The titles of the columns."""
-        return [self.labels.get(str(name), str(name).replace("_", " ")) for name in self.frame.columns]
+        return [self.labels.get(str(name)) or _spelt(str(name)) for name in self.frame.columns]
 
     @property
     def figures(self) -> list[int]:
@@ -109,6 +112,10 @@ def frame_of(columns: Mapping[str, Sequence[Any] | Any], *, optional: Sequence[s
         else:
             made[name] = values
     return pd.DataFrame(made)
+
+
+def _spelt(name: str) -> str:
+    return " ".join(_WORDS.get(word, word) for word in name.split("_"))
 
 
 _FORMS: dict[str, Callable[[Any], str]] = {
