@@ -12,6 +12,7 @@ import numpy as np
 from backtest.errors import InvalidSettingError
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.profile import SubscriberProfile
+from backtest.model.progress import progress
 from backtest.report import text
 from backtest.report.interval import Interval
 from backtest.runner.checks.verdict import Checks
@@ -363,8 +364,13 @@ class Result:
         from backtest.report.page import write_page
         from backtest.runner.sections import sections_of
 
-        sections = sections_of(self.tables, self.breakdowns, self.subscribers)
-        write_page(self._with_luck(), path, self.stats, sections)
+        with progress("report", 3) as bar:
+            tables, stats = self._with_luck(), self.stats
+            bar.advance()
+            sections = sections_of(self.tables, self.breakdowns, self.subscribers)
+            bar.advance()
+            write_page(tables, path, stats, sections)
+            bar.advance()
         return Path(path)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
