@@ -26,6 +26,7 @@ from backtest.cli import (
     new,
     reconcile,
     replay,
+    report,
     run,
     subscribers,
     sweep,
@@ -89,7 +90,7 @@ def root(
 
 
 _VERBS = (
-    *(new, demo, run, breakdowns, subscribers, compare, check, luck, sweep, calls, emit, dashboard),
+    *(new, demo, run, report, breakdowns, subscribers, compare, check, luck, sweep, calls, emit, dashboard),
     *(reconcile, venue, channel, loss, replay, explain, fetch, data),
 )
 for verb in _VERBS:

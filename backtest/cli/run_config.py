@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["config_of", "read_config"]
 
 _TABLES = ("parameters", "profile")
+_NUMBERS = frozenset({"balance"})
+"""Options whose value is a number; flags are true or false, repeated options lists, all others texts."""
+
 _KINDS: dict[str, tuple[type, ...]] = {"bool": (bool,), "list": (list,), "number": (int, float), "text": (str,)}
 
 
@@ -100,7 +103,7 @@ def _check(file: Path, name: str, value: object, option: Any) -> None:
         kind = "bool"
     elif getattr(option, "multiple", False):
         kind = "list"
-    elif option.type.name in {"float", "integer"}:
+    elif name in _NUMBERS:
         kind = "number"
     wanted = {"bool": "true or false", "list": 'a list of texts, ["..."]', "number": "a number", "text": "a text"}[kind]
     good = isinstance(value, _KINDS[kind]) and (kind == "bool" or not isinstance(value, bool))

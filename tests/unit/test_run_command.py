@@ -216,3 +216,14 @@ def test_a_saved_run_is_taken_apart(in_a_folder: Path) -> None:
     assert all(words in whole.out for words in ("Months", "Worst drawdowns", "MAE, MFE and R", "A candle late"))
     assert "nan" not in whole.out.lower()
     assert backtest("breakdowns", "out/run", "--only", "by_exits").status == 2
+
+
+def test_the_page_of_a_saved_run_is_written_anew(in_a_folder: Path) -> None:
+    backtest("run", BREAKOUT, "-c", DAYS, "--out", "out/run")
+    first = (in_a_folder / "out" / "run" / "report.html").read_bytes()
+    done = backtest("report", "out/run", "--out", "again.html")
+    assert (done.status, done.out) == (0, "report  again.html\n")
+    assert (in_a_folder / "again.html").read_bytes() == first
+    assert b"Breakdowns" in first
+    assert b"Marketplace and subscribers" in first
+    assert backtest("report", "nowhere").status == 2
