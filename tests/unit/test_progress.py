@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from io import StringIO
+from typing import Any
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_a_notebook_gets_its_own_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
 
     class Handle:
-        def update(self, what: display.HTML) -> None:  # type: ignore[name-defined]
+        def update(self, what: Any) -> None:
             shown.append(str(what.data))
 
     monkeypatch.setattr(IPython, "get_ipython", Shell)
