@@ -113,6 +113,7 @@ _HOMES = {
 # Candles know nothing of files and stores: this module, which knows every room, tells them where to find them.
 register("from_csv", lambda: import_module("backtest.market_data.files").read_candles)
 register("from_pandas", lambda: import_module("backtest.market_data.frame").from_pandas)
+register("lived", lambda: import_module("backtest.live.outcomes").read_lived)
 register("load", lambda: import_module("backtest.market_data.load").load_candles)
 register("sample", lambda: import_module("backtest.market_data.sample").sample_candles)
 

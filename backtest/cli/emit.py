@@ -86,6 +86,9 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     journal: Annotated[Path | None, typer.Option(help="SQLite file with every call; default emit.sqlite.")] = None,
     config: emit_check.ConfigOption = None,
     market: emit_check.MarketsOption = None,
+    accept_new_code: Annotated[
+        bool, typer.Option("--accept-new-code", help="Let code that decides otherwise than before go on.")
+    ] = False,
     per_minute: emit_check.RateOption = None,
     account: emit_check.AccountOption = None,
     symbol: options.SymbolOption = None,
@@ -130,7 +133,16 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
             raise InvalidSettingError("--venue is another live venue: give --live with it")
         posting = emit_post.arguments_of(config, settings.account.journal, profile)
         with _page(settings.account.journal, dashboard, dashboard_name):
-            _go_live(settings, "live" if live else "paper", account, store, url, posting, venue)
+            _go_live(
+                settings,
+                "live" if live else "paper",
+                account,
+                store,
+                url,
+                posting,
+                venue,
+                accept_new_code=accept_new_code,
+            )
         return
     rehearsed = LiveSettings.load(config, sections)
     if strategy is None:
@@ -388,6 +400,8 @@ def _go_live(
     url: str | None,
     posting: list[str],
     venue: Path | None = None,
+    *,
+    accept_new_code: bool,
 ) -> None:
     """Emit on candles as they close, until a signal stops it."""
     import asyncio
@@ -427,6 +441,7 @@ def _go_live(
                 looks_again=True,
                 outlet=outlet,
             )
+            service = replace(service, accept_new_code=accept_new_code)
             return asyncio.run(serve(service, stop))
 
     with stopped_by_signal() as stop:
@@ -486,7 +501,7 @@ def _leave(done: Rehearsed) -> None:
         raise typer.Exit(4)
     if done.halted:
         raise typer.Exit(2)
-    if not done.stopped and (done.left or not done.report.equal):
+    if not done.stopped and (done.left or not done.report.equal or done.report.lost):
         raise typer.Exit(3)
 
 

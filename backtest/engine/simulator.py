@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
     from backtest.model.signal import LiveSignal
 
@@ -465,6 +466,20 @@ class SimulatedVenue:
         if not len(self._equity_time) or self._equity_time[-1] < closes:
             self._equity_time, self._equity = _longer(self._equity_time, closes), _longer(self._equity, np.nan)
 
+    def change_rules(self, symbol: str, market: Market) -> None:
+        """Let other rules of a market hold from the next candle on: tick, step, minimums, leverage.
+
+        Parameters
+        ----------
+        symbol
+            Of which market.
+        market
+            Its rules, addressed as before.
+        """
+        q = self._index[symbol]
+        self.feeds[q] = replace(self.feeds[q], market=market)
+        self._markets[q] = market_records([self.feeds[q]], self.profile, 0)[0]
+
     def forget_walked(self) -> None:
         """Drop the candles that were walked, and their equity points: a shadow book that runs for months needs neither."""
         rows = replace(self._room, **{name: np.zeros(1024, getattr(self._room, name).dtype) for name in _COLUMNS})
@@ -489,7 +504,12 @@ class SimulatedVenue:
         """
         if self._one:
             return self._advance_one(until, peek=peek)
-        stop = NEVER if until is None else until
+        stop = NEVER
+        if until is not None:
+            whole = int(self._equity_time.searchsorted(until, "right"))
+            if whole <= self._cursor[1]:  # no candle has closed since: the kernel would walk to the next close
+                return self._reached
+            stop = int(self._equity_time[whole - 1])
         while True:
             r = self._rows
             code = advance_many(
@@ -499,6 +519,11 @@ class SimulatedVenue:
             if code != GROW:
                 break
             self._grow()
+        return self._reached
+
+    @property
+    def _reached(self) -> int:
+        """The last close that was walked of many markets, UTC ms."""
         done = self._cursor[1]
         return int(self._equity_time[done - 1]) if done else 0
 

@@ -10,10 +10,8 @@ from backtest.errors import InvalidSettingError
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.candles import Candles
 from backtest.model.market import Market
-from backtest.runner.execute import prepare
 from backtest.runner.linting import lint_decisions
-from backtest.runner.passes import walk_pass
-from backtest.runner.run import lane_of, run
+from backtest.runner.run import run
 from backtest.runner.session import Session
 from backtest.runner.window import Row, rows_of
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from backtest.model.profile import SubscriberProfile
-    from backtest.runner.execute import Execution
+    from backtest.runner.lived import Lived
     from backtest.runner.result import Result
     from backtest.runner.shadow import Outcomes
     from backtest.strategy import Strategy
@@ -93,20 +91,9 @@ class Channel:
         options = {"market": self.markets, "profile": self.profile, "assumptions": self.assumptions}
         return Session(self.strategy, empty, **options, outcomes=outcomes)  # type: ignore[arg-type]  # each fits its own
 
-    def again(self, until: int, outcomes: Outcomes) -> Execution:
-        """Run the strategy once more over the candles that had closed, with what became of its calls.
-
-        Parameters
-        ----------
-        until
-            The last close, UTC ms.
-        outcomes
-            What was told.
-        """
-        lane, markets = lane_of(self.strategy), self.markets
-        done = {s: one.slice(0, int((one.close_time <= until).sum())) for s, one in self.series.items()}
-        prepared = [prepare(self.strategy, Feed(markets[symbol], one), lane=lane) for symbol, one in done.items()]
-        return walk_pass(self.strategy, prepared, self.profile, self.assumptions, outcomes=outcomes)
+    def again(self, lived: Lived) -> Result:
+        """Run the strategy once more over what an emission of it lived through."""
+        return run(self.strategy, profile=self.profile, assumptions=self.assumptions, outcomes=lived)
 
     def backtest(self, warn: Callable[[str], object]) -> Result:
         """Return the run that emission is to equal; ``warn`` hears what is refused, and what lint says of the rest."""

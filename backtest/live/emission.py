@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import threading
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backtest.errors import InvalidSettingError
 from backtest.live.clock import CandleClock, WallClock
+from backtest.live.code import code_hash
 from backtest.live.emitter import Emitter
 from backtest.live.intent import Intent, State
 from backtest.live.journal import Journal
@@ -27,6 +26,7 @@ from backtest.venue.rate import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from backtest.live.channel import Channel
     from backtest.live.settings import EmitSettings
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from backtest.strategy import Strategy
     from backtest.venue.credentials import Credentials
 
-__all__ = ["Rehearsed", "code_hash", "name_of_subscriber", "rehearse", "streams_of", "subscriber_name"]
+__all__ = ["Rehearsed", "name_of_subscriber", "rehearse", "streams_of", "subscriber_name"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def rehearse(  # noqa: PLR0913 - each is of the caller
     """Emit over recorded candles to the paper venue at ``credentials.base_url``, and compare with the backtest.
 
     The backtest runs first, so that a signal that lint refuses (``warn`` hears of the others) is met before anything is
-    sent or kept. At a restart ``tell`` hears where the journal stands. Once ``stop`` is set it ends after the call on its way.
+    sent or kept. The comparison is with the backtest that is told what became of the calls. At a restart ``tell`` hears where the journal stands. Once ``stop`` is set it ends after the call on its way.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def rehearse(  # noqa: PLR0913 - each is of the caller
     """
     if not credentials.is_local:
         raise InvalidSettingError(f"paper calls go to this machine only, ANNY_BASE_URL was {credentials.base_url}")
-    expected = channel.backtest(warn)
+    channel.backtest(warn)
     clock, wall = CandleClock(), WallClock()
     start = Run("paper", credentials.fingerprint, wall.now(), code_hash(channel.strategy), settings.hash)
     with (
@@ -106,7 +106,9 @@ def rehearse(  # noqa: PLR0913 - each is of the caller
         if tell is not None and journal.cursors():
             tell(status_text(journal))
         left = drive.run()
-        report = parity(expected.calls, expected.events, journal, control.received(), control.events(name))
+        expected = drive.again()
+        decisions, events = (expected.calls, expected.events) if expected is not None else ([], [])
+        report = parity(decisions, events, journal, control.received(), control.events(name))
         return Rehearsed(report, journal.intents(State.UNKNOWN), left, emitter.halted, emitter.stop.is_set())
 
 
@@ -159,12 +161,3 @@ def name_of_subscriber(
     text = json.dumps([profile.to_dict(), assumptions.to_dict(), *place, identity], sort_keys=True)
     who = "all" if strategy is None else type(strategy).__name__
     return f"{profile.name}-{who}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def code_hash(strategy: Strategy) -> str:
-    """Return the hash of the strategy's source file, recorded apart from its identity."""
-    try:
-        file = inspect.getfile(type(strategy))
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    except (OSError, TypeError):
-        return ""

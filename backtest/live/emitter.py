@@ -47,6 +47,7 @@ _TOLD = {
 }
 _RANK = {"cancel": 0, "takeprofit": 0, "trailingstop": 0, "updateprice": 1}
 _LAST = 2
+_MINUTE = 60_000
 
 
 class Door(Protocol):
@@ -128,8 +129,14 @@ class Emitter:
         return len(self._flying)
 
     def recover(self) -> list[Intent]:
-        """Settle what a killed process left in the middle; to be called once, at the start."""
-        found = self.journal.recover(self.wall())
+        """Settle what a killed process left in the middle; to be called once, at the start.
+
+        The calls of the last minute count for the rate limit, whoever made them.
+        """
+        now = self.wall()
+        found = self.journal.recover(now)
+        if self.clock.passes:
+            self.client.rate.remember((now - at) / 1000.0 for at in self.journal.attempts_since(now - _MINUTE))
         for intent in found:
             if not intent.repeatable:
                 self._notify(intent, State.UNKNOWN, "found sending at start")

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from backtest.live.copies import copied, read_only
 from backtest.live.intent import TRANSITIONS, Intent, State, intent_of, intents_of
 from backtest.live.mark import Mark
 from backtest.live.questions import Questions
+from backtest.live.refused import kept_refusal
 from backtest.live.schema import SCHEMA, VERSION, Run, SignalRow, Stream
 from backtest.model.calls import Cancel
 from backtest.model.events import SignalRef
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from backtest.live.schema import Decided, Seen, Told
+    from backtest.live.schema import Code, Decided, Seen, Told
     from backtest.model.calls import Call
+    from backtest.model.market import Market
 
 __all__ = ["Journal"]
 
@@ -234,6 +236,8 @@ class Journal(Questions):
                         self._move(intent, State.BLOCKED, now, reason)
                         kept = replace(kept, state=State.BLOCKED)
                     new.append(kept)
+                for refusal in one.refused:
+                    self._chain.add("refusal", (*one.stream.key, *kept_refusal(refusal)))
                 for ref in one.ended:
                     where = "strategy = ? AND ref = ? AND state = 'living'"
                     key = (one.stream.strategy, ref)
@@ -257,6 +261,26 @@ class Journal(Questions):
             where = "series = ? AND time = ?"
             count = self._one(f"SELECT count(*) FROM seen WHERE {where}", series, candle.time)  # noqa: S608
             self._chain.add("seen", (series, candle.time, count, *_floats(candle), candle.source, candle.arrived))
+
+    def change_rules(self, stream: Stream, close: int, market: Market) -> None:
+        """Keep that an exchange changed the rules of a market.
+
+        Parameters
+        ----------
+        stream
+            Whose market.
+        close
+            Behind which close they hold, UTC ms.
+        market
+            The rules.
+        """
+        with self._transaction():
+            self._chain.add("rules", (*stream.key, close, _rules_text(market)))
+
+    def note_code(self, code: Code) -> None:
+        """Keep which code decides from a close on."""
+        with self._transaction():
+            self._chain.add("code", (*astuple(code)[:-1], int(code.accepted)))
 
     def cancel(self, stream: Stream, rows: Iterable[SignalRow], now: int) -> list[Intent]:
         """Plan the cancel that a person asks for of each of these signals; return the new ones.
@@ -387,13 +411,19 @@ class Journal(Questions):
 
     def _reach(self, one: Decided, series: int) -> None:
         last = one.seen[-1] if one.seen else None
+        known = "strategy = ? AND symbol = ? AND timeframe = ?"
+        before = self._one(f"SELECT anchor FROM cursor WHERE {known}", *one.stream.key)  # noqa: S608
+        if before is None and one.market is not None:
+            self._chain.add("rules", (*one.stream.key, one.start, _rules_text(one.market)))
+        if before != one.anchor:
+            self._chain.add("anchor", (*one.stream.key, one.start if before is None else one.time, one.anchor))
         row = (*one.stream.key, series, one.anchor, one.time, one.time, _close(last), row_hash(last))
         moved = "moved = CASE WHEN anchor = excluded.anchor THEN moved ELSE excluded.moved END"
         same = "time = excluded.time, close = excluded.close, row_hash = excluded.row_hash"
         again = f"ON CONFLICT DO UPDATE SET {moved}, anchor = excluded.anchor, {same}"
         names = "strategy, symbol, timeframe, series, anchor, moved, time, close, row_hash"
         self._db.execute(f"INSERT INTO cursor ({names}, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '') {again}", row)  # noqa: S608
-        seal(self._db, "cursor", "strategy = ? AND symbol = ? AND timeframe = ?", *one.stream.key)
+        seal(self._db, "cursor", known, *one.stream.key)
 
     def _add(self, intent: Intent, now: int) -> Intent:
         """Plan one call and return it as it is kept; older ones that it makes pointless are superseded."""
@@ -486,6 +516,10 @@ class Journal(Questions):
 def row_hash(candle: Seen | None) -> str:
     """Return 16 hex digits that change with any value of a candle; empty for none."""
     return hashlib.sha256(repr((candle.time, *_floats(candle))).encode()).hexdigest()[:16] if candle else ""
+
+
+def _rules_text(market: Market) -> str:
+    return json.dumps(market.to_dict(), separators=(",", ":"))
 
 
 def _close(candle: Seen | None) -> float | None:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from backtest.errors import InvalidSettingError
 from backtest.live.intent import Intent, State, intents_of
-from backtest.live.schema import Told
+from backtest.live.journal import Journal
+from backtest.live.schema import Stream, Told
 from backtest.model.calls import Cancel
+from backtest.model.candles import Candles
 from backtest.model.events import SignalRef
-from backtest.runner.shadow import CallKey, Fate
+from backtest.model.market import Market
+from backtest.model.profile import SubscriberProfile
+from backtest.runner.decision import Decision, Refusal
+from backtest.runner.lived import Followed, Lived
+from backtest.runner.shadow import CallKey, Fate, Settled
+from backtest.wire import call_from_body, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
-    from backtest.live.journal import Journal
-    from backtest.live.schema import Stream
+    from numpy.typing import NDArray
+
+    from backtest.live.schema import Seen
     from backtest.model.calls import Call
-    from backtest.runner.decision import Decision
-    from backtest.runner.shadow import Settled
 
-__all__ = ["JournalOutcomes", "ToldOutcomes", "refuse_other_calls", "told_of"]
+__all__ = ["JournalOutcomes", "candles_of_seen", "other_call", "read_lived", "told_of"]
 
 _THERE = {State.ACKED, State.LANDED, State.ABANDONED}
 _IN_DOUBT = {State.SENDING, State.UNKNOWN}
@@ -52,48 +62,117 @@ class JournalOutcomes:
         note = self._journal.note(intent) or "not at the venue"
         return Fate(entered=False, reason=f"{intent.state}: {note}")
 
-    def asked(self, at: int) -> Sequence[tuple[CallKey, Call]]:
+    def asked_at(self, at: int) -> Sequence[tuple[CallKey, Call]]:
         """Return the cancels that a person asked for, that are at the venue or may be, and were not told yet."""
         found = self._journal.untold_by_person(self._strategy)
         return [(_key(each), Cancel(SignalRef(each.ref))) for each in found if each.state in _THERE | _IN_DOUBT]
 
 
-class ToldOutcomes:
-    """What was told of the calls, close by close, of an emission that is read again.
+def read_lived(
+    source: Journal | Path | str, strategy: str, place: tuple[str, str] = ("", ""), *, reached: int | None = None
+) -> Lived:
+    """Return what a strategy lived through, by its journal, also while that is written.
 
     Parameters
     ----------
-    journal
-        Of the emission.
+    source
+        The journal, or its path.
     strategy
         Identity of the strategy.
+    place
+        Exchange and timeframe, where it was on several; empty for any.
+    reached
+        Up to which close, UTC ms; None for all.
+
+    Raises
+    ------
+    InvalidSettingError
+        Where the journal knows nothing of the strategy, or knows it in several places.
     """
+    if not isinstance(source, Journal):
+        with Journal(source) as journal:
+            return read_lived(journal, strategy, place, reached=reached)
+    found = [one for one in source.cursors() if one.strategy == strategy]
+    found = [one for one in found if place[0] in {"", one.exchange} and place[1] in {"", one.timeframe}]
+    cursors = sorted(found, key=lambda one: one.symbol)
+    if len({(one.exchange, one.timeframe) for one in cursors}) > 1:
+        where = ", ".join(f"{one.exchange} {one.symbol} {one.timeframe}" for one in cursors)
+        raise InvalidSettingError(f"the strategy was on {where}; give the candles of those that are meant")
+    if not cursors:
+        known = (
+            ", ".join(dict.fromkeys(f"{one.strategy[:12]} on {one.symbol}" for one in source.cursors())) or "nothing"
+        )
+        raise InvalidSettingError(
+            f"the journal {source.path} knows nothing of the strategy {strategy[:12]} (class name and parameters make it), "
+            f"only of {known}"
+        )
+    last = max(one.time for one in cursors) if reached is None else reached
+    markets, closes = {}, []
+    for cursor in cursors:
+        stream = Stream("", strategy, cursor.symbol, cursor.timeframe, cursor.exchange)
+        markets[cursor.symbol], instants = _followed(source, stream, min(cursor.time, last))
+        closes.append(instants)
+    made: list[Decision | Refusal] = [one for one in source.refusals(strategy) if _symbol(one.signal) in markets]
+    keys: dict[str, CallKey] = {}
+    asked: dict[CallKey, Call] = {}
+    for intent in source.intents_of_strategy(strategy):
+        if intent.symbol not in markets:
+            continue
+        key = keys[intent.id] = _key(intent)
+        if intent.by_person:
+            asked[key] = Cancel(SignalRef(intent.ref))
+        else:
+            made.append(Decision(intent.candle, _call_of(intent)))
+    codes = source.codes(strategy)
+    told = [one for one in source.told(strategy) if one.intent in keys and one.close <= last]
+    profile = SubscriberProfile.from_dict(json.loads(codes[-1].profile)) if codes else None
+    return Lived(
+        markets,
+        np.unique(np.concatenate(closes)),
+        sorted((one for one in made if one.at <= last), key=lambda one: one.at),
+        [Settled(keys[one.intent], one.outcome, one.entered, one.reason) for one in told],
+        asked,
+        max((code.close for code in codes if code.accepted), default=0),
+        profile,
+    )
 
-    def __init__(self, journal: Journal, strategy: str) -> None:
-        self._told: dict[CallKey, list[Told]] = {}
-        self._asked: dict[int, list[tuple[CallKey, Call]]] = {}
-        intents = {each.id: each for each in journal.intents_of_strategy(strategy)}
-        for each in intents.values():
-            self._told[_key(each)] = []
-        for told in journal.told(strategy):
-            intent = intents[told.intent]
-            self._told[_key(intent)].append(told)
-            if intent.by_person and told.outcome == "entered":
-                self._asked.setdefault(told.entered, []).append((_key(intent), Cancel(SignalRef(intent.ref))))
 
-    def fate(self, key: CallKey, at: int) -> Fate | None:
-        """Return what was told of a call up to the close ``at``; of one that was never planned, that it is there."""
-        if key not in self._told:
-            return Fate(entered=True)
-        told = [each for each in self._told[key] if each.entered <= at]
-        if not told:
-            return None
-        later = len(told) < len(self._told[key])
-        return Fate(told[-1].outcome == "entered", certain=not later, reason=told[-1].reason)
+def _followed(journal: Journal, stream: Stream, until: int) -> tuple[Followed, NDArray[np.int64]]:
+    """Return one market up to a close, and the closes that were decided on."""
+    anchors = [one for one in journal.anchors(stream) if one[0] <= until]
+    rules = [one for one in journal.rules(stream) if one[0] <= until]
+    start = anchors[0][0] - stream.span + 1
+    seen = [one for one in journal.seen(stream, anchors[0][1]) if one.time + stream.span <= until]
+    candles = candles_of_seen(seen, stream, volumes=journal.volumes(stream))
+    closes = np.array([one.time + stream.span for one in seen if one.time >= start], np.int64)
+    return Followed(candles, start, anchors, rules or [(0, Market(stream.symbol))]), closes
 
-    def asked(self, at: int) -> Sequence[tuple[CallKey, Call]]:
-        """Return the cancels that a person asked for and that entered at a close."""
-        return self._asked.get(at, ())
+
+def candles_of_seen(seen: Iterable[Seen], stream: Stream, *, volumes: bool = True) -> Candles:
+    """Return the candles that were acted on, missing ones left out.
+
+    Parameters
+    ----------
+    seen
+        In order.
+    stream
+        Of which series.
+    volumes
+        Whether volumes mean anything.
+    """
+    rows = [one.row for one in seen if one.open is not None]
+    t, o, h, l, c, v = np.array(rows, np.float64).reshape(-1, 6).T  # noqa: E741
+    columns = (t.astype(np.int64), o, h, l, c, v)
+    return Candles(stream.symbol, stream.timeframe, *columns, exchange=stream.exchange, volume_known=volumes)
+
+
+def _symbol(ref: str) -> str:
+    return ref.rpartition("-")[0].rpartition("-")[0]
+
+
+def _call_of(intent: Intent) -> Call:
+    body = read_object(intent.body)
+    return call_from_body(intent.kind, body, intent.ref, allow_marketable=intent.allow_marketable)
 
 
 def told_of(settled: Iterable[Settled], name: Callable[[CallKey], Intent | None], close: int) -> list[Told]:
@@ -116,8 +195,8 @@ def told_of(settled: Iterable[Settled], name: Callable[[CallKey], Intent | None]
     return found
 
 
-def refuse_other_calls(journal: Journal, stream: Stream, decisions: Sequence[Decision], until: int) -> None:
-    """Refuse code that decides otherwise than the journal: what was sent is not what it would have sent.
+def other_call(journal: Journal, stream: Stream, decisions: Sequence[Decision], until: int) -> str:
+    """Return the first call that code decides otherwise than the journal, in a sentence; nothing where it is the same.
 
     Parameters
     ----------
@@ -127,11 +206,6 @@ def refuse_other_calls(journal: Journal, stream: Stream, decisions: Sequence[Dec
         What the code decides now on what was seen, with the outcomes told.
     until
         Up to which close, UTC ms.
-
-    Raises
-    ------
-    InvalidSettingError
-        Naming the first call that differs.
     """
     kept = [each for each in journal.intents_of_strategy(stream.strategy) if not each.by_person]
     kept = [each for each in kept if (each.symbol, each.timeframe) == (stream.symbol, stream.timeframe)]
@@ -144,10 +218,8 @@ def refuse_other_calls(journal: Journal, stream: Stream, decisions: Sequence[Dec
         before = kept[number] if number < len(kept) else None
         after = now[number] if number < len(now) else None
         if before is None or after is None or (before.id, before.body) != (after.id, after.body):
-            raise InvalidSettingError(
-                f"call {number + 1} of this journal was {_said(before)}, the code now decides on {_said(after)}; its code "
-                "changed: bring the old code back, or use another journal"
-            )
+            return f"call {number + 1} of this journal was {_said(before)}, the code now decides on {_said(after)}"
+    return ""
 
 
 def _said(intent: Intent | None) -> str:

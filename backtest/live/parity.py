@@ -1,5 +1,8 @@
 """Parity: what the venue got and its subscriber's fills, against the backtest, byte for byte.
 
+The backtest is the one that is told what became of the calls: so what was refused, or expired before its turn came, is no
+difference. It is listed.
+
 Calls of one signal have an order, and so have the creates of the account; calls about other signals go beside one
 another, so that no order between them means anything.
 """
@@ -18,7 +21,9 @@ from backtest.wire import ENDPOINTS, body_of, json_bytes, kind_of, with_ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
+    from backtest.live.intent import Intent
     from backtest.live.journal import Journal
     from backtest.model.events import Event
     from backtest.runner.decision import Decision
@@ -36,7 +41,7 @@ class Comparison:
     Attributes
     ----------
     name
-        ``"calls"`` or ``"fills"``.
+        ``"decided"``, ``"calls"`` or ``"fills"``.
     expected, found
         How many the backtest has, and how many there were.
     differences
@@ -61,24 +66,31 @@ class Comparison:
 class ParityReport:
     """Whether a rehearsal equals the backtest.
 
-    ``unsent`` are the calls that were not acknowledged, with their state; ``repeated`` counts repeats of class I.
+    ``decided`` compares what the backtest decides with the journal, ``calls`` what the journal says was performed with what
+    the venue got, ``fills`` those of the shadow book with those of the venue's subscriber. ``lost`` is how many calls were
+    refused, expired or blocked: the backtest was told of them, the subscribers never will be. ``unsent`` are the calls that were not acknowledged, with their state; ``repeated`` counts repeats of class I.
     """
 
+    decided: Comparison
     calls: Comparison
     fills: Comparison
     unsent: list[str] = field(default_factory=list)
+    lost: int = 0
     repeated: int = 0
 
     @property
     def equal(self) -> bool:
         """Whether calls and fills are equal."""
-        return not (self.calls.differences or self.fills.differences)
+        return not (self.decided.differences or self.calls.differences or self.fills.differences)
 
     def text(self) -> str:
         """Return the report."""
         verdict = "PARITY: the rehearsal equals the backtest" if self.equal else "NO PARITY with the backtest"
+        if self.equal and self.lost:
+            verdict += f" that was told of {self.lost} {'call' if self.lost == 1 else 'calls'} that did not get there"
         repeated = [f"repeated: {self.repeated} price updates or cancels were sent again"] if self.repeated else []
-        return "\n".join([verdict, *self.calls.lines(), *self.fills.lines(), *repeated, *self.unsent])
+        decided = self.decided.lines() if self.decided.differences else []
+        return "\n".join([verdict, *decided, *self.calls.lines(), *self.fills.lines(), *repeated, *self.unsent])
 
 
 def parity(
@@ -93,17 +105,22 @@ def parity(
     Parameters
     ----------
     decisions, events
-        Of the backtest.
+        Of the backtest that was told what became of the calls.
     journal
-        Knows which ``parent_signal_id`` is which of our refs.
+        Knows what was decided and what became of it, and which ``parent_signal_id`` is which of our refs.
     received, heard
         What came to the venue (a call that it refused came too), and the events of its subscriber.
     """
     refs = {row.parent_signal_id: row.ref for row in journal.signals() if row.parent_signal_id}
     sent, repeated = _sent([each for each in received if each["parent_signal_id"] in refs], refs)
-    calls = _compare("calls", [(_ref(decision), _line(decision)) for decision in decisions], sent)
+    intents = journal.intents()
+    lines = [(intent.ref, f"{intent.kind} {intent.body}") for intent in intents if not intent.by_person]
+    decided = _compare("decided", [(_ref(decision), _line(decision)) for decision in decisions], lines)
+    came = set(sent)
+    went = [intent for intent in intents if _went(intent, came)]
+    calls = _compare("calls", [(intent.ref, f"{intent.kind} {intent.body}") for intent in went], sent)
     if not calls.differences:
-        calls = _in_order(calls, [_line(one) for one in decisions if isinstance(one.call, CreateSignal)], sent)
+        calls = _in_order(calls, [f"{intent.kind} {intent.body}" for intent in went if intent.creates], sent)
     fills = [
         (str(event.signal), _fill({**_plain(event), "signal": event.signal}))
         for event in events
@@ -114,9 +131,18 @@ def parity(
         for event in heard
         if event["parent_signal_id"] in refs and _trades(event["kind"], event["quantity"])
     ]
-    gone = journal.intents(*(state for state in State if state not in {State.ACKED, State.LANDED}))
+    gone = [intent for intent in intents if intent.state not in {State.ACKED, State.LANDED}]
     unsent = [f"{intent.state}: {intent.kind} of {intent.ref}" for intent in gone]
-    return ParityReport(calls, _compare("fills", fills, got), unsent, repeated)
+    lost = sum(intent.state in {State.REJECTED, State.EXPIRED, State.BLOCKED} for intent in gone)
+    return ParityReport(decided, calls, _compare("fills", fills, got), unsent, lost, repeated)
+
+
+def _went(intent: Intent, came: AbstractSet[tuple[str, str]]) -> bool:
+    """Whether a call must have come to the venue; of what nobody could prove, and of what it refused, that it did."""
+    if intent.state in {State.ACKED, State.LANDED}:
+        return True
+    doubt = {State.UNKNOWN, State.ABANDONED, State.SENDING, State.REJECTED}
+    return intent.state in doubt and (intent.ref, f"{intent.kind} {intent.body}") in came
 
 
 def _sent(effects: Sequence[Mapping[str, Any]], refs: Mapping[str, str]) -> tuple[list[tuple[str, str]], int]:

@@ -10,18 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from backtest.errors import InvalidSettingError, StorageError
 from backtest.live.intent import Intent, State
-from backtest.live.schema import WAITING, Cursor, Run, Seen, SignalRow, Stream, Told
+from backtest.live.refused import read_refusal
+from backtest.live.schema import WAITING, Code, Cursor, Run, Seen, SignalRow, Stream, Told
+from backtest.model.market import Market
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
     from pathlib import Path
 
+    from backtest.runner.decision import Refusal
+
 __all__ = ["Questions"]
 
 _WAITING = frozenset({State.PLANNED, State.SENDING, State.UNKNOWN})
 _INTENT = tuple(field.name for field in fields(Intent))
 _SIGNAL = tuple(field.name for field in fields(SignalRow))
+_CODE = tuple(field.name for field in fields(Code))
 _CURSORS = (
     "SELECT c.strategy, c.symbol, c.timeframe, s.exchange, c.anchor, c.moved, c.time, c.close, c.row_hash"
     " FROM cursor c JOIN series s ON s.id = c.series"
@@ -138,10 +143,49 @@ class Questions:
         sql = f"SELECT {columns} FROM series s JOIN seen n ON n.series = s.id WHERE {where} ORDER BY n.time"  # noqa: S608
         return [Seen(*row) for row in self._all(sql, *key, since)]
 
+    def volumes(self, stream: Stream) -> bool:
+        """Return whether the volumes of a series mean anything (L2.6)."""
+        where = "exchange = ? AND symbol = ? AND timeframe = ?"
+        key = (stream.exchange, stream.symbol, stream.timeframe)
+        return bool(self._one(f"SELECT volumes FROM series WHERE {where}", *key))  # noqa: S608
+
     def told(self, strategy: str) -> list[Told]:
         """Return what a strategy was told of its calls, in order."""
         columns = "intent, outcome, close, entered, reason"
         return [Told(*row) for row in self._all(f"SELECT {columns} FROM told WHERE strategy = ? ORDER BY id", strategy)]  # noqa: S608
+
+    def refusals(self, strategy: str = "") -> list[Refusal]:
+        """Return what the desk refused (L3.8), of a strategy or of all, in order."""
+        columns = "close, kind, ref, call, field, value, reason, rule"
+        where, values = ("strategy = ?", [strategy]) if strategy else ("1", [])
+        rows = self._all(f"SELECT {columns} FROM refusal WHERE {where} ORDER BY id", *values)  # noqa: S608
+        return [read_refusal(row) for row in rows]
+
+    def anchors(self, stream: Stream) -> list[tuple[int, int]]:
+        """Return behind which close indicators began at which candle (open time), UTC ms, in order.
+
+        The first close is the account's start: what closed by then is history.
+        """
+        where = "strategy = ? AND symbol = ? AND timeframe = ?"
+        found = self._all(f"SELECT close, anchor FROM anchor WHERE {where} ORDER BY id", *stream.key)  # noqa: S608
+        return [(int(close), int(anchor)) for close, anchor in found]
+
+    def rules(self, stream: Stream) -> list[tuple[int, Market]]:
+        """Return behind which close (UTC ms) which rules of the market held, in order."""
+        where = "strategy = ? AND symbol = ? AND timeframe = ?"
+        found = self._all(f"SELECT close, market FROM rules WHERE {where} ORDER BY id", *stream.key)  # noqa: S608
+        return [(int(close), Market.from_dict(json.loads(text))) for close, text in found]
+
+    def codes(self, strategy: str) -> list[Code]:
+        """Return which code decided for a strategy, in order."""
+        columns = ", ".join(_CODE)
+        rows = self._all(f"SELECT {columns} FROM code WHERE strategy = ? ORDER BY id", strategy)  # noqa: S608
+        return [Code(**{**dict(zip(_CODE, row, strict=True)), "accepted": bool(row[-1])}) for row in rows]
+
+    def attempts_since(self, moment: int) -> list[int]:
+        """Return when calls were sent since a moment, UTC ms, in order."""
+        where = "phase = 'start' AND at >= ?"
+        return [row[0] for row in self._all(f"SELECT at FROM attempt WHERE {where} ORDER BY at", moment)]  # noqa: S608
 
     def attempts(self, intent: Intent) -> list[dict[str, Any]]:
         """Return the attempts at a call, as they were kept."""

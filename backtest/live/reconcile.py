@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from backtest.errors import InvalidSettingError
-from backtest.live.emission import code_hash
+from backtest.live.code import code_hash
 from backtest.live.reconcile_calls import (
     CallFault,
     compare_calls,

@@ -15,6 +15,7 @@ from backtest.model.timeframe import milliseconds
 from backtest.runner.decision import Decision, Refusal
 from backtest.runner.desk import Desk, table_rows
 from backtest.runner.execute import prepare
+from backtest.runner.lived import Lived
 from backtest.runner.passes import fresh
 from backtest.runner.run import lane_of
 from backtest.runner.shadow import Fate, Shadow
@@ -101,14 +102,15 @@ def ground_of(journal: Snapshot, strategy: str) -> Ground:
     instants: set[int] = set()
     for cursor in journal.cursors_of(strategy):
         place = (cursor.exchange, cursor.symbol, cursor.timeframe)
-        acted = journal.acted(place, cursor.anchor)
+        moves = journal.outcomes[strategy].markets[cursor.symbol].anchors
+        acted = journal.acted(place, moves[0][1])
         decided = [one.time for one in acted if one.source != "history" or not one.arrived]
         end = cursor.time - milliseconds(cursor.timeframe)
         decided = [time for time in decided if time <= end]  # another strategy on the series may be further
         rows = [one for one in acted if one.open is not None and one.time <= end]
         candles[cursor.symbol] = candles_of(rows, place, volumes=journal.volumes[place])
         first[cursor.symbol] = decided[0] if decided else end + 1
-        anchors[cursor.symbol] = ((0, cursor.anchor),)
+        anchors[cursor.symbol] = [(0, moves[0][1]), *moves[1:]]
         places[cursor.symbol] = place
         instants.update(decided)
     return Ground(candles, first, sorted(instants), anchors, places)
@@ -139,7 +141,7 @@ class _AllThere:
     def fate(self, key: CallKey, at: int) -> Fate | None:
         return Fate(entered=True)
 
-    def asked(self, at: int) -> Sequence[tuple[CallKey, Call]]:
+    def asked_at(self, at: int) -> Sequence[tuple[CallKey, Call]]:
         return ()
 
 
@@ -175,7 +177,8 @@ def walk(
         for event in shadow.venue.new_events():
             events.setdefault(event.symbol, []).append(event)
         for desk in desks:
-            made += desk.decide(instant, events.get(desk.symbol, ()))
+            given = outcomes.given(desk.symbol, reached) if isinstance(outcomes, Lived) else None
+            made += desk.decide(instant, events.get(desk.symbol, ())) if given is None else desk.take(given)
     shadow.settle(reached)
     return Walked([one for one in made if isinstance(one, Decision)], shadow.venue)
 
@@ -215,6 +218,15 @@ class _Asked:
         else:
             made = desk.decide(position, events, asked=asks)
         desk.send(made)
+        return made
+
+    def take(self, made: list[Decision | Refusal]) -> list[Decision | Refusal]:
+        """Take what other code had decided at a close, before this one was accepted."""
+        self._desk.venue = self._shadow.venue
+        self._desk.forget()
+        self._desk.send(made)
+        for one in made:
+            self._desk.remember(one)
         return made
 
     def _bind(self, close: int) -> None:

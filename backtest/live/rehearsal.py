@@ -9,7 +9,7 @@ import numpy as np
 
 from backtest.errors import InvalidSettingError
 from backtest.live.journal import row_hash
-from backtest.live.outcomes import JournalOutcomes, ToldOutcomes, refuse_other_calls, told_of
+from backtest.live.outcomes import JournalOutcomes, other_call, read_lived, told_of
 from backtest.live.schema import Decided, Seen
 from backtest.model.events import EventKind, SignalRef, Status
 from backtest.model.timeframe import milliseconds
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from backtest.live.intent import Intent
     from backtest.live.schema import Cursor, Stream, Told
     from backtest.model.candles import Candles
-    from backtest.runner.decision import Decision
+    from backtest.runner.decision import Decision, Refusal
+    from backtest.runner.result import Result
     from backtest.runner.window import Row
     from backtest.venue.paper_client import PaperClient
 
@@ -73,6 +74,7 @@ class Rehearsal:
         self._unkept: dict[str, list[Row]] = {symbol: [] for symbol in streams}
         self._ended: list[str] = []
         self._told: list[Told] = []
+        self._refused: list[Refusal] = []
         self._outcomes = JournalOutcomes(emitter.journal, self._strategy)
         self._session = channel.session(self._outcomes)
 
@@ -97,6 +99,11 @@ class Rehearsal:
                 self._pace(number)
         return left
 
+    def again(self) -> Result | None:
+        """Return the backtest over what was walked so far, told what became of the calls; None before the first close."""
+        journal = self._emitter.journal
+        return self._channel.again(read_lived(journal, self._strategy)) if journal.cursors() else None
+
     def _close(self, time: int, rows: dict[str, Row], *, last: bool, busy: bool) -> list[Intent]:
         """Take the candles of one instant; return what is still planned."""
         close = time + self._span
@@ -115,10 +122,15 @@ class Rehearsal:
             seen = [Seen(*each) for each in self._unkept[symbol]]
             if calls or seen or told:
                 anchor = int(self._channel.series[symbol].time[0])
-                kept.append(Decided(stream, close, calls, seen, told, self._ended, anchor))
+                refused = [one for one in self._refused if one.signal.startswith(f"{symbol}-")]
+                market = self._channel.markets[symbol]
+                kept.append(
+                    Decided(stream, close, calls, seen, told, self._ended, anchor, refused=refused, market=market)
+                )
                 told = []
         self._emitter.plan(kept)
         self._ended, self._unkept, self._told = [], {symbol: [] for symbol in self._streams}, []
+        self._refused = []
         return self._drain()
 
     def _replay(self, cursors: Mapping[str, Cursor]) -> int:
@@ -128,13 +140,16 @@ class Rehearsal:
         for symbol, candles in self._channel.series.items():
             self._check(symbol, candles, cursors.get(symbol), [rows[symbol] for _, rows in done if symbol in rows])
         journal = self._emitter.journal
-        execution = self._channel.again(reached, ToldOutcomes(journal, self._strategy))
+        lived = read_lived(journal, self._strategy, reached=reached)
+        decisions = self._channel.again(lived).calls
         for symbol, stream in self._streams.items():
-            mine = [decision for decision in execution.decisions if decision.signal.startswith(f"{symbol}-")]
-            refuse_other_calls(journal, stream, mine, reached)
-        self._session = Session.resumed(execution, self._outcomes)
+            mine = [decision for decision in decisions if decision.signal.startswith(f"{symbol}-")]
+            if other := other_call(journal, stream, mine, reached):
+                raise InvalidSettingError(f"{other}; its code changed: bring the old code back, or use another journal")
+        terms = {"profile": self._channel.profile, "assumptions": self._channel.assumptions}
+        self._session = Session.resumed(self._channel.strategy, lived, self._outcomes, **terms)  # type: ignore[arg-type]
         living = [SignalRef(row.ref) for row in journal.signals("living") if row.strategy == self._strategy]
-        venue = execution.venue
+        venue = self._session.venue
         self._ended = [ref for ref in living if venue.knows(ref) and venue.status(ref) in _OVER]
         self._unfed = done
         self._feed()
@@ -166,6 +181,7 @@ class Rehearsal:
         decisions = self._session.walk(time, rows)
         self._ended.extend(event.signal for event in self._session.events if event.kind in _ENDS)
         name = partial(self._emitter.journal.intent_named, self._strategy)
+        self._refused += self._session.refused
         self._told += told_of(self._session.settled, lambda key: name(*key), time + self._span)
         return decisions
 

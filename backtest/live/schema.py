@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backtest.model.calls import Call
+    from backtest.model.market import Market
+    from backtest.runner.decision import Refusal
 
 __all__ = [
     "CHAINED",
@@ -20,6 +22,7 @@ __all__ = [
     "SEALED",
     "VERSION",
     "WAITING",
+    "Code",
     "Cursor",
     "Decided",
     "Run",
@@ -29,7 +32,7 @@ __all__ = [
     "Told",
 ]
 
-VERSION = 3
+VERSION = 4
 
 WAITING = "state IN ('planned', 'sending', 'unknown')"
 """What a question about these states must say word for word, so that the index of the waiting few answers it."""
@@ -46,6 +49,12 @@ CHAINED = {
     "attempt": ("id", "intent", "phase", "at", "outcome", "http_status", "result_type", "error", "response"),
     "decision": ("id", "intent", "at", "state", "parent_signal_id"),
     "told": ("id", "strategy", "intent", "outcome", "entered", "close", "reason"),
+    "refusal": (
+        *("id", "strategy", "symbol", "timeframe", "close", "kind", "ref", "call", "field", "value", "reason", "rule"),
+    ),
+    "anchor": ("id", "strategy", "symbol", "timeframe", "close", "anchor"),
+    "rules": ("id", "strategy", "symbol", "timeframe", "close", "market"),
+    "code": ("id", "strategy", "at", "close", "name", "parameters", "code_hash", "profile", "accepted"),
 }
 """By table: what its chain of hashes covers, in the order in which the rows were written (the first column)."""
 
@@ -116,6 +125,21 @@ CREATE TABLE told (
     outcome TEXT NOT NULL CHECK (outcome IN ('entered', 'refused', 'voided')), entered INTEGER NOT NULL, close INTEGER NOT NULL,
     reason TEXT NOT NULL, hash TEXT NOT NULL);
 CREATE INDEX told_of_intent ON told (intent);
+CREATE TABLE refusal (
+    id INTEGER PRIMARY KEY, strategy TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL,
+    close INTEGER NOT NULL, kind TEXT NOT NULL, ref TEXT NOT NULL, call TEXT NOT NULL, field TEXT NOT NULL, value REAL,
+    reason TEXT NOT NULL, rule TEXT NOT NULL, hash TEXT NOT NULL);
+CREATE INDEX refusal_of_strategy ON refusal (strategy);
+CREATE TABLE anchor (
+    id INTEGER PRIMARY KEY, strategy TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL,
+    close INTEGER NOT NULL, anchor INTEGER NOT NULL, hash TEXT NOT NULL);
+CREATE TABLE rules (
+    id INTEGER PRIMARY KEY, strategy TEXT NOT NULL, symbol TEXT NOT NULL, timeframe TEXT NOT NULL,
+    close INTEGER NOT NULL, market TEXT NOT NULL, hash TEXT NOT NULL);
+CREATE TABLE code (
+    id INTEGER PRIMARY KEY, strategy TEXT NOT NULL, at INTEGER NOT NULL, close INTEGER NOT NULL, name TEXT NOT NULL,
+    parameters TEXT NOT NULL, code_hash TEXT NOT NULL, profile TEXT NOT NULL,
+    accepted INTEGER NOT NULL CHECK (accepted IN (0, 1)), hash TEXT NOT NULL);
 CREATE TABLE chain (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, hash TEXT NOT NULL) WITHOUT ROWID;
 CREATE TRIGGER intent_is_kept BEFORE DELETE ON intent BEGIN SELECT RAISE(ABORT, 'an intent is kept'); END;
 CREATE TRIGGER intent_says_the_same BEFORE UPDATE OF {", ".join(CHAINED["intent"])}, hash ON intent
@@ -269,7 +293,13 @@ class Decided:
     ended
         Refs of signals that have ended in the shadow book.
     anchor
-        Open time of the first candle that indicators see, UTC ms.
+        Open time of the first candle that indicators see after this close, UTC ms.
+    refused
+        Calls of this close that the desk refused (L3.8).
+    start
+        Behind which close the account trades, UTC ms; what closed by then is history. Kept with a stream's first close.
+    market
+        Rules of the market; kept with a stream's first close. None where they are not known.
     """
 
     stream: Stream
@@ -279,6 +309,9 @@ class Decided:
     told: Sequence[Told] = ()
     ended: Sequence[str] = ()
     anchor: int = 0
+    refused: Sequence[Refusal] = ()
+    start: int = 0
+    market: Market | None = None
 
     @property
     def kinds(self) -> list[str]:
@@ -312,6 +345,36 @@ class Cursor:
     def series(self) -> Series | None:
         """Of its candles; None where they are of no exchange that was named."""
         return Series(self.exchange, self.symbol, self.timeframe) if self.exchange else None
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The code that decided for a strategy from a close on.
+
+    Attributes
+    ----------
+    strategy
+        Identity.
+    at, close
+        When it was noted, and behind which close it decides, UTC ms.
+    name, parameters
+        Class, and its parameters as JSON.
+    code_hash
+        Of its source file.
+    profile
+        Of the subscriber for whom it is judged, as JSON.
+    accepted
+        Whether it decides otherwise than what was there before, and a person accepted that.
+    """
+
+    strategy: str
+    at: int
+    close: int
+    name: str
+    parameters: str
+    code_hash: str
+    profile: str
+    accepted: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from backtest.live.outcomes import JournalOutcomes, ToldOutcomes, refuse_other_calls, told_of
-from backtest.live.schema import Decided, Seen, Stream
+from backtest.errors import InvalidSettingError
+from backtest.live.code import code_hash
+from backtest.live.notices import NoticeKind, Notices
+from backtest.live.outcomes import JournalOutcomes, candles_of_seen, other_call, read_lived, told_of
+from backtest.live.schema import Code, Decided, Seen, Stream
 from backtest.live.track import Closed, Fault, FaultKind
-from backtest.model.candles import Candles
 from backtest.model.events import EventKind, SignalRef, Status
+from backtest.runner.lived import Followed
+from backtest.runner.lived_walk import walk_lived
+from backtest.runner.run import lane_of
 from backtest.runner.session import Session
 
 if TYPE_CHECKING:
@@ -23,14 +29,17 @@ if TYPE_CHECKING:
     from backtest.live.track import Item
     from backtest.market_data.klines import Row
     from backtest.market_data.series import Series
+    from backtest.model.candles import Candles
     from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
-    from backtest.runner.decision import Decision
+    from backtest.runner.decision import Decision, Refusal
+    from backtest.runner.lived import Lived
     from backtest.runner.shadow import CallKey
     from backtest.strategy import Strategy
 
 __all__ = ["Place", "Seat", "new_of", "when"]
 
+_DAY = 86_400_000
 _OVER = frozenset({Status.CLOSED, Status.EXPIRED, Status.INVALIDATED, Status.CANCELED})
 _ENDS = frozenset({EventKind.CLOSED, EventKind.EXPIRED, EventKind.INVALIDATED, EventKind.CANCELED})
 
@@ -56,6 +65,10 @@ class Place:
     since: int
     resumes: bool = False
     anchor: int | None = None
+    moved: int | None = None
+    """The close at which the anchor last moved, UTC ms."""
+    start: int = 0
+    """Behind which close the account trades here, UTC ms."""
     reached: float = -1.0
     """Everything that opened before it is here, or is missing."""
     waiting: dict[int, Closed | None] = field(default_factory=dict)
@@ -67,16 +80,20 @@ class Place:
         row, arrived = (None, 0) if item is None else (item.row, item.arrived)
         self.unkept.append(Seen.of(time, row, source, arrived))
 
-    def decided(self, time: int, decisions: Sequence[Decision] = (), told: Sequence[Told] = ()) -> Decided:
+    def decided(
+        self, time: int, decisions: Sequence[Decision] = (), told: Sequence[Told] = (), refused: Sequence[Refusal] = ()
+    ) -> Decided:
         """Return what is to be kept of a close.
 
         Parameters
         ----------
         time
             Of the close, UTC ms.
-        decisions, told
-            Made and told at it.
+        decisions, told, refused
+            Made, told and refused by the desk at it.
         """
+        if self.moved is None:
+            self.moved = time
         found = Decided(
             self.stream,
             time,
@@ -85,6 +102,9 @@ class Place:
             told,
             self.ended,
             self.since if self.anchor is None else self.anchor,
+            refused,
+            self.start,
+            self.market,
         )
         self.unkept, self.ended = [], []
         return found
@@ -112,6 +132,14 @@ class Seat:
         Open time of the first candle that indicators see, where nothing was seen before.
     max_lag
         Of the venue, see :class:`Stream`.
+
+    Attributes
+    ----------
+    keep
+        How many candles indicators see at least: once a UTC day, at the first close at which nothing of a market lives, the
+        older ones are forgotten.
+    notices
+        Hear what a person should know.
     """
 
     def __init__(
@@ -127,6 +155,8 @@ class Seat:
         max_lag: int | None = None,
     ) -> None:
         self.strategy, self.profile, self.start = strategy, profile, start
+        self.keep = 2_000
+        self.notices = Notices()
         self.halted = ""
         self.span = next(iter(markets)).length
         self.places: dict[Series, Place] = {}
@@ -134,14 +164,15 @@ class Seat:
         for series in sorted(markets, key=lambda one: one.symbol):
             names = (strategy.identity, series.symbol, series.timeframe, series.exchange)
             stream = Stream(account, *names, max_lag=max_lag)
-            self.places[series] = Place(stream, markets[series], since)
-            none = np.empty(0)
-            columns = (none.astype(np.int64), none, none, none, none, none)
-            named[series.symbol] = Candles(series.symbol, series.timeframe, *columns, exchange=series.exchange)
+            self.places[series] = Place(stream, markets[series], since, start=start)
+            named[series.symbol] = candles_of_seen((), stream)
         rules = {series.symbol: market for series, market in markets.items()}
         self._journal = journal
+        self._left: dict[str, Candles] = {}
         self._outcomes = JournalOutcomes(journal, strategy.identity)
-        self.session = Session(strategy, named, market=rules, profile=profile, outcomes=self._outcomes)
+        self.session = Session(
+            strategy, named, market=rules, profile=profile, outcomes=self._outcomes, history=self._history
+        )
 
     @property
     def place(self) -> tuple[str, str]:
@@ -155,39 +186,137 @@ class Seat:
         symbols = ", ".join(series.symbol for series in self.places)
         return f"{type(self.strategy).__name__} on {symbols} {next(iter(self.places)).timeframe}"
 
-    def restore(self) -> None:
+    def restore(self, *, accept: bool = False) -> None:
         """Bring candles and shadow book to where the journal stands, and hold what is decided against it.
+
+        The journal's calls and outcomes go straight into the engine; the strategy is then asked again at every close, to
+        see whether its code still decides the same.
+
+        Parameters
+        ----------
+        accept
+            Whether code that decides otherwise may go on: what was decided before stands.
 
         Raises
         ------
         InvalidSettingError
             Where the strategy now decides otherwise than the journal.
         """
-        journal, identity = self._journal, self.strategy.identity
-        instants: dict[int, dict[str, Row]] = {}
-        for place in self.places.values():
-            cursor = journal.cursor(*place.stream.key)
-            if cursor is None:
-                continue
-            place.anchor, place.since, place.resumes, place.reached = cursor.anchor, cursor.time, True, cursor.time
-            for seen in journal.seen(place.stream, cursor.anchor):
-                row = _priced(seen)
-                if row is not None and seen.source == "history":
-                    self.session.see(place.stream.symbol, row)
-                else:
-                    instants.setdefault(seen.time, {}).update({} if row is None else {place.stream.symbol: row})
-        self.session.follow(ToldOutcomes(journal, identity))
-        decisions = [one for time, rows in sorted(instants.items()) for one in self.session.walk(time, rows)]
-        self.session.follow(self._outcomes)
-        for place in self.places.values():
-            if place.resumes:
-                mine = [one for one in decisions if _is_of(one, place.stream)]
-                refuse_other_calls(journal, place.stream, mine, place.since)
-        venue = self.session.venue
-        living = [SignalRef(row.ref) for row in journal.signals("living") if row.strategy == identity]
+        known = [place for place in self.places.values() if self._resume(place)]
+        if not known:
+            self._note_code(0, accepted=False)
+            return
+        lived = read_lived(self._journal, self.strategy.identity, (known[0].stream.exchange, known[0].stream.timeframe))
+        reached = int(lived.closes[-1]) if len(lived.closes) else max(place.since for place in known)
+        other = self._other(lived, known)
+        if other and not accept:
+            raise InvalidSettingError(
+                f"{self.name}: {other}; bring the old code back, let the new code decide from now on with "
+                "--accept-new-code, or use another journal"
+            )
+        self._note_code(reached, accepted=bool(other))
+        if other:
+            sentence = f"{self.name}: the new code decides from {when(reached)} on; {other}"
+            self.notices.tell(NoticeKind.CODE, self.start, sentence, tuple(self.places))
+        self._go_on(lived)
+        for place in known:
+            self._take_rules(place)
+        self._look_what_ended()
+
+    def _look_what_ended(self) -> None:
+        """Note what lives by the journal and has ended in the shadow book, without an event that said so."""
+        venue, identity = self.session.venue, self.strategy.identity
+        living = [SignalRef(row.ref) for row in self._journal.signals("living") if row.strategy == identity]
         over = [ref for ref in living if venue.knows(ref) and venue.status(ref) in _OVER]
         for place in self.places.values():
             place.ended += [ref for ref in over if ref.startswith(f"{place.stream.symbol}-")]
+
+    def _resume(self, place: Place) -> bool:
+        """Take up where a place stands; return whether it has seen anything."""
+        cursor = self._journal.cursor(*place.stream.key)
+        if cursor is None:
+            return False
+        place.anchor, place.since, place.resumes, place.reached = cursor.anchor, cursor.time, True, cursor.time
+        place.moved = cursor.moved
+        place.start = self._journal.anchors(place.stream)[0][0]
+        return True
+
+    def _other(self, lived: Lived, known: Sequence[Place]) -> str:
+        """Return the first call that the code decides otherwise now; nothing where it is the same."""
+        lane = lane_of(self.strategy)
+        try:
+            decisions = walk_lived(self.strategy, lived, self.profile, lane=lane).decisions
+        except Exception as error:  # noqa: BLE001 - a strategy's own code
+            return f"on what it decided before, the code now raises {type(error).__name__}: {error}"
+        for place in known:
+            mine = [one for one in decisions if _is_of(one, place.stream)]
+            if other := other_call(self._journal, place.stream, mine, place.since):
+                return other
+        return ""
+
+    def _go_on(self, lived: Lived) -> None:
+        """Make the session anew from what was lived.
+
+        A market that is new begins with its history; one that is not followed any more (it was delisted, say) stays part of
+        the account, without candles.
+        """
+        fresh = {
+            place.stream.symbol: Followed(
+                candles_of_seen((), place.stream), place.start, [(place.start, 0)], [(0, place.market)]
+            )
+            for place in self.places.values()
+            if place.stream.symbol not in lived.markets
+        }
+        markets = dict(sorted({**lived.markets, **fresh}.items()))
+        self._left = {symbol: one.traded for symbol, one in markets.items() if symbol not in self._streams}
+        self.session = Session.resumed(
+            self.strategy, replace(lived, markets=markets), self._outcomes, profile=self.profile, history=self._history
+        )
+
+    @property
+    def _streams(self) -> dict[str, Stream]:
+        return {place.stream.symbol: place.stream for place in self.places.values()}
+
+    def _take_rules(self, place: Place) -> None:
+        """Let the rules hold that the exchange has now; say where they changed."""
+        before = self._journal.rules(place.stream)
+        if before and before[-1][1] == place.market:
+            return
+        self._journal.change_rules(place.stream, place.since, place.market)
+        if before:
+            self.session.change_rules(place.stream.symbol, place.market)
+            old, new = before[-1][1].to_dict(), place.market.to_dict()
+            changed = ", ".join(f"{name} {old[name]} is {new[name]}" for name in new if old[name] != new[name])
+            series = next(one for one, here in self.places.items() if here is place)
+            sentence = f"{series}: the exchange changed its rules: {changed}; they hold from {when(place.since)} on"
+            self.notices.tell(NoticeKind.RULES, self.start, sentence, (series,))
+
+    def _note_code(self, close: int, *, accepted: bool) -> None:
+        """Keep whose code decides from now on, where that is new."""
+        strategy, known = self.strategy, self._journal.codes(self.strategy.identity)
+        plain = [json.dumps(value, sort_keys=True) for value in (strategy.parameters, self.profile.to_dict())]
+        code = Code(
+            strategy.identity,
+            self.start,
+            close,
+            type(strategy).__name__,
+            plain[0],
+            code_hash(strategy),
+            plain[1],
+            accepted,
+        )
+        if not known or accepted or (known[-1].code_hash, known[-1].profile) != (code.code_hash, code.profile):
+            self._journal.note_code(code)
+
+    def _history(self) -> dict[str, Candles]:
+        """Return the candles on which the account traded, by symbol: the journal's, and those that it has not yet."""
+        found = dict(self._left)
+        for place in self.places.values():
+            stream, first = place.stream, place.start - self.span + 1
+            past = candles_of_seen(self._journal.seen(stream, first), stream)
+            now = self.session.candles_of(stream.symbol)
+            found[stream.symbol] = past.followed_by(now.between(int(past.time[-1]) + 1 if len(past) else first))
+        return found
 
     def take(self, item: Item) -> None:
         """Take what the feed brought about one of the markets."""
@@ -228,11 +357,11 @@ class Seat:
         for place, item in items.items():
             if place.anchor is None and item is not None:
                 place.anchor = time
-        if close <= self.start and not any(place.resumes for place in items):
-            for place, item in items.items():
-                if item is not None:
-                    self.session.see(place.stream.symbol, item.row)
-                    place.seen(time, item, "history")
+            if close <= place.start and item is not None:
+                self.session.see(place.stream.symbol, item.row)
+                place.seen(time, item, "history")
+        items = {place: item for place, item in items.items() if close > place.start}
+        if not items:
             return []
         rows = {place.stream.symbol: item.row for place, item in items.items() if item is not None}
         try:
@@ -242,21 +371,35 @@ class Seat:
             return None
         found = []
         told = told_of(self.session.settled, self._named, close)
+        if any(one.outcome == "voided" for one in told):
+            self._look_what_ended()  # the book was made anew
         for place, item in items.items():
             place.seen(time, item, "missing" if item is None else item.source)
             mine = [event for event in self.session.events if event.symbol == place.stream.symbol]
             place.ended += [str(event.signal) for event in mine if event.kind in _ENDS]
-            found.append(place.decided(close, [one for one in decisions if _is_of(one, place.stream)], told))
+            refused = [one for one in self.session.refused if _is_of(one, place.stream)]
+            self._move_anchor(place, close)
+            found.append(place.decided(close, [one for one in decisions if _is_of(one, place.stream)], told, refused))
             told = []  # once for the strategy
         return found
+
+    def _move_anchor(self, place: Place, close: int) -> None:
+        """Forget candles that are not needed: at the first close of a UTC day at which nothing of the market lives."""
+        symbol = place.stream.symbol
+        if place.moved is None or close // _DAY <= place.moved // _DAY or self.session.count(symbol) <= self.keep:
+            return
+        if self.session.rests(symbol):
+            place.anchor = int(self.session.candles_of(symbol).time[-self.keep])
+            place.moved = close
+            self.session.move_anchor(symbol, place.anchor)
 
     def _named(self, key: CallKey) -> Intent | None:
         return self._journal.intent_named(self.strategy.identity, *key)
 
 
-def _is_of(decision: Decision, stream: Stream) -> bool:
+def _is_of(made: Decision | Refusal, stream: Stream) -> bool:
     """Whether a call is about a signal of a market."""
-    return decision.signal.startswith(f"{stream.symbol}-")
+    return made.signal.startswith(f"{stream.symbol}-")
 
 
 def _priced(seen: Seen) -> Row | None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from backtest.engine.warm import warm
 from backtest.errors import InvalidSettingError
+from backtest.live.code import code_hash
 from backtest.live.commands import Commands
-from backtest.live.emission import code_hash, name_of_subscriber
+from backtest.live.emission import name_of_subscriber
 from backtest.live.emitter import Emitter
 from backtest.live.feed import exchange_feed
 from backtest.live.intent import Intent, State
@@ -99,9 +100,11 @@ class Service:
     beat
         Called after each pass of decisions, and each second in which nothing came.
     history
-        Candles before the start that indicators see.
+        Candles before the start that indicators see, and at least so many later on.
     outlet
         Makes the venue of ``credentials`` where that is not the Signal API; None: it is.
+    accept_new_code
+        Whether code that decides otherwise than before may go on.
     """
 
     settings: LiveSettings
@@ -116,6 +119,7 @@ class Service:
     history: int = HISTORY
     looks_again: bool = False
     outlet: Callable[[Callable[[], float]], Outlet] | None = None
+    accept_new_code: bool = False
 
     def door(self, seconds: Callable[[], float]) -> Client | Outlet:
         """Return where calls go; ``seconds`` is the clock of its rate limit."""
@@ -162,8 +166,10 @@ async def serve(service: Service, stop: threading.Event) -> Served:
         emitter.recover()
         made = zip(settings.strategy, strategies, strict=True)
         seats = [_seat(service, each, strategy, markets, journal, client.max_lag) for each, strategy in made]
+        _refuse_twins(seats)
         for seat in seats:
-            seat.restore()
+            seat.notices, seat.keep = service.notices, max(service.history, 1)
+            seat.restore(accept=service.accept_new_code)
         if service.looks_again:
             service.notices.subscribe(_second_look(service, seats, clock).take)
         feed = exchange_feed(_follows(seats), settings.feed, access=service.access, time=time)
@@ -235,6 +241,23 @@ def _seat(
     account = service.credentials.fingerprint
     profile = service.profile_of(each.profile)
     return Seat(strategy, profile, own, journal, account=account, start=now, since=since, max_lag=max_lag)
+
+
+def _refuse_twins(seats: Sequence[Seat]) -> None:
+    """Refuse one strategy twice on a market, whose signals would bear the same names, or twice in a place."""
+    known: dict[tuple[str, str, str], Seat] = {}
+    for seat in seats:
+        for series in seat.places:
+            name = type(seat.strategy).__name__
+            if known.setdefault((seat.strategy.identity, series.symbol, ""), seat) is not seat:
+                raise InvalidSettingError(
+                    f"{name} stands twice on {series.symbol} with the same parameters; change one of them, or keep two journals"
+                )
+            if known.setdefault((seat.strategy.identity, series.exchange, series.timeframe), seat) is not seat:
+                raise InvalidSettingError(
+                    f"{name} stands twice on {series.exchange} {series.timeframe} with the same parameters; name its "
+                    "markets in one [[strategy]]"
+                )
 
 
 def _follows(seats: Sequence[Seat]) -> list[Follow]:

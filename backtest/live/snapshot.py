@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from backtest.errors import InvalidSettingError
 from backtest.live.intent import Intent, State
 from backtest.live.journal import Journal
-from backtest.live.outcomes import ToldOutcomes
+from backtest.live.outcomes import read_lived
 from backtest.live.schema import Run, Seen, Stream
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backtest.live.schema import Cursor, SignalRow, Told
+    from backtest.runner.lived import Lived
 
 __all__ = ["Attempt", "Place", "Sighting", "Snapshot", "Transition", "snapshot"]
 
@@ -64,7 +65,7 @@ class Snapshot:
     told
         What each strategy was told, by its identity.
     outcomes
-        The same as a run takes it.
+        What each strategy lived through, as a run takes it.
     signals
         All of them.
     cursors
@@ -81,7 +82,7 @@ class Snapshot:
     transitions: Mapping[str, Sequence[Transition]]
     attempts: Mapping[str, Sequence[Attempt]]
     told: Mapping[str, Sequence[Told]]
-    outcomes: Mapping[str, ToldOutcomes]
+    outcomes: Mapping[str, Lived]
     signals: Sequence[SignalRow]
     cursors: Sequence[Cursor]
     sightings: Mapping[Place, Sequence[Sighting]]
@@ -172,7 +173,7 @@ class _Reader(Journal):
                 transitions=self._transitions(),
                 attempts=self._attempts(),
                 told=told,
-                outcomes={name: ToldOutcomes(self, name) for name in told},
+                outcomes={name: read_lived(self, name) for name in told},
                 signals=self.signals(),
                 cursors=cursors,
                 sightings=self._sightings(),

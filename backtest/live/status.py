@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtest.live.intent import Intent, State
+from backtest.wire import kind_of
 
 if TYPE_CHECKING:
     from backtest.live.journal import Journal
@@ -26,8 +27,15 @@ def status_text(journal: Journal) -> str:
         f"{cursor.strategy[:12]} on {cursor.symbol} {cursor.timeframe}: seen up to {_when(cursor.time)}"
         for cursor in journal.cursors()
     )
+    for identity in dict.fromkeys(cursor.strategy for cursor in journal.cursors()):
+        accepted = [code for code in journal.codes(identity) if code.accepted]
+        lines.extend(
+            f"{identity[:12]}: new code {code.code_hash[:12]} from {_when(code.close)} on" for code in accepted
+        )
     states = Counter(intent.state.value for intent in journal.intents())
-    lines.append("calls: " + (", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"))
+    states["refused at the desk"] = len(journal.refusals())
+    found = ", ".join(f"{count} {state}" for state, count in sorted(states.items()) if count)
+    lines.append(f"calls: {found or 'none'}")
     living = journal.signals("living")
     lines.append(f"signals living: {len(living)}")
     lines.extend(f"  {row.ref} = {row.parent_signal_id} {_prices(row.confirmed)}" for row in living[-4 * _SHOWN :])
@@ -36,6 +44,10 @@ def status_text(journal: Journal) -> str:
     for state in _GIVEN_UP:
         gone = journal.intents(state)
         lines.extend(f"{state}: {intent.kind} of {intent.ref}: {journal.note(intent)}" for intent in gone[-_SHOWN:])
+    refusals = journal.refusals()
+    lines.extend(
+        f"refused at the desk: {kind_of(one.call)} of {one.signal}: {one.reason}" for one in refusals[-_SHOWN:]
+    )
     for intent in journal.intents(State.UNKNOWN):
         lines.extend(_unknown(journal, intent))
     return "\n".join(lines)

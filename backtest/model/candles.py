@@ -158,6 +158,22 @@ class Candles:
         last = len(self) if end is None else int(np.searchsorted(self.time, instant(end), "left"))
         return self.slice(first, last)
 
+    def followed_by(self, later: Candles) -> Candles:
+        """Return these candles and later ones of the same series.
+
+        Raises
+        ------
+        InvalidCandlesError
+            Where those begin before these end.
+        """
+        if len(self) and len(later) and later.time[0] <= self.time[-1]:
+            raise InvalidCandlesError(
+                f"candles of {_when(later.time[0])} do not follow those up to {_when(self.time[-1])}"
+            )
+        names = ("time", *_PRICES, "volume")
+        columns = {name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in names}
+        return self._like(self.timeframe, columns)
+
     def resample(self, timeframe: str) -> Candles:
         """Return coarser candles; only complete ones, so an unfinished candle is never shown.
 

@@ -1,4 +1,4 @@
-"""Doors: by which candles come in. The room that reads files, sample and store lies above this one, so they are told."""
+"""Doors: by which candles come in, and what an emission lived through. The rooms that read them lie above this one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def register(name: str, opener: Callable[[], Callable[..., Any]]) -> None:
     Parameters
     ----------
     name
-        ``"load"``, ``"sample"``, ``"from_csv"`` or ``"from_pandas"``.
+        ``"load"``, ``"sample"``, ``"from_csv"``, ``"from_pandas"`` or ``"lived"``.
     opener
         Imports and returns the function, when it is first needed.
     """

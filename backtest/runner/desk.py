@@ -194,12 +194,16 @@ class Desk:
 
     def recall(self, made: Made) -> None:
         """Send what was made before, and remember of it what later closes need."""
+        self.remember(made)
+        self.send((made,))
+
+    def remember(self, made: Made) -> None:
+        """Take note of what later closes need of something that was made before, and is sent already or about to be."""
         if isinstance(made, Refusal):
             if isinstance(made.call, CreateSignal):
                 self._refused.add(made.signal)
         elif not isinstance(made.call, CreateSignal):
             self._note_stop(made.call, self.venue.create_of(made.signal))
-        self.send((made,))
 
     def create(self, close_time: int, fields: dict[str, Any]) -> CreateSignal:
         """Return a create of this market with its prices on the tick, its ref and its tag.

@@ -17,7 +17,6 @@ from backtest.runner.decision import Decision, Refusal
 from backtest.runner.desk import Desk, hears_events, row_fields, table_rows, taken
 from backtest.runner.memory import keep_freed_columns
 from backtest.runner.scout import Scout
-from backtest.runner.shadow import Shadow
 from backtest.runner.table_lane import refused_at, table_records
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from backtest.model.calls import Call
     from backtest.model.intake import Condition
     from backtest.model.profile import SubscriberProfile
-    from backtest.runner.shadow import Outcomes
     from backtest.strategy import Indicators, SignalTable, Strategy
 
 __all__ = ["Execution", "Prepared", "execute", "prepare"]
@@ -180,7 +178,6 @@ def execute(
     assumptions: VenueAssumptions,
     *,
     strict: bool = False,
-    outcomes: Outcomes | None = None,
 ) -> Execution:
     """Run one strategy over one account to the end of the candles.
 
@@ -194,8 +191,6 @@ def execute(
         On which the signals are executed.
     strict
         Whether the first call that the desk refuses is an error (L3.8).
-    outcomes
-        What became of the calls; None: each reaches the venue at its close.
 
     Raises
     ------
@@ -205,7 +200,7 @@ def execute(
     hears = hears_events(strategy)
     venue = SimulatedVenue([part.feed for part in prepared], profile, assumptions, want_events=hears)
     desks = [Desk(strategy, part.feed.candles, part.feed.market, venue, strict=strict) for part in prepared]
-    pure = outcomes is None and not hears and all(part.table is not None for part in prepared)
+    pure = not hears and all(part.table is not None for part in prepared)
     run = Execution(venue, prepared, desks, from_tables=pure)
     if pure:
         for q, part in enumerate(prepared):
@@ -219,9 +214,7 @@ def execute(
         return run
     for desk, part in zip(desks, prepared, strict=True):
         desk.bind(part.feed.candles, part.ind)
-    if outcomes is not None:
-        _walk_told(run, Shadow(lambda: [part.feed for part in prepared], profile, assumptions, outcomes))
-    elif len(prepared) == 1 and prepared[0].feed.detail is None:
+    if len(prepared) == 1 and prepared[0].feed.detail is None:
         _walk_one(run, desks[0], prepared[0])
     else:
         _walk_many(run)
@@ -323,29 +316,6 @@ def _walk_many(run: Execution) -> None:
                 bar.at(k)
             if target is None and not events and not any(planned):
                 return
-
-
-def _walk_told(run: Execution, shadow: Shadow) -> None:
-    """Walk close by close as a live session does, with what became of the calls told before each."""
-    closes = [part.feed.candles.close_time for part in run.prepared]
-    asked = [_asked_at(part) for part in run.prepared]
-    reached = 0
-    for desk in run.desks:
-        desk.shadow = shadow
-    for instant in np.unique(np.concatenate(closes)).tolist():
-        shadow.settle(reached)
-        venue = run.venue = shadow.venue
-        reached = venue.advance(instant)
-        events = _by_symbol(venue.new_events())
-        for q, desk in enumerate(run.desks):
-            desk.venue = venue
-            desk.forget()
-            position = int(np.searchsorted(closes[q], instant))
-            closes_now = position < len(closes[q]) and closes[q][position] == instant
-            mine = events.get(desk.symbol, ())
-            if closes_now or (mine and desk.hears_events):
-                is_asked = closes_now and _contains(asked[q], position)
-                _decide(run, desk, run.prepared[q], position if closes_now else position - 1, mine, asked=is_asked)
 
 
 def _contains(positions: NDArray[np.int64], position: int) -> bool:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.profile import SubscriberProfile
     from backtest.runner.decision import Decision, Refusal
-    from backtest.runner.shadow import Outcomes
     from backtest.strategy import Strategy
 
 __all__ = ["fresh", "state_sentence", "walk_pass"]
@@ -51,10 +50,9 @@ def walk_pass(
     assumptions: VenueAssumptions,
     *,
     strict: bool = False,
-    outcomes: Outcomes | None = None,
 ) -> Execution:
     """Run one reading of the candles on a fresh copy of the strategy; the arguments are those of :func:`execute`."""
-    return execute(fresh(strategy), prepared, profile, assumptions, strict=strict, outcomes=outcomes)
+    return execute(fresh(strategy), prepared, profile, assumptions, strict=strict)
 
 
 def state_sentence(runs: Mapping[str, Execution]) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -14,6 +13,7 @@ from backtest.errors import InvalidSettingError
 from backtest.market_data.symbol import refuse_inverse
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.candles import Candles
+from backtest.model.doors import door
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
 from backtest.report.daily import daily_returns
@@ -23,6 +23,8 @@ from backtest.runner.checks.checking import Checked, Level
 from backtest.runner.checks.surroundings import Surroundings
 from backtest.runner.execute import Execution, Prepared, prepare
 from backtest.runner.finished import Finished
+from backtest.runner.lived import Lived
+from backtest.runner.lived_walk import walk_lived
 from backtest.runner.passes import fresh, walk_pass
 from backtest.runner.result import Result
 from backtest.runner.trials import family_of, ledger_path, record, span_of
@@ -31,14 +33,12 @@ from backtest.strategy import Strategy
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from backtest.runner.shadow import Outcomes
-
 __all__ = ["feeds_of", "lane_of", "market_of", "run"]
 
 
 def run(
     strategy: Strategy,
-    candles: Candles | Mapping[str, Candles],
+    candles: Candles | Mapping[str, Candles] | None = None,
     *,
     market: Market | Mapping[str, Market] | None = None,
     profile: SubscriberProfile | None = None,
@@ -48,7 +48,7 @@ def run(
     lane: str | None = None,
     strict: bool = False,
     checks: Level | None = None,
-    outcomes: Outcomes | None = None,
+    outcomes: Lived | os.PathLike[str] | str | None = None,
 ) -> Result:
     """Run a strategy over candles and return what a subscriber would have got.
 
@@ -58,7 +58,8 @@ def run(
         The object that is switched to live emission unchanged. A run asks deep copies of it, one for each reading of the
         candles, and changes nothing of it.
     candles
-        Of one symbol, or by symbol, all in one timeframe: several share one account (L14.1).
+        Of one symbol, or by symbol, all in one timeframe: several share one account (L14.1). With ``outcomes`` None: those
+        that the emission saw.
     market
         Tick, step, minimums and address of the signals, or those by symbol. None: of the sample for sample candles, else
         nothing is rounded but quantities (1e-8), and the result says so.
@@ -78,8 +79,10 @@ def run(
         checked when statistics, display or save first ask, and stands in every verdict. ``"off"``: not, and that is said.
         None: what ``BACKTEST_CHECKS`` says in the environment, else ``"auto"``.
     outcomes
-        What became of the calls of an emission, read from its journal: the run over the candles that it saw then makes the
-        same calls. None: each call reaches the venue at its close.
+        An emission's journal (its path, or what was read of it): the run sees what the emission saw, from the same anchors
+        on, under the same market rules and profile where those are not given, and is told the same outcomes. So it makes the
+        same calls, byte for byte, as long as the code is the same. Such a run is not checked, and counted as no trial.
+        None: each call reaches the venue at its close.
 
     Returns
     -------
@@ -107,24 +110,68 @@ def run(
     >>> result.refused
     []
     """
+    if outcomes is not None:
+        if detail is not None or funding is not None:
+            raise InvalidSettingError("a run with outcomes sees what the emission saw: leave out detail and funding")
+        return _run_lived(strategy, candles, outcomes, market, profile, assumptions, lane, strict=strict)
     profile = SubscriberProfile.anny() if profile is None else profile
     assumptions = VenueAssumptions() if assumptions is None else assumptions
     _check_kind("strategy", strategy, Strategy)
     _check_kind("profile", profile, SubscriberProfile)
     _check_kind("assumptions", assumptions, VenueAssumptions)
-    feeds = feeds_of(candles, market, detail, funding)
+    feeds = feeds_of(candles, market, detail, funding)  # type: ignore[arg-type]  # which refuses None in its own words
     chosen = lane_of(strategy, lane)
     level: Any = checks or os.environ.get("BACKTEST_CHECKS") or "auto"
     if level not in get_args(Level):
         raise InvalidSettingError(f"checks is auto, full or off, was {level!r}")
     asked, around = fresh(strategy), Surroundings(strategy)
     prepared: list[Prepared] = [prepare(asked, feed, lane=chosen) for feed in feeds]
-    walk = partial(walk_pass, outcomes=outcomes) if outcomes is not None else walk_pass
-    execution = walk(asked, prepared, profile, assumptions, strict=strict)
+    execution = walk_pass(asked, prepared, profile, assumptions, strict=strict)
     changed = tuple(around.changed(execution.desks[0].strategy))
     checked = Checked(fresh(strategy), feeds, chosen, profile, assumptions, execution, around, changed)
     problem = _remember(strategy, feeds, profile, execution)
-    return Result(Finished(asked, prepared, profile, assumptions, execution, walk, checked, level, problem))
+    return Result(Finished(asked, prepared, profile, assumptions, execution, walk_pass, checked, level, problem))
+
+
+def _run_lived(
+    strategy: Strategy,
+    candles: Any,
+    outcomes: Lived | os.PathLike[str] | str,
+    market: Any,
+    profile: SubscriberProfile | None,
+    assumptions: VenueAssumptions | None,
+    lane: str | None,
+    *,
+    strict: bool,
+) -> Result:
+    """Run over what an emission lived through."""
+    _check_kind("strategy", strategy, Strategy)
+    one = candles if candles is None or isinstance(candles, Candles) else next(iter(candles.values()), None)
+    place = ("", "") if one is None else (one.exchange, one.timeframe)
+    lived: Lived = outcomes if isinstance(outcomes, Lived) else door("lived")(outcomes, strategy.identity, place)
+    if candles is not None or market is not None:
+        series = {symbol: one.candles for symbol, one in lived.markets.items()}
+        given = {candles.symbol: candles} if isinstance(candles, Candles) else dict(candles or series)
+        if given.keys() != series.keys():
+            raise InvalidSettingError(f"the emission was on {', '.join(series)}; candles were of {', '.join(given)}")
+        feeds_of(given)
+        lived = lived.on(given, by_symbol(market, Market, series, "market"))
+    profile = profile or lived.profile or SubscriberProfile.anny()
+    assumptions = VenueAssumptions() if assumptions is None else assumptions
+    _check_kind("profile", profile, SubscriberProfile)
+    _check_kind("assumptions", assumptions, VenueAssumptions)
+    if not len(lived.closes):
+        raise InvalidSettingError("the emission has not seen a close yet")
+    chosen = lane_of(strategy, lane)
+
+    def walk(
+        asked: Strategy, _: Any, terms: SubscriberProfile, assumed: VenueAssumptions, *, strict: bool = False
+    ) -> Execution:
+        return walk_lived(asked, lived, terms, assumed, lane=chosen, strict=strict)
+
+    asked = fresh(strategy)
+    execution = walk(asked, (), profile, assumptions, strict=strict)
+    return Result(Finished(asked, execution.prepared, profile, assumptions, execution, walk))
 
 
 def _remember(strategy: Strategy, feeds: list[Feed], profile: SubscriberProfile, execution: Execution) -> str:

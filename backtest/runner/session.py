@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from backtest.model.events import Event
     from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
-    from backtest.runner.execute import Execution
+    from backtest.runner.lived import Lived
     from backtest.runner.shadow import Outcomes, Settled
     from backtest.strategy import Strategy
 
@@ -100,7 +100,9 @@ class Session:
         self._set_up(strategy, empty, SimulatedVenue(feeds, profile, assumptions))
         self._history = history
         if outcomes is not None:
-            self._follow(Shadow(self._feeds, profile, assumptions, outcomes))
+            shadow = Shadow(lambda: feeds, profile, assumptions, outcomes)
+            shadow.feeds = self._feeds
+            self._follow(shadow)
         for time, rows in _instants(series):
             self.walk(time, rows)
 
@@ -147,39 +149,56 @@ class Session:
 
     @classmethod
     def resumed(
-        cls, execution: Execution, outcomes: Outcomes, history: Callable[[], Mapping[str, Candles]] | None = None
+        cls,
+        strategy: Strategy,
+        lived: Lived,
+        outcomes: Outcomes,
+        *,
+        profile: SubscriberProfile,
+        assumptions: VenueAssumptions | None = None,
+        history: Callable[[], Mapping[str, Candles]] | None = None,
     ) -> Session:
-        """Go on where a run with outcomes ended: the shadow book is the run's, the next instant is the one after its last.
+        """Return the session that has lived through an emission, without asking the strategy again.
+
+        The journal's calls go straight into the engine, each where it was told that it is there. What follows is equal byte
+        for byte to having lived through it.
 
         Parameters
         ----------
-        execution
-            Over the candles that were seen, with the outcomes that were told.
+        strategy, profile, assumptions, history
+            As for the session that is brought back.
+        lived
+            Of the journal.
         outcomes
             What becomes of the calls from now on.
-        history
-            See :class:`Session`.
-
-        Raises
-        ------
-        InvalidSettingError
-            For a run without outcomes.
         """
-        shadow = execution.desks[0].shadow
-        if shadow is None:
-            raise InvalidSettingError("a session goes on from a run with outcomes; this one had none")
-        series = {part.feed.candles.symbol: part.feed.candles for part in execution.prepared}
+        feeds = lived.feeds()
+        shadow = Shadow(lambda: feeds, profile, assumptions, outcomes)
+        at = int(lived.closes[-1]) if len(lived.closes) else 0
+        shadow.recall(lived.made, lived.settled, lived.asked, at, lived.changes())
+        shadow.venue.forget_walked()
         session = cls.__new__(cls)
-        session.markets = {part.feed.candles.symbol: part.feed.market for part in execution.prepared}
-        session._set_up(execution.desks[0].strategy, series, shadow.venue)
-        session._history, shadow.outcomes, shadow.feeds = history, outcomes, session._feeds
-        session._desks = {desk.symbol: desk for desk in execution.desks}
-        session.strategy = execution.desks[0].strategy
-        for symbol, one in series.items():
-            session._windows[symbol].extend(one)
-        session._walked = max((window.last or 0 for window in session._windows.values() if len(window)), default=None)
+        session.markets = {symbol: one.market for symbol, one in lived.markets.items()}
+        session._set_up(strategy, {symbol: one.candles for symbol, one in lived.markets.items()}, shadow.venue)
+        session._history = history or (lambda: session._since(lived))
+        session._walked = at - session._span if at else None
+        shadow.feeds = session._feeds
         session._follow(shadow)
+        for symbol, one in lived.markets.items():
+            session._windows[symbol].extend(one.window)
+            session._desks[symbol].market = one.rules[-1][1]
+        for made in lived.made:
+            session._desk_of(made).remember(made)
         return session
+
+    def _since(self, lived: Lived) -> dict[str, Candles]:
+        """Return the candles on which the account traded: those of an emission, and those that came after it."""
+        found = {}
+        for symbol, one in lived.markets.items():
+            past, now = one.traded, self._windows[symbol].candles
+            later = now.between(int(past.time[-1]) + 1 if len(past) else one.start)
+            found[symbol] = past.followed_by(later)
+        return found
 
     def _set_up(self, strategy: Strategy, series: Mapping[str, Candles], venue: SimulatedVenue) -> None:
         self.strategy, self.venue = fresh(strategy), venue
@@ -207,6 +226,30 @@ class Session:
         if self._shadow is not None:
             self._shadow.outcomes = outcomes
 
+    def change_rules(self, symbol: str, market: Market) -> None:
+        """Let other rules of a market hold from the next candle and the next decision on.
+
+        Parameters
+        ----------
+        symbol
+            Of which market.
+        market
+            Its rules, addressed as before.
+
+        Raises
+        ------
+        InvalidSettingError
+            Of a session to which nobody tells outcomes: that one begins anew with other rules.
+        """
+        if self._shadow is None:
+            raise InvalidSettingError("rules change in a session with outcomes only; begin another session")
+        self._shadow.change_rules(0 if self._walked is None else self._walked + self._span, symbol, market)
+        self._desks[self._known(symbol)].market = market
+
+    def rests(self, symbol: str) -> bool:
+        """Whether nothing of a market lives, waits to be sent, or is in doubt."""
+        return not self._desks[self._known(symbol)].living() and not (self._shadow and self._shadow.holds(symbol))
+
     def _feeds(self) -> list[Feed]:
         candles = self._history() if self._history else {s: window.candles for s, window in self._windows.items()}
         return [Feed(self.markets[symbol], candles[symbol]) for symbol in self._windows]
@@ -222,6 +265,10 @@ class Session:
     def candles(self) -> Candles:
         """All candles from the anchor on, of a session of one market."""
         return self._windows[self._only()].candles
+
+    def count(self, symbol: str) -> int:
+        """Return how many candles of a market indicators see."""
+        return len(self._windows[self._known(symbol)])
 
     def candles_of(self, symbol: str) -> Candles:
         """Return all candles of a market from its anchor on."""
@@ -390,7 +437,7 @@ class Session:
             While a signal of the market lives, or where no candle would be left.
         """
         window = self._windows[self._known(symbol)]
-        if self.venue.has_living(symbol):
+        if not self.rests(symbol):
             raise InvalidSettingError(f"the anchor of {symbol} stays while one of its signals lives")
         if window.last is None or time > window.last:
             raise InvalidSettingError(

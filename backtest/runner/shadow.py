@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from backtest.engine.simulator import SimulatedVenue
@@ -12,11 +13,14 @@ from backtest.runner.decision import Decision, Refusal
 from backtest.wire import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from backtest.engine.feed import Feed
     from backtest.model.assumptions import VenueAssumptions
+    from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
+
+    Made = Decision | Refusal
 
 __all__ = ["CallKey", "Fate", "Outcomes", "Settled", "Shadow"]
 
@@ -54,7 +58,7 @@ class Outcomes(Protocol):
     def fate(self, key: CallKey, at: int) -> Fate | None:
         """Return what is known of a call when the candle after the close ``at`` is about to be walked; None: it waits."""
 
-    def asked(self, at: int) -> Sequence[tuple[CallKey, Call]]:
+    def asked_at(self, at: int) -> Sequence[tuple[CallKey, Call]]:
         """Return the calls that a person asked for and that enter at the close ``at``."""
 
 
@@ -105,28 +109,104 @@ class Shadow:
     ) -> None:
         self.feeds, self._profile, self._assumptions, self.outcomes = feeds, profile, assumptions, outcomes
         self.venue = self._fresh()
+        self._rules: list[tuple[int, str, Market]] = []
         self._held: dict[CallKey, Decision] = {}
         self._doubtful: dict[CallKey, Call] = {}
         self._put: list[_Put] = []
+
+    def change_rules(self, at: int, symbol: str, market: Market) -> None:
+        """Let other rules of a market hold for the candles behind a close.
+
+        Parameters
+        ----------
+        at
+            The close that was walked last, UTC ms.
+        symbol, market
+            Which one, and its rules.
+        """
+        self._rules.append((at, symbol, market))
+        self.venue.change_rules(symbol, market)
+
+    def recall(
+        self,
+        made: Iterable[Made],
+        settled: Iterable[Settled],
+        asked: Mapping[CallKey, Call],
+        at: int,
+        rules: Iterable[tuple[int, str, Market]] = (),
+    ) -> None:
+        """Come to where a shadow book stood that lived through all this, without walking close by close.
+
+        What is said to be in doubt still is looked at again before the next candle.
+
+        Parameters
+        ----------
+        made
+            What the desks made, in order.
+        settled
+            What was told of it, in order.
+        asked
+            Calls that a person asked for.
+        at
+            The last close, UTC ms.
+        rules
+            Close, symbol and rules of markets that changed, in order.
+        """
+        self._rules = list(rules)
+        told = deque(sorted(settled, key=lambda one: one.at))
+        for close, group in groupby(made, lambda one: one.at):
+            while told and told[0].at < close:
+                self._retell(told.popleft(), asked)
+            numbers: Counter[tuple[str, str]] = Counter()
+            for one in group:
+                self._keep(one, numbers)
+        for last in told:
+            self._retell(last, asked)
+        fates = ((key, self.outcomes.fate(key, at)) for key in self._doubtful)
+        certain = {key for key, fate in fates if fate is not None and fate.entered and fate.certain}
+        self._doubtful = {key: call for key, call in self._doubtful.items() if key not in certain}
+        self._make_anew(at)
+
+    def _retell(self, one: Settled, asked: Mapping[CallKey, Call]) -> None:
+        """Take in what was told of a call; whether it is certain by now is not looked at."""
+        if one.outcome == "voided":
+            self._void(one.key, self._doubtful.pop(one.key), one.at, one.reason)
+            return
+        call = asked[one.key] if one.key in asked else self._held.pop(one.key).call
+        self._put.append(_Put(one.key, call, one.at, one.reason, is_refusal=one.outcome == "refused"))
+        if one.outcome == "entered" and one.key not in asked:
+            self._doubtful[one.key] = call
 
     def waiting(self, symbol: str) -> list[CreateSignal]:
         """Return the creates of a market that are decided and not in the book yet."""
         creates = (one.call for one in self._held.values() if isinstance(one.call, CreateSignal))
         return [create for create in creates if create.ref.startswith(f"{symbol}-")]
 
-    def hold(self, made: Iterable[Decision | Refusal]) -> None:
+    def holds(self, symbol: str) -> bool:
+        """Whether a call about a market waits to be sent, or is in doubt."""
+        waiting = (one.signal for one in self._held.values())
+        doubtful = (key.ref for key in self._doubtful)
+        return any(ref.startswith(f"{symbol}-") for ref in (*waiting, *doubtful))
+
+    def hold(self, made: Iterable[Made]) -> None:
         """Take what a desk made of one close; its calls must be those of one market, in order."""
         numbers: Counter[tuple[str, str]] = Counter()
         for one in made:
+            self._keep(one, numbers)
             if isinstance(one, Refusal):
-                self._add(_Put(None, one.call, one.at, one.reason if one.rule == "L3.8" else None, is_refusal=True))
-                continue
-            call, kind = one.call, kind_of(one.call)
-            if isinstance(call, CreateSignal):
-                self.venue.announce(call)
-            ref = call.ref if isinstance(call, CreateSignal) else call.signal
-            self._held[CallKey(one.at, kind, ref, numbers[kind, ref])] = one
-            numbers[kind, ref] += 1
+                self._give(self._put[-1])
+            elif isinstance(one.call, CreateSignal):
+                self.venue.announce(one.call)
+
+    def _keep(self, one: Made, numbers: Counter[tuple[str, str]]) -> None:
+        """Keep what was made at a close, of which ``numbers`` counts the calls: a refusal is known, a call is held."""
+        if isinstance(one, Refusal):
+            reason = one.reason if one.rule == "L3.8" else None
+            self._put.append(_Put(None, one.call, one.at, reason, is_refusal=True))
+            return
+        kind = kind_of(one.call)
+        self._held[CallKey(one.at, kind, one.signal, numbers[kind, one.signal])] = one
+        numbers[kind, one.signal] += 1
 
     def settle(self, at: int) -> list[Settled]:
         """Let enter what is known, before the candle after the close ``at`` is walked; return what changed."""
@@ -140,7 +220,7 @@ class Shadow:
             found.append(Settled(key, "entered" if fate.entered else "refused", at, fate.reason))
             if fate.entered and not fate.certain:
                 self._doubtful[key] = decision.call
-        for key, call in self.outcomes.asked(at):
+        for key, call in self.outcomes.asked_at(at):
             if not isinstance(call, CreateSignal) and self.venue.knows(call.signal):
                 self._add(_Put(key, call, at))
                 found.append(Settled(key, "entered", at, ""))
@@ -155,11 +235,14 @@ class Shadow:
             call = self._doubtful.pop(key)
             if not fate.entered:
                 found.append(Settled(key, "voided", at, fate.reason))
-                self._put = [put for put in self._put if put.key != key]
-                self._put.append(_Put(key, call, at, fate.reason, is_refusal=True))
+                self._void(key, call, at, fate.reason)
         if found:
             self._make_anew(at)
         return found
+
+    def _void(self, key: CallKey, call: Call, at: int, reason: str) -> None:
+        self._put = [put for put in self._put if put.key != key]
+        self._put.append(_Put(key, call, at, reason, is_refusal=True))
 
     def _make_anew(self, at: int) -> None:
         self.venue = self._fresh()
@@ -169,6 +252,9 @@ class Shadow:
                 self.venue.announce(call)
         for put in self._put:
             self._give(put)
+        for close, symbol, market in self._rules:
+            self.venue.advance(close)
+            self.venue.change_rules(symbol, market)
         self.venue.advance(at)
         self.venue.new_events()  # they were told, or never happened
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from backtest.errors import InvalidSettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["RateLimit"]
 
@@ -47,6 +47,18 @@ class RateLimit:
         with self._lock:
             now = self._clock()
             return self.per_minute - sum(now < sent + _WINDOW for sent in self._sent)
+
+    def remember(self, ages: Iterable[float]) -> None:
+        """Count requests that were made before, by another process say.
+
+        Parameters
+        ----------
+        ages
+            How long ago each was made, in seconds, the oldest first.
+        """
+        with self._lock:
+            now = self._clock()
+            self._sent.extend(now - max(0.0, age) for age in ages)
 
     def delay(self) -> float:
         """Return the seconds until one more request is allowed; 0 for now."""

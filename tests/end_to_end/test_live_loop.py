@@ -22,7 +22,6 @@ from backtest.live.commands import ask
 from backtest.live.intent import State
 from backtest.live.journal import Journal
 from backtest.live.notices import Notices
-from backtest.live.outcomes import ToldOutcomes
 from backtest.live.schema import Stream
 from backtest.live.service import Served, Service, serve
 from backtest.live.settings import LiveSettings
@@ -131,10 +130,10 @@ class Live:
         await self.kept(minute, *bases)
 
 
-def entry(file: str, parameters: dict[str, Any], bases: tuple[str, ...]) -> dict[str, Any]:
+def entry(file: str, parameters: dict[str, Any], bases: tuple[str, ...], exchange: str = "binance") -> dict[str, Any]:
     """A strategy as settings name it."""
     markets = [f"{base}/USDT" for base in bases]
-    where = {"exchange": "binance", "markets": markets, "timeframe": "1m"}
+    where = {"exchange": exchange, "markets": markets, "timeframe": "1m"}
     return {"file": file, "parameters": parameters, **where}
 
 
@@ -147,6 +146,7 @@ async def live(
     history: int = 20,
     bad: str = "",
     mode: str = "paper",
+    entries: list[dict[str, Any]] | None = None,
 ) -> AsyncIterator[tuple[Live, PaperClient]]:
     await asyncio.to_thread(warm)  # as this does
     played = PlayedTime(START + 100)
@@ -159,11 +159,15 @@ async def live(
                     "limits": {"per_minute": 10_000},
                     "feed": {"reconnect_first": 0.001, "audit_after": 1e9},
                     "account": {"journal": folder / "emit.sqlite"},
-                    "strategy": [entry(STRATEGY, PARAMETERS, bases[:-1] if bad else bases)]
+                    "strategy": entries
+                    or [entry(STRATEGY, PARAMETERS, bases[:-1] if bad else bases)]
                     + ([entry(bad, {}, bases[-1:])] if bad else []),
                 },
             )
-            access = {"binance": Access(url=exchange.url("binance"), limited=False, retry=Retry(attempts=1))}
+            access = {
+                name: Access(url=exchange.url(name), limited=False, retry=Retry(attempts=1))
+                for name in ("binance", "okx")
+            }
             told: list[str] = []
             notices = Notices()
             notices.subscribe(lambda notice: told.append(notice.sentence))
@@ -193,9 +197,7 @@ def expected(live: Live, minutes: dict[str, Iterable[int]]) -> list[str]:
         tables[symbol] = candles_of_rows(symbol, "1m", rows)
         markets[symbol] = Market(symbol, "0.01", "0.00001", min_amount=0.00001, min_cost=5.0, exchange="BINANCE")
     strategy = load_strategy(STRATEGY)(**PARAMETERS)
-    with Journal(live.path) as journal:
-        told = ToldOutcomes(journal, strategy.identity)
-    result = run(strategy, tables, market=markets, profile=SubscriberProfile.anny(), outcomes=told)
+    result = run(strategy, tables, market=markets, profile=SubscriberProfile.anny(), outcomes=live.path)
     return [
         f"{kind_of(one.call)} {json_bytes(body_of(one.call, getattr(one.call, 'signal', None))).decode()}"
         for one in result.calls

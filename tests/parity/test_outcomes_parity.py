@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from backtest import Cancel, Candles, Market, Moment, Strategy, SubscriberProfile, UpdatePrices, run
-from backtest.errors import InvalidSettingError
 from backtest.live.channel import Channel
 from backtest.live.intent import State
 from backtest.live.journal import Journal
-from backtest.live.outcomes import JournalOutcomes, ToldOutcomes, refuse_other_calls, told_of
+from backtest.live.outcomes import JournalOutcomes, other_call, read_lived, told_of
 from backtest.live.person import plan_cancels, resolve
 from backtest.live.schema import Decided, Run, Seen, Stream
 from backtest.model.events import EventKind
+from backtest.runner.lived_walk import walk_lived
 from backtest.runner.session import Session
 from backtest.venue.verdict import Meaning, Verdict
 from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from backtest.model.events import Event
 
 HOUR = 3_600_000
-MARKET = Market("BTC/USD", tick="0.01")
+SYMBOL = "BTC/USD"
+MARKET = Market(SYMBOL, tick="0.01")
 
 
 class Careful(Strategy):
@@ -75,7 +76,9 @@ class Emission:
         at = row[0] + HOUR
         calls = [decision.call for decision in self.session.close(*row)]
         told = told_of(self.session.settled, self.named, at)
-        return self.journal.keep([Decided(self.stream, at, calls, [Seen(*row)], told, (), self.rows[0][0])], at)
+        refused = self.session.refused
+        first = Decided(self.stream, at, calls, [Seen(*row)], told, (), self.rows[0][0], refused, market=MARKET)
+        return self.journal.keep([first], at)
 
     def named(self, key: Any) -> Intent | None:
         return self.journal.intent_named(self.stream.strategy, *key)
@@ -103,18 +106,23 @@ class Emission:
         if fate == "unknown":
             self.journal.finish(intent, Verdict(Meaning.LOST, "lost"), State.UNKNOWN, 0)
 
-    def again(self, count: int) -> Any:
+    def again(self) -> Any:
         """Run the code over what was seen, with the outcomes told."""
-        return self.channel.again(self.rows[count - 1][0] + HOUR, ToldOutcomes(self.journal, self.stream.strategy))
+        return self.channel.again(read_lived(self.journal, self.stream.strategy))
 
-    def restart(self, count: int) -> None:
-        """Start anew from the journal."""
+    def restart(self) -> None:
+        """Start anew from the journal; nothing may differ from the session that lived through it."""
         self.journal.close()
         self.journal = Journal(self.path, Run("paper", "account", 0))
         self.outcomes = JournalOutcomes(self.journal, self.stream.strategy)
-        execution = self.again(count)
-        refuse_other_calls(self.journal, self.stream, execution.decisions, self.rows[count - 1][0] + HOUR)
-        self.session = Session.resumed(execution, self.outcomes)
+        assert other_call(self.journal, self.stream, self.again().calls, 2**62) == ""
+        lived = read_lived(self.journal, self.stream.strategy)
+        strategy, profile = self.channel.strategy, self.channel.profile
+        before, self.session = self.session, Session.resumed(strategy, lived, self.outcomes, profile=profile)
+        assert self.session.venue.equity_now == before.venue.equity_now
+        assert self.session.venue.living(SYMBOL) == before.venue.living(SYMBOL)
+        assert self.session.venue.pending(SYMBOL) == before.venue.pending(SYMBOL)
+        assert self.session.candles.hash == before.candles.hash
 
 
 @pytest.fixture
@@ -133,10 +141,10 @@ def test_calls_that_all_arrive_are_those_of_the_plain_backtest(emission: Emissio
         for intent in emission.close(number):
             emission.meet(intent, "acked")
     plain = run(emission.channel.strategy, emission.candles.slice(0, 200), market=MARKET)
-    again = emission.again(200)
+    again = emission.again()
     assert len(plain.calls) > 20
-    assert plain.calls == again.decisions
-    assert equity(again.venue) == plain.equity.tolist() == equity(emission.session.venue)
+    assert plain.calls == again.calls
+    assert again.equity.tolist() == plain.equity.tolist() == equity(emission.session.venue)
 
 
 FATES = ("acked", "acked", "acked", "rejected", "expired", "blocked", "unknown", "sending", "planned")
@@ -159,10 +167,14 @@ def test_the_backtest_with_the_outcomes_told_makes_the_same_calls(emission: Emis
                 if intent.by_person:
                     emission.meet(intent, "acked")
         if draw.random() < 0.05:
-            emission.restart(number + 1)
-    execution = emission.again(count)
-    refuse_other_calls(emission.journal, emission.stream, execution.decisions, emission.rows[count - 1][0] + HOUR)
-    assert equity(execution.venue) == equity(emission.session.venue)
+            emission.restart()
+    again = emission.again()
+    assert other_call(emission.journal, emission.stream, again.calls, 2**62) == ""
+    lived = read_lived(emission.journal, emission.stream.strategy)
+    walked = walk_lived(emission.channel.strategy, lived, emission.channel.profile, lane="candle").venue
+    assert walked.equity_now == emission.session.venue.equity_now
+    by_path = run(emission.channel.strategy, outcomes=emission.path, profile=emission.channel.profile)
+    assert (by_path.calls, by_path.events, by_path.refused) == (again.calls, again.events, again.refused)
     told = {told.outcome for told in emission.journal.told(emission.stream.strategy)}
     assert told >= {"entered", "refused"}
     emission.journal.verify()
@@ -221,9 +233,7 @@ def test_code_that_decides_otherwise_is_named(emission: Emission) -> None:
     for number in range(60):
         for intent in emission.close(number):
             emission.meet(intent, "acked")
-    execution = emission.again(60)
-    changed = [one for one in execution.decisions if one.at != execution.decisions[3].at]
-    with pytest.raises(
-        InvalidSettingError, match=r"call 4 of this journal was .* bring the old code back, or use another journal"
-    ):
-        refuse_other_calls(emission.journal, emission.stream, changed, 2**62)
+    calls = emission.again().calls
+    changed = [one for one in calls if one.at != calls[3].at]
+    said = other_call(emission.journal, emission.stream, changed, 2**62)
+    assert said.startswith("call 4 of this journal was ")

@@ -234,7 +234,7 @@ def test_rehearsal_with_a_wrong_secret_exits_2(monkeypatch: pytest.MonkeyPatch, 
         status, text = run("emit", "once.py", *CANDLES)
         assert status == 3, "what was refused is never sent again, and that is told"
         assert "calls: 1 rejected" in text, "a restart begins with where the journal stands"
-        assert "NO PARITY" in text
+        assert "PARITY: the rehearsal equals the backtest that was told of 1 call that did not get there" in text
         assert run("emit", "status")[1].splitlines()[2] == "calls: 3 acked, 1 rejected"
 
 

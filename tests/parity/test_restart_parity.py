@@ -1,0 +1,182 @@
+"""A restart changes nothing: candles, anchors, calls, outcomes and money go on as if the process had never ended."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from backtest import InvalidSettingError, Moment, Strategy, SubscriberProfile, UpdatePrices, run
+from backtest import indicators as ta
+from backtest.live.notices import NoticeKind
+from backtest.live.outcomes import read_lived
+from backtest.live.status import status_text
+from backtest.runner.lived_walk import walk_lived
+from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
+from tests.parity.test_session_parity import walk
+from tests.seat_room import HOUR, SeatRoom
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from backtest import Call, Candles, Indicators
+
+SYMBOLS = ("ADA/USDT", "BTC/USDT")
+
+
+def drifting(distance: float = 0.01) -> Strategy:
+    """A strategy whose indicators remember where they began; other distances are other code of the same name."""
+
+    class Drifting(Strategy):
+        def indicators(self, candles: Candles) -> Indicators:
+            return {"ema": ta.ema(candles.close, 40), "atr": ta.atr(candles, 14)}
+
+        def on_candle(self, now: Moment) -> Iterable[Call]:
+            c = now.close
+            for living in now.signals:
+                if living.average_entry and living.stop and c > living.average_entry * 1.004 and now.position % 3 == 0:
+                    yield UpdatePrices(living.ref, stop_loss=living.stop * 1.001)
+            if not now.signals and now["ema"] > 0.0 and c > now["ema"] + 0.2 * now["atr"]:
+                yield now.create(
+                    entry=(c * 0.9988, c), targets=(c * (1 + distance),), stop_loss=c * 0.985, invest=10, ttl="3h"
+                )
+
+    return Drifting()
+
+
+def candles(count: int) -> dict[str, Candles]:
+    return {symbol: walk(seed, symbol, count) for seed, symbol in enumerate(SYMBOLS)}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_restarts_leave_no_trace(tmp_path: Path, seed: int) -> None:
+    count, draw = 460, random.Random(seed)
+    lived = SeatRoom(tmp_path / "lived.sqlite", drifting(), candles(count))
+    again = SeatRoom(tmp_path / "again.sqlite", drifting(), candles(count))
+    restarts = {draw.randrange(31, count) for _ in range(40)}
+    for number in range(count):
+        if number == 300:
+            lived.tick = again.tick = "0.05"  # an exchange makes its tick finer
+            lived.restart()
+            again.restart()
+        lived.close(number)
+        again.close(number)
+        if number in restarts:
+            again.restart()
+            assert again.seat.session.venue.equity_now == lived.seat.session.venue.equity_now
+            for symbol in SYMBOLS:
+                assert again.seat.session.venue.living(symbol) == lived.seat.session.venue.living(symbol)
+                assert again.seat.session.candles_of(symbol).hash == lived.seat.session.candles_of(symbol).hash
+    rows = lived.rows()
+    assert again.rows() == rows
+    assert len(rows["intent"]) > 60
+    assert {row["outcome"] for row in rows["told"]} == {"entered", "refused", "voided"}
+    assert len(rows["anchor"]) > 8, "the anchors moved"
+    assert len(rows["rules"]) == 4
+    assert rows["refusal"], "the tick was too coarse at times"
+    for symbol in SYMBOLS:
+        assert lived.seat.session.count(symbol) < 100 + 24 * 4
+    told = [notice.sentence for notice in lived.told if notice.kind is NoticeKind.RULES]
+    assert len(told) == 2
+    assert "binance ADA/USDT 1h: the exchange changed its rules: tick 0.2 is 0.05; they hold from" in told[0]
+    parity(lived)
+
+
+def parity(room: SeatRoom) -> None:
+    """Check that the code, told what became of its calls, decides what the journal says, and has the same money."""
+    result = run(room.strategy, outcomes=room.path, profile=SubscriberProfile.anny())
+    rows = room.rows()
+    wanted = sorted((row["candle"], row["ref"], row["kind"]) for row in rows["intent"] if row["number"] >= 0)
+    found = sorted((one.at, str(one.signal), _kind(one.call)) for one in result.calls)
+    assert found == wanted
+    assert [(one.at, one.reason) for one in result.refused] == [
+        (row["close"], row["reason"]) for row in rows["refusal"]
+    ]
+    lived = read_lived(room.journal, room.strategy.identity)
+    venue = walk_lived(room.strategy, lived, SubscriberProfile.anny(), lane="candle").venue
+    assert venue.equity_now == room.seat.session.venue.equity_now
+
+
+def _kind(call: Any) -> str:
+    return {"CreateSignal": "create_v2", "UpdatePrices": "updateprice"}[type(call).__name__]
+
+
+def test_new_code_goes_on_where_a_person_accepts_it(tmp_path: Path) -> None:
+    room = SeatRoom(tmp_path / "journal.sqlite", drifting(), candles(300))
+    for number in range(150):
+        room.close(number)
+    before = room.rows()["intent"]
+    room.strategy = drifting(0.02)
+    with pytest.raises(
+        InvalidSettingError, match=r"^Drifting on ADA/USDT, BTC/USDT 1h: call 1 of this journal was .*"
+    ) as refused:
+        room.restart()
+    assert "bring the old code back, let the new code decide from now on with --accept-new-code" in str(refused.value)
+    room.begin(accept=True)
+    assert [notice.kind for notice in room.told] == [NoticeKind.CODE]
+    for number in range(150, 220):
+        room.close(number)
+    room.restart()  # what was accepted needs no word any more
+    for number in range(220, 300):
+        room.close(number)
+    assert room.rows()["intent"][: len(before)] == [{**row, **_newest(room, row)} for row in before]
+    assert len(room.rows()["intent"]) > len(before) + 10
+    parity(room)
+    assert "new code" in status_text(room.journal)
+    (first, accepted) = room.journal.codes(room.strategy.identity)
+    assert (first.accepted, accepted.accepted) == (False, True)
+    assert accepted.close == room.first + 150 * HOUR
+    room.strategy = drifting(0.03)
+    with pytest.raises(InvalidSettingError, match=r"call \d+ of this journal was"):
+        room.restart()
+
+
+def _newest(room: SeatRoom, row: dict[str, Any]) -> dict[str, Any]:
+    """State and note of a call may have changed since."""
+    now = next(one for one in room.rows()["intent"] if one["id"] == row["id"])
+    return {name: now[name] for name in ("state", "note")}
+
+
+def test_code_that_raises_on_what_it_decided_before_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    room = SeatRoom(tmp_path / "journal.sqlite", drifting(), candles(80))
+    for number in range(80):
+        room.close(number)
+
+    class Drifting(Strategy):
+        def on_candle(self, now: Moment) -> Iterable[Call]:
+            raise ZeroDivisionError("by hand")
+
+    room.strategy = Drifting()
+    with pytest.raises(
+        InvalidSettingError, match="the code now raises ZeroDivisionError: by hand; bring the old code back"
+    ):
+        room.restart()
+
+
+def test_a_strategy_that_the_journal_does_not_know_is_named(tmp_path: Path) -> None:
+    room = SeatRoom(tmp_path / "journal.sqlite", drifting(), candles(40))
+    for number in range(40):
+        room.close(number)
+
+    class Other(Strategy):
+        def on_candle(self, now: Moment) -> Iterable[Call]:
+            return ()
+
+    with pytest.raises(InvalidSettingError, match=r"knows nothing of the strategy .* only of .* on ADA/USDT"):
+        run(Other(), outcomes=room.path)
+    with pytest.raises(InvalidSettingError, match="leave out detail and funding"):
+        run(room.strategy, outcomes=room.path, funding=[])
+    with pytest.raises(InvalidSettingError, match="the emission was on ADA/USDT, BTC/USDT; candles were of ADA/USDT"):
+        run(room.strategy, candles(40)["ADA/USDT"], outcomes=room.path)
+
+
+def test_other_candles_may_be_given_to_what_was_lived(tmp_path: Path) -> None:
+    room = SeatRoom(tmp_path / "journal.sqlite", drifting(), candles(120))
+    for number in range(120):
+        room.close(number)
+    own = run(room.strategy, outcomes=room.path)
+    same = run(room.strategy, candles(120), outcomes=room.path)
+    assert same.calls == own.calls
+    assert same.equity.tolist() == own.equity.tolist()
