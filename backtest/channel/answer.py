@@ -128,17 +128,22 @@ def answer_of(text: str, order: Order | None, rules: ChannelRules) -> Answer:
         raise InvalidSignalError(
             "it closes a part: the API's take profit of a part brings a stop that trails, so a person must decide"
         )
+    beyond = re.search(rf"(?<!\w){_ENTRY}\s*[+−-]", plain, re.IGNORECASE)
+    if beyond is not None:
+        raise InvalidSignalError(f"it says {beyond[0]!r}: how far beyond the entry is not understood")
     found = _moves(whole, order, rules)
     over = whole.take(rf"(?<!\w){_CLOSE}(?!\w)") or whole.take(rf"(?<!\w){_CANCEL}(?!\w)")
     if over is not None and found:
         raise InvalidSignalError("it both moves prices and ends the signal")
+    if (over is not None or found) and re.search(r"[?¿]", plain):
+        raise InvalidSignalError("it asks, and does not say")
     if over is not None or found:
         _all_known(whole.left, over[0].strip() if over is not None else "what moves")
     if over is not None:
         return Answer("cancel", words=f"ends it ({over[0].strip()})")
     if found:
         stop, targets, said = found
-        return Answer("update", stop, targets, said)
+        return Answer("update", stop, targets, f"moves {said}")
     return _told(whole.left, told)
 
 

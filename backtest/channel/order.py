@@ -109,9 +109,10 @@ class _Reader:
             if not tokens:
                 continue
             self._begin(tokens)
-            counts = any(token.kind in {"number", "percent"} for token in tokens)
-            if counts:
+            if any(token.kind in {"number", "percent"} for token in tokens):
                 self._known(tokens)
+                if re.search(r"\.\.\.|…", line):
+                    raise InvalidSignalError("it leaves something out with ... beside a number")
             k = 0
             while k < len(tokens):
                 k = self._take(tokens, k)
@@ -183,10 +184,10 @@ class _Reader:
             self.margins.add("CROSS")
         elif word.startswith(("sat", "сат")) and word in words.FILLER:
             self.satoshi = True
-        elif word in words.BREAKOUT and self.section in {"", *_BUYS} and _next_is_number(tokens, k):
-            raise InvalidSignalError(
-                f"it waits for a breakout ({tokens[k].text} {tokens[k + 1].text}), which no create can say"
-            )
+        elif word in words.BREAKOUT and _next_is_number(tokens, k):
+            enters = self.section in {"", *_BUYS}
+            what = "it waits for a breakout" if enters else "it says no price but what lies beyond one"
+            raise InvalidSignalError(f"{what} ({tokens[k].text} {tokens[k + 1].text}), which no create can say")
         elif word in {"to", "до", "a", "hasta", "between", "from", "между", "от", "entre", "desde"}:
             self.join = "zone"
         elif word in {"y", "и", "and"} and self.join != "zone":
@@ -212,6 +213,10 @@ class _Reader:
         if self._is_bullet(tokens, k, len(held.values)):
             self.join = "list"
             return k + 1 + (tokens[k + 1].kind != "number")
+        if held.values and k and tokens[k - 1].text in "([":
+            raise InvalidSignalError(f"{token.text} stands in brackets beside {held.texts[-1]} and has no role")
+        if section == "target" and held.values and self.join == "zone":
+            raise InvalidSignalError(f"its target is anywhere from {held.texts[-1]} to {token.text}")
         if self.expected and self.expected <= len(held.values):
             raise InvalidSignalError(f"{token.text} stands beside a numbered price and has no role")
         if section == "stop" and held.values and held.values != [token.value]:
@@ -281,7 +286,7 @@ def is_order(text: str) -> bool:
     found = set(re.findall(r"\w+", lower))
     sided = bool(found & (words.LONG | words.SHORT)) or bool(meanings & {"buy", "sell"})
     named = bool(pairs or tags or {word.upper() for word in found} & words.COINS)
-    digits = any(token.kind in {"number", "percent"} for token in tokens)
+    digits = bool(re.search(r"\d", plain))
     prices = sum(token.kind == "number" for token in tokens)
     exits = bool(meanings & {"target", "stop"})
     enters = bool(meanings & {"entry", "zone", "buy", "sell", "sellzone", "market"}) or sided

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Read", "Reading", "counts", "read"]
 
+_ACTS = frozenset({"update", "cancel"})
 KINDS = ("create", "update", "cancel", "report", "chatter", "unreadable", "dropped")
 
 
@@ -230,7 +231,7 @@ class Reading:
             ):
                 return Read(message, "chatter", message.time)
             raise
-        if not calls_of_answer(answer, "none"):
+        if answer.kind not in _ACTS:
             return Read(message, answer.kind, message.time, about=about or "", words=answer.words)
         if about is None:
             raise InvalidSignalError(f"it {answer.words}, and answers no message and names no pair of a signal")
@@ -248,7 +249,7 @@ class Reading:
     def _answer(self, message: Message, text: str, root: str, decision: Decision | None) -> Read:
         signal = self._signals.get(root)
         answer = answer_of(text, None if signal is None else signal.order, self.rules)
-        if not calls_of_answer(answer, root):
+        if answer.kind not in _ACTS:
             return Read(message, answer.kind, message.time, about=root, words=answer.words)
         if signal is None:
             raise InvalidSignalError(f"it answers message {root}, which is no signal that counts: {self._lost[root]}")
