@@ -28,8 +28,9 @@ _CLOSE = r"(?:close|exit|closing|закрываем|закрываю|закры�
 _CANCEL = r"(?:cancel|cancelled|canceled|cancelling|remove|delete|отмена|отменяем|отменить|отменён|отменен|удаляем|cancelar|cancelada|cancelado|cancelamos|anulad[oa]|anular)"
 
 _REPORTS = (
+    rf"(?<!\w)\d{{1,2}}\s?/\s?\d{{1,2}}\s+{_TARGET}\w*\s*(?:{_DONE}[\s!]*)+",
     rf"(?:all|все|всех|todos los)\s+(?:the\s+)?{_TARGET}\w*\s*(?:{_DONE}[\s!]*)+",
-    rf"(?:first|second|third|fourth|final|last|1st|2nd|3rd|4th)\s+{_TARGET}\s*(?:{_DONE}[\s!]*)+",
+    rf"(?:first|second|third|fourth|final|last|1st|2nd|3rd|4th|перв\w+|втор\w+|трет\w+|primer\w*|segund\w+|tercer\w*)\s+{_TARGET}\s*(?:{_DONE}[\s!]*)+",
     rf"(?<!\w){_TARGET}\s?#?\d{{1,2}}\s*(?::|-|at)?\s*(?:\$?{NUMBER}\s+)?(?:{_DONE}[\s!]*)+",
     rf"(?<!\w){_STOP}\s*(?:was |is |has been )?(?:{_DONE}|triggered|по стопу|tocado|ejecutado|❌)[\s!]*",
     r"(?<!\w)(?:stopped out|stop out|закрылись по стопу|выбило по стопу)(?!\w)",

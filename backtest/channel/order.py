@@ -211,7 +211,7 @@ class _Reader:
             return k + 1
         held = self._of(section)
         if self._is_bullet(tokens, k, len(held.values)):
-            self.join = "list"
+            self.join, self.expected = "list", len(held.values) + 1
             return k + 1 + (tokens[k + 1].kind != "number")
         if held.values and k and tokens[k - 1].text in "([":
             raise InvalidSignalError(f"{token.text} stands in brackets beside {held.texts[-1]} and has no role")

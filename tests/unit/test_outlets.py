@@ -264,3 +264,60 @@ def test_a_venue_that_carries_all_loses_nothing(tmp_path: Path) -> None:
     )
     assert found["whole"] == found["carried"]
     assert all(not one["lost"] and one["whole"] == one["carried"] for one in found["signals"])
+
+
+CORNIX_TOML = """
+name = "my channel"
+kind = "cornix"
+max_lag = 60
+values = { chat_id = "-1001" }
+[replies]
+cancel = "Close"
+"""
+
+
+def test_a_person_ends_what_lives_at_another_venue(
+    tmp_path: Path, venue: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, mine = tmp_path / "emit.sqlite", secrets(venue.url)
+    clock = CandleClock(3_600_000)
+    with (
+        Journal(journal, Run("live", mine.fingerprint, 0)) as book,
+        outlet("cornix", venue.url, RateLimit(100, clock.seconds), max_lag=60) as door,
+    ):
+        emitter = Emitter(book, door, clock, EmitSettings(), clock.now)
+        stream = Stream(mine.fingerprint, "strategy", "BTC/USDT", "1h", max_lag=door.max_lag)
+        emitter.plan([Decided(stream, 3_600_000, [CREATE])])
+        emitter.drain(3_700_000)
+    (tmp_path / "venue.toml").write_text(CORNIX_TOML, "utf-8")
+    asked = ("emit", "cancel-all", "--journal", journal, "--venue", tmp_path / "venue.toml", "--yes")
+    assert backtest(*asked).status == 2  # without its address
+    monkeypatch.setenv("BACKTEST_VENUE_URL", f"{venue.url}{PATH}")
+    monkeypatch.setenv("BACKTEST_VENUE_SECRET", HIDDEN)
+    done = backtest(*asked)
+    assert (done.status, done.err) == (0, "")
+    assert "101: acked" in done.out
+    assert [effect["body"]["text"] for effect in venue.effects][-1] == "Close"
+    assert HIDDEN not in done.out
+
+
+@pytest.mark.parametrize(
+    ("toml", "more", "words"),
+    [
+        (CORNIX_TOML, ("--paper",), "--venue is another live venue"),
+        (CORNIX_TOML, ("--live",), "BACKTEST_VENUE_URL holds the address"),
+        ('name = "b"\nkind = "3commas"\nvalues = { bot_uuid = "u" }\n', ("--live",), "nothing there ends a loss"),
+    ],
+)
+def test_a_venue_that_cannot_be_used_is_met_first(
+    tmp_path: Path, toml: str, more: tuple[str, ...], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "venue.toml").write_text(toml, "utf-8")
+    if "3commas" in toml:
+        monkeypatch.setenv("BACKTEST_VENUE_URL", "https://example.org/hook")
+    market = ("--market", "BTC/USDT", "--exchange", "binance", "--timeframe", "1h", "--journal", tmp_path / "j.sqlite")
+    done = backtest("emit", BREAKOUT, *market, "--venue", tmp_path / "venue.toml", *more)
+    assert done.status == 2
+    assert words in done.err
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "j.sqlite").exists()
