@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from backtest.engine.settings import MODES
+from backtest.engine.parameters import MODES
 from backtest.errors import BacktestError
 from backtest.runner.scenario import Scenario, _signals
 from tests import oracle

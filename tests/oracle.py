@@ -66,6 +66,11 @@ Chosen here:
   left, the signal ends `refused`, or `closed` if it had bought.
 - L13.2, L13.3, no sale costs more than the margin sold and the free balance; of a cross position, than its margin, all
   cash and what the other cross positions are worth.
+- L13.2, "cash is never negative": where no cross position is open, and never for what orders can use. A loss that one
+  cross position realises may be paid by the unrealised profit of the others, which backs them all: cash stands below 0
+  by what is not realised yet, no order finds room or keeps its reservation, and equity stays at or above 0.
+- L2.6, L13.3, while nothing trades, a liquidation waits and funding is paid: equity at the last price may stand below 0
+  until the next trade, which takes no more than there is.
 - L14.2, DCA and rebuy are held against balance and allocation limit; risk, frequency and count against creates only.
 - Format: no maintenance rate means 0.5 %, no maximum leverage no cap, no allocation limit 100 (null: none); `invest`
   is at most 100, leverage at least 1, null counts as absent, half a trailing pair is an error in every call.
@@ -1149,14 +1154,15 @@ def sell(
 def backing(world: World, signal: Signal, units: int, price: float) -> float:
     """Return what a sale can cost at most (L13.2, L13.3): the margin sold and what stands behind it.
 
-    That is the free balance; of a cross position all cash, and what the other cross positions are worth.
+    That is the free balance; of a cross position all cash, and what the other cross positions are worth: less than nothing
+    where this one paid for the sale of another.
     """
     margin = signal.margin() * units / signal.units
     if not is_cross(signal):
         return margin + max(0.0, world.free())
     others = [s for s in world.signals if is_cross(s) and s is not signal]
     prices = [price if s.symbol == signal.symbol else world.last[s.symbol] for s in others]
-    return margin + max(0.0, world.cash + sum(worth(world, s, p) for s, p in zip(others, prices, strict=True)))
+    return margin + world.cash + sum(worth(world, s, p) for s, p in zip(others, prices, strict=True))
 
 
 def worth(world: World, signal: Signal, price: float) -> float:

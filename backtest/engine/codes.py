@@ -139,4 +139,7 @@ NOBODY, NO_TURN = np.int64(-1), np.int64(-1)
 ZERO, ONE = map(np.int64, range(2))
 NO, YES = np.bool_(False), np.bool_(True)
 
-DONE, GROW, AT_CLOSE = map(np.int64, range(3))
+COARSE, FINE, FINE_LAST = map(np.uint8, range(3))
+"""A candle of its own, a detail candle, and the last detail candle of a coarse one, whose close is judged (L7.2)."""
+
+DONE, GROW, AT_CLOSE, WALK = map(np.int64, range(4))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backtest.engine.codes import FINE, FINE_LAST
 from backtest.errors import InvalidSettingError
 from backtest.model.timeframe import milliseconds
 
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from backtest.model.candles import Candles
     from backtest.model.market import Market
 
-__all__ = ["COARSE", "FINE", "FINE_LAST", "Feed", "Rows"]
-
-COARSE, FINE, FINE_LAST = 0, 1, 2
+__all__ = ["Feed", "Rows"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,13 @@ __all__ = [
     "ORDER",
     "OUTCOME",
     "SCRATCH",
+    "SEGMENT",
     "SIGNAL",
     "TARGETS",
+    "TRACK",
     "TRADE",
+    "TURN",
+    "WORLD",
     "Floats",
     "Ints",
     "Row",
@@ -95,6 +99,10 @@ CALL = _record(
 )  # fmt: skip
 """One call, its prices on the tick; ``reason`` is that of one that the desk refused, as in an event."""
 
+TURN = _record(next=_I, made=_I, at=_I)
+"""Beside a call: the next one of its market, whether it was made (it becomes 1 for a create), and when a conditional one is
+sent."""
+
 SIGNAL = _record(
     id=_I, side=_I, status=_I, account=_I, cross=_I, leverage=_F, invest=_F, allocation=_F,
     created=_I, expiry=_I, split=_I, low=_F, high=_F,
@@ -105,7 +113,8 @@ SIGNAL = _record(
     last_target=_I, target=(_F, TARGETS), state=(_I, TARGETS), plan=(_F, TARGETS), fresh=(_I, TARGETS),
     reached_first=_I, missed=_I, sale=_I, sale_rule=_I,
     realised=_F, fees=_F, funding=_F,
-    t_time=_I, t_quantity=_F, t_value=_F, t_sold=_F, t_realised=_F, t_fees=_F, t_funding=_F, t_margin=_F, t_invest=_F, t_hits=_I, t_ambiguous=_I,
+    t_time=_I, t_quantity=_F, t_value=_F, t_sold=_F, t_realised=_F, t_fees=_F, t_funding=_F, t_margin=_F,
+    t_invest=_F, t_hits=_I, t_ambiguous=_I,
 )  # fmt: skip
 """A living signal and its sub-position (L14.1); ``t_`` fields add up the trade under way."""
 
@@ -132,15 +141,20 @@ of the cash: its allocation, and the fee where that is paid on top (L5.2)."""
 ACCOUNT = _record(
     cash=_F, reserved=_F, margin=_F, allocated=_F, realised=_F, fees=_F, funding=_F,
     n_events=_I, n_trades=_I, n_accepted=_I, ambiguous=_I, tight=_I, living=_I, seq=_I, lacks=_I,
+    events=_I, event_room=_I, trades=_I, trade_room=_I,  # where they lie in memory
     cross_liquidated=_I, due=_F, due_reserved=_F,  # due: what other markets will give back when their cross positions close
 )  # fmt: skip
 """The subscriber's account (L14.3), the fill of its buffers, and the number of the next order (L2.1)."""
 
 BOOK = _record(
     n_signals=_I, n_orders=_I, low=_F, high=_F, units=_F, cost=_F, ratcheting=_I, slow=_I, next_expiry=_I,
-    last=_F, started=_I, fresh=_I, acted=_I, row=_I, call=_I, last_call=_I, candidate=_I, width=_I, pending=_I, funding=_I, time=_I, leg=_I,
+    last=_F, started=_I, fresh=_I, acted=_I, row=_I, call=_I, last_call=_I,
+    candidate=_I, width=_I, table_end=_I, pending=_I, funding=_I, time=_I, leg=_I,
     others=_F, others_maintenance=_F, others_reserved=_F,  # of the cross positions of other markets (L13.2)
     still=_I, range=_F, tight=_I,  # the next row in which nothing trades; the range of the candle on whose legs the price is
+    signals=_I, signal_room=_I, orders=_I, order_room=_I,  # where they lie in memory
+    next=_I, known=_I, ahead=_I, stale=_I,  # of several markets: the row that is walked next, or from which to look on
+    first_segment=_I, last_segment=_I, noted_units=_F, noted_cost=_F, before=_F,  # before: the last price before row 0
 )  # fmt: skip
 """The living signals and orders of one market: counts, the price band in which nothing happens, and where it stands."""
 
@@ -163,7 +177,8 @@ EVENT = _record(
 """One event; ``rule`` is chapter x 10 + number, ``reason`` a position in ``REASONS`` or, beyond them, a sentence of the desk."""
 
 TRADE = _record(
-    signal=_I, side=_I, entry_time=_I, exit_time=_I, quantity=_F, average_entry=_F, average_exit=_F, realised=_F, fees=_F, funding=_F,
+    signal=_I, side=_I, entry_time=_I, exit_time=_I, quantity=_F, average_entry=_F, average_exit=_F,
+    realised=_F, fees=_F, funding=_F,
     margin=_F, invest=_F, exit=_I, hits=_I, ambiguous=_I,
 )  # fmt: skip
 """One trade, from the first fill to flat."""
@@ -172,3 +187,24 @@ OUTCOME = _record(
     status=_I, market=_I, side=_I, created=_I, realised=_F, fees=_F, funding=_F, quantity=_F, average=_F, missed=_I
 )
 """Where a signal ended, or stands."""
+
+TRACK = _record(
+    time=_I, open=_I, high=_I, low=_I, close=_I, kind=_I, rows=_I,
+    even=_I, apart=_I, detailed=_I,  # whether no candle is missing; how far two open times are apart at least
+    still=_I, n_still=_I, funding_times=_I, funding_rates=_I, n_funding=_I,
+)  # fmt: skip
+"""Where the columns of one market lie in memory: its candles, the rows in which nothing trades, its funding."""
+
+SEGMENT = _record(market=_I, point=_I, after=_I, units=_F, cost=_F)
+"""What a market adds to equity from a point on, until the segment ``after``; of market -1 ``units`` is cash and margins."""
+
+WORLD = _record(
+    accounts=_I, books=_I, markets=_I, config=_I, tracks=_I, calls=_I, turns=_I, accepted=_I, outcomes=_I,
+    n_markets=_I, call_room=_I, outcome_room=_I,
+    # several markets together: their next instants, in a heap; those of the instant that is walked
+    keys=_I, heap=_I, members=_I, waiting=_I, n_members=_I, member=_I, now=_I, opened=_I, passed=_I, ahead=_I,
+    # equity: the closes, how many were passed and told, and what it is made of since the last was written
+    closes=_I, equity=_I, n_closes=_I, close_even=_I, close_apart=_I, point=_I, told=_I, written=_I,
+    segments=_I, segment_room=_I, n_segments=_I, first_cash=_I, last_cash=_I,
+)  # fmt: skip
+"""What a run knows: where its arrays lie in memory, how long they are, and how far the walk is."""

@@ -37,7 +37,8 @@ def warm() -> None:
         venue.send(signal, 0)
         venue.advance()
         venue.settle_tables(0)
-        venue.equity_now  # noqa: B018 - compiled on first use
+        venue.equity, venue.equity_now  # noqa: B018 - compiled on first use
+        venue.forget_walked()
 
 
 if __name__ == "__main__":

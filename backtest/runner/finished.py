@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.engine.settings import MODES
+from backtest.engine.parameters import MODES
 from backtest.runner.checks.checking import Level, check_run
 from backtest.runner.checks.verdict import Checks
 from backtest.runner.frames import trades_columns

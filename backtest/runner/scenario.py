@@ -13,7 +13,7 @@ import numpy as np
 
 from backtest.engine.codes import STATUSES
 from backtest.engine.feed import Feed
-from backtest.engine.settings import MODES
+from backtest.engine.parameters import MODES
 from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import BacktestError, InvalidSettingError, InvalidSignalError, did_you_mean
 from backtest.model.assumptions import VenueAssumptions

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from backtest.engine.book import PRICE_FIELDS, SIZE_FIELDS, create_row, write_call
 from backtest.engine.codes import C_REFUSED, C_REFUSED_CREATE, C_VOID, REASONS
 from backtest.engine.records import CALL
+from backtest.engine.translation import PRICE_FIELDS, SIZE_FIELDS, create_row, write_call
 from backtest.errors import InvalidSignalError
 from backtest.model.calls import CreateSignal, TrailingStop, placed_call
 from backtest.model.events import SignalRef

@@ -27,8 +27,8 @@ from backtest.engine.kernel.state import View
 
 
 @entry
-def tell(account, book, events, signal):
-    view = View(account, book, account, account, events, events, events, events)
+def tell(account, book, signal):
+    view = View(account, book, account, account)
     note(view, signal, E_TARGET, L6_1, R_NONE)
 """
 ASK = """
@@ -37,8 +37,9 @@ from backtest.engine.codes import KINDS
 from backtest.engine.kernel.probe import tell
 from backtest.engine.records import ACCOUNT, BOOK, EVENT, SIGNAL
 
-events = np.zeros(1, EVENT)
-tell(np.zeros(1, ACCOUNT)[0], np.zeros(1, BOOK)[0], events, np.zeros(1, SIGNAL)[0])
+events, account = np.zeros(1, EVENT), np.zeros(1, ACCOUNT)[0]
+account.events, account.event_room = events.ctypes.data, 1
+tell(account, np.zeros(1, BOOK)[0], np.zeros(1, SIGNAL)[0])
 print(KINDS[events[0].kind], "compiled" if tell.stats.cache_misses else "kept")
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backtest import Candles, Market, SubscriberProfile, run
-from backtest.engine.kernel import agenda, ledger, walk
+from backtest.engine.kernel import entries
 from backtest.engine.warm import warm
 from backtest.runner.session import Session
 from strategies.breakout import Breakout
@@ -25,8 +25,7 @@ HOURS = Candles.sample("BTC/USD", "1h").between("2017-07-01", "2018-01-01")
 
 
 def compiled() -> dict[str, int]:
-    modules = vars(agenda) | vars(ledger) | vars(walk)
-    return {name: len(one.signatures) for name, one in modules.items() if hasattr(one, "signatures")}
+    return {name: len(one.signatures) for name, one in vars(entries).items() if hasattr(one, "signatures")}
 
 
 def candle_by_candle() -> None:
@@ -65,6 +64,6 @@ def both_lanes() -> None:
 def test_nothing_is_compiled_after_set_up(door: Callable[[], None]) -> None:
     warm()
     before = compiled()
-    assert before["advance_one"] == before["advance_many"] == 1
+    assert before["advance_one"] == before["advance_together"] == 1
     door()
     assert compiled() == before

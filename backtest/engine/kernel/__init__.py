@@ -5,5 +5,5 @@ that ``side * price`` rises when the position gains. Only journey, colour and th
 (L2). The wrapper (:mod:`backtest.engine.simulator`) validates and sizes the buffers; the kernel trusts.
 
 Modules import strictly down, as ``pyproject.toml`` lists them. Rules of one book take a ``View`` of it, those of the
-whole account the ``World`` and the position of a market (``state``); ``slot`` is the position of a signal in its book.
+whole account the world (a ``WORLD`` record) and the position of a market; ``slot`` is the position of a signal in its book.
 """

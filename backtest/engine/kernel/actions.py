@@ -61,6 +61,7 @@ from backtest.engine.kernel.fills import (
 )
 from backtest.engine.kernel.grid import step_down
 from backtest.engine.kernel.ledger import note
+from backtest.engine.kernel.memory import signals_in
 from backtest.engine.kernel.protection import arm_at_fill, move_stop_after_target, ratchet
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ __all__ = [
 @rule
 def act_stop(view: View, slot: int, base: float) -> None:
     """A stop is triggered: sell at ``base``, the level or the price beyond it (L3.4, L3.5, L4.5)."""
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     if signal.quantity <= 0.0:
         if signal.bought:
             end_signal(view, slot, CLOSED, L12_2)
@@ -115,7 +116,7 @@ def leave_unfilled(view: View, signal: Row) -> None:
 @rule
 def act_resting_stop(view: View, slot: int) -> None:
     """The price comes back to the limit of a stop that was left unfilled (L3.5)."""
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     kind = E_TRAILING if signal.resting_trail else E_STOP
     sell(view, slot, signal.quantity, signal.stop_limit, ONE, kind, ZERO, L3_5)
     end_signal(view, slot, CLOSED, L12_2)
@@ -124,7 +125,7 @@ def act_resting_stop(view: View, slot: int) -> None:
 @rule
 def act_sale(view: View, slot: int, price: float) -> None:
     """Execute a pending sale at market (L3.3): close-triggered or ratcheted stop, update at the market, cancel."""
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     kind = signal.sale
     sell(view, slot, signal.quantity, slipped_sale(signal, view.market, price), ZERO, kind, ZERO, signal.sale_rule)
     end_signal(view, slot, CANCELED if kind == E_CANCELED else CLOSED, L12_2)
@@ -133,7 +134,7 @@ def act_sale(view: View, slot: int, price: float) -> None:
 @rule
 def act_exit_percent(view: View, slot: int, limit: float, price: float, resting: bool) -> None:
     """The profile's percent over the average entry is met: everything is sold there (L6.4)."""
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     sold, maker = limit_sale(signal, view.market, limit, price, resting)
     sell(view, slot, signal.quantity, sold, maker, E_TAKE_PROFIT, ZERO, L6_4)
     end_signal(view, slot, CLOSED, L12_2)
@@ -142,16 +143,16 @@ def act_exit_percent(view: View, slot: int, limit: float, price: float, resting:
 @rule
 def act_missed(view: View, slot: int) -> None:
     """The first target is met before the entry: the signal is canceled where the assumption says so (L4.5)."""
-    view.signals[slot].missed = 1
+    signals_in(view.book)[slot].missed = 1
     if view.config.cancel_if_target_first:
         end_signal(view, slot, CANCELED, L4_5)
-        note(view, view.signals[slot], E_CANCELED, L4_5, R_NONE)
+        note(view, signals_in(view.book)[slot], E_CANCELED, L4_5, R_NONE)
 
 
 @rule
 def act_target(view: View, slot: int, nth: int, price: float, maker: int) -> None:
     """A target is met: sell its part (L6), then cancel entries (L4.6), move the stop (L6.5) or end (L12.2)."""
-    market, config, signal = view.market, view.config, view.signals[slot]
+    market, config, signal = view.market, view.config, signals_in(view.book)[slot]
     last, chosen = is_last_part(signal, nth), config.exit_target == nth + 1
     part = signal.quantity if last or chosen else part_of(signal, market, signal.plan[nth])
     if not chosen and indivisible(signal, market, part, price):
@@ -178,7 +179,7 @@ def act_target(view: View, slot: int, nth: int, price: float, maker: int) -> Non
 def act_take_profit(view: View, order: Row, traded: float, price: float, maker: int) -> None:
     """A take profit call fills: sell its percent of what is open (L9.1) and arm its trailing stop (L9.2)."""
     market, slot = view.market, order.slot
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     part = part_of(signal, market, signal.quantity * order.amount / 100.0)
     order.kind = O_DEAD
     if indivisible(signal, market, part, price):
@@ -207,7 +208,7 @@ def bought_as(kind: int, maker: int) -> tuple[int, int]:
 def act_buy_order(view: View, order: Row, met: float, resting: bool, gap: bool, path: bool) -> None:
     """An entry, DCA or rebuy is met: buy (L4.1, L3.1, L3.2) and arm the stop that waits for it (L8.5, L10.2)."""
     market, slot = view.market, order.slot
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     if is_range(order):
         bound = order.high if signal.side > 0 else order.low
         price, maker = slipped_buy(signal, market, met), 0

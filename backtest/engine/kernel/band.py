@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from backtest.engine.codes import CANDLE, FIXED, O_DCA, O_LIMIT, O_TP_MARKET, RESTING, SPOT, T_LIVE, TRAILING
 from backtest.engine.kernel.closing import end_candle
-from backtest.engine.kernel.compiled import rule
+from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.ending import is_range
 from backtest.engine.kernel.fills import exit_level, live_targets
 from backtest.engine.kernel.liquidation import liquidation_touch
+from backtest.engine.kernel.memory import orders_in, signals_in
 from backtest.engine.kernel.protection import begin_legs, end_legs, ratchet, trail_distance, would_meet
 from backtest.engine.records import NEVER
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["calm_band", "measure", "one_way_out", "quiet_candle", "see_range", "touches"]
 
 
-@rule
+@folded
 def falls_to(signal: Row, market: Row) -> float:
     """Return what a signal's price times its side meets when it falls, or minus infinity."""
     under = -math.inf
@@ -32,7 +33,7 @@ def falls_to(signal: Row, market: Row) -> float:
     return under
 
 
-@rule
+@folded
 def rises_to(signal: Row, market: Row, config: Row) -> float:
     """Return what a signal's price times its side meets when it rises, or infinity."""
     holds, over = signal.quantity > 0.0, math.inf
@@ -54,7 +55,7 @@ def measure_signals(view: View) -> None:
     low, high, units, cost = 0.0, math.inf, 0.0, 0.0
     slow, ratcheting, expiry = 0, 0, NEVER
     for i in range(book.n_signals):
-        signal = view.signals[i]
+        signal = signals_in(view.book)[i]
         side = signal.side
         expiry = min(expiry, signal.expiry)
         if signal.quantity > 0.0:
@@ -78,7 +79,7 @@ def measure_signals(view: View) -> None:
 @rule
 def measure_order(view: View, order: Row) -> None:
     """Narrow the band to the level of an order."""
-    book, signal = view.book, view.signals[order.slot]
+    book, signal = view.book, signals_in(view.book)[order.slot]
     if is_range(order):
         if book.last > order.high:
             book.low = max(book.low, order.high)
@@ -103,7 +104,7 @@ def measure(view: View) -> None:
     """Work out the band of prices in which nothing happens, and the value of the open positions per unit of price."""
     measure_signals(view)
     for k in range(view.book.n_orders):
-        measure_order(view, view.orders[k])
+        measure_order(view, orders_in(view.book)[k])
 
 
 @rule
@@ -115,7 +116,7 @@ def touches(view: View, high: float, low: float) -> bool:
     if book.ratcheting == 0:
         return False
     for i in range(book.n_signals):
-        signal = view.signals[i]
+        signal = signals_in(view.book)[i]
         trails = signal.protection == TRAILING and signal.quantity > 0.0
         if trails and would_meet(signal, view.market, view.config, high, low):
             return True
@@ -129,7 +130,7 @@ def one_way_out(view: View, high: float, low: float) -> bool:
     The only signal has no order but its stop and one target, and the candle reaches just one of the two: it ends there
     whichever way the price went first.
     """
-    book, signal = view.book, view.signals[0]
+    book, signal = view.book, signals_in(view.book)[0]
     if book.n_signals != 1 or book.n_orders != 0 or book.ratcheting or book.slow:
         return False
     if view.config.stop_on_close or signal.quantity <= 0.0:
@@ -140,7 +141,7 @@ def one_way_out(view: View, high: float, low: float) -> bool:
     return falls == (signal.side > 0) or live_targets(signal) == 1
 
 
-@rule
+@folded
 def see_range(view: View, candle: Candle, path: bool) -> None:
     """Let trailing stops see a candle on which nothing is met (L8.3), and count one wider than their distance (L2.7)."""
     ratchet(view, candle.open, path)
@@ -158,7 +159,7 @@ def quiet_candle(view: View, candle: Candle) -> None:
         see_range(view, candle, path)
         end_candle(view, candle, path)
         for i in range(book.n_signals):
-            signal = view.signals[i]
+            signal = signals_in(view.book)[i]
             if signal.sale != 0:
                 book.slow = 1
             if signal.protection == TRAILING and signal.side > 0:
@@ -177,7 +178,7 @@ def calm_band(view: View) -> tuple[float, float]:
     low, high = view.book.low, view.book.high
     if view.book.ratcheting:
         for i in range(view.book.n_signals):
-            signal = view.signals[i]
+            signal = signals_in(view.book)[i]
             if signal.protection == TRAILING and signal.quantity > 0.0:
                 distance = trail_distance(signal, view.config)
                 if signal.side > 0:

@@ -55,13 +55,14 @@ from backtest.engine.kernel.ending import end_signal
 from backtest.engine.kernel.grid import below_minimum, step_down
 from backtest.engine.kernel.ledger import basis_of, begin_trade, note, write_outcome
 from backtest.engine.kernel.limits import margin_share, refuse_limits, room_for, split_part, too_small
+from backtest.engine.kernel.memory import accepted_of, calls_of, orders_in, outcomes_of, signals_in, turns_of
 from backtest.engine.kernel.protection import arm_trailing, place_stop
 from backtest.engine.kernel.state import view_of
 from backtest.engine.kernel.updates import act_update, range_of
 from backtest.engine.records import NEVER, TARGETS
 
 if TYPE_CHECKING:
-    from backtest.engine.kernel.state import View, World
+    from backtest.engine.kernel.state import View
     from backtest.engine.records import Row
 
 __all__ = ["arrive"]
@@ -74,7 +75,7 @@ def add_order(view: View, slot: int, kind: int, allocation: float, reserve: floa
     ``reserve`` is cash over allocation: more than 1 where the fee is paid on top (L5.2).
     """
     book = view.book
-    order = view.orders[book.n_orders]
+    order = orders_in(view.book)[book.n_orders]
     order.slot, order.kind, order.seq, order.fresh = slot, kind, view.account.seq, 1
     order.allocation, order.reserve, order.quantity, order.notional = allocation, allocation * reserve, 0.0, 0.0
     order.price, order.low, order.high, order.place = np.nan, 0.0, 0.0, 0
@@ -115,7 +116,7 @@ def new_signal(signal: Row, call: Row, now: int, allocation: float, leverage: fl
 @rule
 def create_orders(view: View, slot: int, call: Row, reserve: float, notional: float) -> None:
     """Place the entry of a create: one range, or a limit for each share of a split (L4.1, L4.2)."""
-    allocation = view.signals[slot].allocation
+    allocation = signals_in(view.book)[slot].allocation
     if not call.split:
         order = add_order(view, slot, O_RANGE, allocation, reserve)
         order.low, order.high = range_of(call.side, call.low, call.high)
@@ -132,7 +133,7 @@ def create_orders(view: View, slot: int, call: Row, reserve: float, notional: fl
 
 @rule
 def refuse_create(
-    world: World, index: int, call: Row, basis: float, allocation: float, notional: float, reserved: float
+    world: Row, index: int, call: Row, basis: float, allocation: float, notional: float, reserved: float
 ) -> int:
     """Return why a create is refused whole (L3.6, L5.3, L14.2), or 0."""
     view = view_of(world, index)
@@ -143,7 +144,7 @@ def refuse_create(
 
 
 @rule
-def act_create(world: World, index: int, call: Row) -> None:
+def act_create(world: Row, index: int, call: Row) -> None:
     """A create arrives: accept it and reserve its allocation, or refuse it whole (L5, L14.2)."""
     view = view_of(world, index)
     account, book, basis = view.account, view.book, basis_of(world)
@@ -152,18 +153,18 @@ def act_create(world: World, index: int, call: Row) -> None:
     part, reserve = margin_share(view.config, leverage)
     notional, reserved = allocation * part * leverage, allocation * reserve
     slot = book.n_signals
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     new_signal(signal, call, book.time, allocation, leverage)
     reason = refuse_create(world, index, call, basis, allocation, notional, reserved)
     if reason != R_NONE:
         signal.status = REFUSED
-        write_outcome(world.outcomes[signal.id], signal)
+        write_outcome(outcomes_of(world)[signal.id], signal)
         by_limit = L5_3 if reason <= R_ALLOCATION else L14_2
         note(view, signal, E_REFUSED, L3_6 if reason == R_MINIMUM else by_limit, reason)
         return
     book.n_signals += 1
     account.living += 1
-    world.accepted[account.n_accepted] = book.time
+    accepted_of(world)[account.n_accepted] = book.time
     account.n_accepted += 1
     if not math.isnan(call.stop):
         place_stop(signal, view.market, view.config, call.stop)
@@ -173,9 +174,9 @@ def act_create(world: World, index: int, call: Row) -> None:
 
 
 @rule
-def act_buy_call(world: World, view: View, call: Row, slot: int) -> None:
+def act_buy_call(world: Row, view: View, call: Row, slot: int) -> None:
     """A DCA or rebuy arrives: a resting limit, or a range entry (L10.1, L10.2)."""
-    signal, dca, basis = view.signals[slot], call.kind == C_DCA, basis_of(world)
+    signal, dca, basis = signals_in(view.book)[slot], call.kind == C_DCA, basis_of(world)
     if dca:
         allocation, near = signal.allocation * call.multiplier, call.price
     else:
@@ -221,7 +222,7 @@ def act_trailing_call(view: View, signal: Row, call: Row) -> None:
 @rule
 def act_cancel(view: View, slot: int) -> None:
     """A cancel arrives: all orders die and the position is sold at the next traded price (L12.1)."""
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     if signal.quantity > 0.0:
         sell_later(view, slot, E_CANCELED, L12_1)
         return
@@ -234,7 +235,7 @@ def slot_of(view: View, number: int) -> int:
     """Return the position in its book of a living signal, or -1."""
     slot = -1
     for k in range(view.book.n_signals):
-        if view.signals[k].id == number:
+        if signals_in(view.book)[k].id == number:
             slot = k
     return slot
 
@@ -242,39 +243,39 @@ def slot_of(view: View, number: int) -> int:
 @rule
 def nobody(view: View, number: int) -> Row:
     """Return a record for an event of a signal that does not live: the free row behind the living ones lends its shape."""
-    signal = view.signals[view.book.n_signals]
+    signal = signals_in(view.book)[view.book.n_signals]
     signal.id, signal.quantity, signal.average = number, 0.0, np.nan
     return signal
 
 
 @rule
-def refuse_ended(world: World, view: View, call: Row) -> None:
+def refuse_ended(world: Row, view: View, call: Row) -> None:
     """A call for an ended signal is refused; one before its create does nothing and leaves no event (L11.3)."""
-    if world.outcomes[call.signal].status != PENDING:
+    if outcomes_of(world)[call.signal].status != PENDING:
         note(view, nobody(view, call.signal), E_REFUSED, L11_3, R_ENDED)
 
 
 @rule
-def note_refusal(world: World, view: View, call: Row) -> None:
+def note_refusal(world: Row, view: View, call: Row) -> None:
     """A call that the desk refused was never sent: where it would have acted it leaves its event, no more (L3.8)."""
     if call.kind == C_VOID:
         return
     if call.kind == C_REFUSED_CREATE:
-        outcome = world.outcomes[call.signal]
+        outcome = outcomes_of(world)[call.signal]
         outcome.status, outcome.created = REFUSED, view.book.time
     slot = slot_of(view, call.signal)
-    signal = view.signals[slot] if slot >= 0 else nobody(view, call.signal)
+    signal = signals_in(view.book)[slot] if slot >= 0 else nobody(view, call.signal)
     note(view, signal, E_REFUSED, L3_8, call.reason)
 
 
 @rule
-def act_later_call(world: World, view: View, call: Row) -> None:
+def act_later_call(world: Row, view: View, call: Row) -> None:
     """Let a call about a signal act, unless that has ended or waits for its sale (L7.2, L11.3)."""
     slot = slot_of(view, call.signal)
     if slot < 0:
         refuse_ended(world, view, call)
         return
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     if signal.status > OPEN:  # it ended at this very instant
         note(view, signal, E_REFUSED, L11_3, R_ENDED)
     elif call.kind == C_CANCEL:
@@ -292,13 +293,13 @@ def act_later_call(world: World, view: View, call: Row) -> None:
 
 
 @rule
-def arrive(world: World, index: int) -> None:
+def arrive(world: Row, index: int) -> None:
     """Let the next call of a market act (L1.3)."""
     view = view_of(world, index)
     book = view.book
     k = book.call
-    call = world.calls[k]
-    book.call = world.queue[k, 0]
+    call = calls_of(world)[k]
+    book.call = turns_of(world)[k].next
     if book.call < 0:
         book.last_call = -1
     book.acted = 1

@@ -22,9 +22,10 @@ from backtest.engine.codes import (
     R_NONE,
     TRAILING,
 )
-from backtest.engine.kernel.compiled import rule
+from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.ending import end_signal, expire, kill_orders
 from backtest.engine.kernel.ledger import note, note_stop, write_outcome
+from backtest.engine.kernel.memory import orders_in, signals_in
 from backtest.engine.kernel.protection import raise_stop
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ __all__ = ["compact", "end_candle", "pass_candle", "sell_later"]
 def sell_later(view: View, slot: int, kind: int, rule: int) -> None:
     """Sell a position at the next traded price; every other order of its signal dies at once (L12.1)."""
     kill_orders(view, slot, NO)
-    view.signals[slot].sale = kind
-    view.signals[slot].sale_rule = rule
+    signals_in(view.book)[slot].sale = kind
+    signals_in(view.book)[slot].sale_rule = rule
 
 
-@rule
+@folded
 def end_trailing(view: View, slot: int, close: float, path: bool) -> None:
     """Ratchet a trailing stop at the end of the candle, if it did not inside, and report it once (L8.4)."""
-    signal, at_end = view.signals[slot], not path and view.signals[slot].quantity > 0.0
+    signal, at_end = signals_in(view.book)[slot], not path and signals_in(view.book)[slot].quantity > 0.0
     if at_end:
         raise_stop(signal, view.market, view.config)
     if signal.stop == signal.reported:
@@ -59,7 +60,7 @@ def end_trailing(view: View, slot: int, close: float, path: bool) -> None:
 @rule
 def close_beyond_stop(view: View, slot: int) -> None:
     """A close at or beyond a stop that the close triggers: sold, ended, or invalidated before the entry (L7.2, L4.5)."""
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     if signal.quantity > 0.0:
         sell_later(view, slot, E_STOP, L7_2)
     elif signal.bought:
@@ -74,7 +75,7 @@ def end_candle(view: View, candle: Candle, path: bool) -> None:
     """Let trailing stops end the candle (L8.4), entries expire (L4.4), and the close trigger fixed stops (L7.2, L4.5)."""
     view.book.leg = LEG_CLOSE
     for i in range(view.book.n_signals):
-        signal = view.signals[i]
+        signal = signals_in(view.book)[i]
         if signal.status <= OPEN and signal.sale == 0 and signal.protection == TRAILING:
             end_trailing(view, i, candle.close, path)
     pass_candle(view, candle.end, candle.whole, candle.close)
@@ -86,7 +87,7 @@ def judge_close(view: View, close: float) -> None:
     if not view.config.stop_on_close:
         return
     for i in range(view.book.n_signals):
-        signal = view.signals[i]
+        signal = signals_in(view.book)[i]
         if signal.status > OPEN or signal.sale != 0 or signal.protection != FIXED:
             continue
         if signal.side * close <= signal.side * signal.stop:
@@ -105,10 +106,10 @@ def pass_candle(view: View, end: int, whole: bool, close: float) -> None:
 @rule
 def compact(view: View, outcomes: Rows) -> None:
     """Drop dead orders and ended signals, keeping the order of creation, and write how the ended ones ended."""
-    book, orders = view.book, view.orders
+    book, orders = view.book, orders_in(view.book)
     gone = False
     for i in range(book.n_signals):
-        signal = view.signals[i]
+        signal = signals_in(view.book)[i]
         if signal.status > OPEN:
             gone = True
             write_outcome(outcomes[signal.id], signal)
@@ -126,15 +127,15 @@ def compact(view: View, outcomes: Rows) -> None:
 @rule
 def drop_ended(view: View) -> None:
     """Let the living signals move up; their orders follow."""
-    account, book, signals = view.account, view.book, view.signals
+    account, book, signals = view.account, view.book, signals_in(view.book)
     kept = 0
     for i in range(book.n_signals):
         if signals[i].status > OPEN:
             continue
         if kept != i:
             for k in range(book.n_orders):
-                if view.orders[k].slot == i:
-                    view.orders[k].slot = kept
+                if orders_in(view.book)[k].slot == i:
+                    orders_in(view.book)[k].slot = kept
             signals[kept] = signals[i]
         kept += 1
     book.n_signals = kept

@@ -85,17 +85,17 @@ arrays, a fifth of its time.
 folded = njit(  # type: ignore[call-overload]
     error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False
 )
-"""A part so small and so often called that it becomes one with its callers."""
+"""A part so small and so often called that it becomes one with its callers: all parts at once take minutes to compile."""
 
 inlined = njit(error_model="numpy", inline="always", _nrt=False)  # type: ignore[call-overload]
 """What is written out where it is called: numba returns no tuple that holds records."""
 
 
 def entry(function: Any) -> Any:
-    """Compile what the wrapper calls, and keep it in :data:`CACHE`."""
+    """Compile what the wrapper calls, and keep it in :data:`CACHE`. Other threads run meanwhile: it touches no Python object."""
     before = config.CACHE_DIR
     config.CACHE_DIR = "" if CACHE is None else str(CACHE)  # read while the function is decorated
     try:
-        return njit(cache=CACHE is not None, error_model="numpy", _nrt=False)(function)  # type: ignore[call-overload]
+        return njit(cache=CACHE is not None, error_model="numpy", nogil=True, _nrt=False)(function)  # type: ignore[call-overload]
     finally:
         config.CACHE_DIR = before

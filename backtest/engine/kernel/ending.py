@@ -23,8 +23,9 @@ from backtest.engine.codes import (
     RESTING,
     WAITING,
 )
-from backtest.engine.kernel.compiled import rule
+from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.ledger import note
+from backtest.engine.kernel.memory import orders_in, signals_in
 from backtest.engine.records import NEVER
 
 if TYPE_CHECKING:
@@ -46,19 +47,19 @@ __all__ = [
 ]
 
 
-@rule
+@folded
 def is_range(order: Row) -> bool:
     """Whether an order is bought inside a range of prices (L4.1, L10.2)."""
     return order.kind == O_RANGE or order.kind == O_REBUY
 
 
-@rule
+@folded
 def is_entry(order: Row) -> bool:
     """Whether an order is an initial entry."""
     return order.kind == O_RANGE or order.kind == O_LIMIT
 
 
-@rule
+@folded
 def is_buy(order: Row) -> bool:
     """Whether an order is an entry, DCA or rebuy."""
     return is_entry(order) or order.kind == O_DCA or order.kind == O_REBUY
@@ -83,7 +84,7 @@ def kill_order(account: Row, order: Row) -> None:
 def kill_orders(view: View, slot: int, entries_only: bool) -> None:
     """End the orders of a signal: all of them, or its initial entries only."""
     for k in range(view.book.n_orders):
-        order = view.orders[k]
+        order = orders_in(view.book)[k]
         if order.slot == slot and (not entries_only or is_entry(order)):
             kill_order(view.account, order)
 
@@ -92,7 +93,7 @@ def kill_orders(view: View, slot: int, entries_only: bool) -> None:
 def has_buy_order(view: View, slot: int) -> bool:
     """Whether an entry, DCA or rebuy of the signal is alive."""
     for k in range(view.book.n_orders):
-        if view.orders[k].slot == slot and is_buy(view.orders[k]):
+        if orders_in(view.book)[k].slot == slot and is_buy(orders_in(view.book)[k]):
             return True
     return False
 
@@ -100,7 +101,7 @@ def has_buy_order(view: View, slot: int) -> bool:
 @rule
 def end_signal(view: View, slot: int, status: int, rule: int) -> None:
     """End a signal: its orders die, and a closed one says so (L12.2)."""
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     kill_orders(view, slot, NO)
     signal.status = status
     signal.protection = NO_STOP
@@ -113,7 +114,7 @@ def end_signal(view: View, slot: int, status: int, rule: int) -> None:
 @rule
 def after_flat(view: View, slot: int) -> None:
     """A position is back to zero: the signal waits again while a buy of its own lives, else it is closed (L12.2)."""
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     if signal.protection == RESTING or not has_buy_order(view, slot):  # a stop left unfilled was reached, too
         end_signal(view, slot, CLOSED, L12_2)
         return
@@ -128,7 +129,7 @@ def after_partial(view: View, slot: int) -> None:
     if view.config.buys_survive:
         return
     for k in range(view.book.n_orders):
-        order = view.orders[k]
+        order = orders_in(view.book)[k]
         if order.slot == slot and (order.kind == O_DCA or order.kind == O_REBUY):
             kill_order(view.account, order)
 
@@ -137,7 +138,7 @@ def after_partial(view: View, slot: int) -> None:
 def expires_before(view: View, instant: int) -> bool:
     """Whether the time to live of an entry ends before an instant (L4.4)."""
     for i in range(view.book.n_signals):
-        if view.signals[i].status <= OPEN and view.signals[i].expiry < instant:
+        if signals_in(view.book)[i].status <= OPEN and signals_in(view.book)[i].expiry < instant:
             return True
     return False
 
@@ -147,7 +148,7 @@ def kill_expired(view: View, slot: int) -> bool:
     """End the initial entries of a signal; return whether one was alive."""
     alive = False
     for k in range(view.book.n_orders):
-        order = view.orders[k]
+        order = orders_in(view.book)[k]
         if order.slot == slot and is_entry(order):
             alive = True
             kill_order(view.account, order)
@@ -158,7 +159,7 @@ def kill_expired(view: View, slot: int) -> bool:
 def expire(view: View, until: int) -> None:
     """End the initial entries whose time to live ends before ``until``; without a buy, the signal (L4.4)."""
     for i in range(view.book.n_signals):
-        signal = view.signals[i]
+        signal = signals_in(view.book)[i]
         if signal.status > OPEN or signal.expiry >= until:
             continue
         signal.expiry = NEVER

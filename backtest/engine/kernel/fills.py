@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtest.engine.codes import O_TP_LIMIT, OPEN, T_ABSENT, T_LIVE
-from backtest.engine.kernel.compiled import rule
+from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.grid import TIE, TOUCH, below_minimum, on_step, step_down, tick_toward
 from backtest.engine.kernel.ledger import end_trade, free_balance, tell, worth
+from backtest.engine.kernel.memory import orders_in, signals_in
 
 if TYPE_CHECKING:
     from backtest.engine.kernel.state import View
@@ -94,7 +95,7 @@ def spread(signal: Row, config: Row, quantity: float) -> None:
 @rule
 def buy(view: View, order: Row, quantity: float, price: float, maker: int, kind: int, rule: int) -> None:
     """Add to the position of a signal and place what its first fill places (L6.1, L7.1, L8.5)."""
-    account, book, config, signal = view.account, view.book, view.config, view.signals[order.slot]
+    account, book, config, signal = view.account, view.book, view.config, signals_in(view.book)[order.slot]
     fee = (config.maker if maker else config.taker) * price * quantity
     margin = price * quantity / signal.leverage
     account.reserved -= order.reserve
@@ -131,12 +132,12 @@ def buy(view: View, order: Row, quantity: float, price: float, maker: int, kind:
 @rule
 def place_exits(view: View, slot: int) -> None:
     """The first fill places targets and take profit limits: they arrive now (L3.2)."""
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     view.book.fresh = 1
     for k in range(signal.last_target):
         signal.fresh[k] = 1
     for k in range(view.book.n_orders):
-        order = view.orders[k]
+        order = orders_in(view.book)[k]
         if order.slot == slot and order.kind == O_TP_LIMIT:
             order.fresh = 1
 
@@ -144,14 +145,14 @@ def place_exits(view: View, slot: int) -> None:
 @rule
 def sell(view: View, slot: int, quantity: float, price: float, maker: int, kind: int, target: int, rule: int) -> None:
     """Sell part or all of a position (L14.3); the trade ends when it is flat."""
-    account, config, signal = view.account, view.config, view.signals[slot]
+    account, config, signal = view.account, view.config, signals_in(view.book)[slot]
     everything = quantity >= signal.quantity
     part = 1.0 if everything else quantity / signal.quantity
     fee = (config.maker if maker else config.taker) * price * quantity
     realised = signal.side * quantity * (price - signal.average)
     margin = signal.margin * part
     held = signal.held * part
-    if fee - realised > margin:
+    if signal.cross or fee - realised > margin:
         realised = max(realised, fee - margin - behind(view, signal, price))
     account.cash += margin + realised - fee
     account.margin -= margin
@@ -177,16 +178,17 @@ def sell(view: View, slot: int, quantity: float, price: float, maker: int, kind:
 def behind(view: View, signal: Row, price: float) -> float:
     """Return what stands behind a sale besides the margin sold (L13.2, L13.3): it cannot cost more.
 
-    That is the free balance; of a cross position all cash, and what the other cross positions are worth.
+    That is the free balance; of a cross position all cash, and what the other cross positions are worth. It is less than
+    nothing where the sale of another one was paid by what this one was worth.
     """
     if not signal.cross:
         return max(0.0, free_balance(view.account))
     total = view.account.cash + view.account.due + view.book.others
     for i in range(view.book.n_signals):
-        other = view.signals[i]
+        other = signals_in(view.book)[i]
         if other.cross and other.id != signal.id:
             total += worth(other, price)
-    return max(0.0, total)
+    return total
 
 
 @rule
@@ -219,7 +221,7 @@ def limit_buy(signal: Row, market: Row, limit: float, price: float, resting: boo
     return (slipped if signal.side * slipped < signal.side * limit else limit), 0
 
 
-@rule
+@folded
 def exit_level(signal: Row, market: Row, config: Row) -> float:
     """Return the profile's percent over the average entry, on the tick (L6.4)."""
     return tick_toward(market, signal.average * (1.0 + signal.side * config.exit_percent), signal.side)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backtest.engine.kernel.compiled import rule
+from backtest.engine.kernel.compiled import folded, rule
 
 if TYPE_CHECKING:
     from backtest.engine.records import Row
@@ -19,7 +19,7 @@ TOUCH = 1e-12  # of a computed level: float noise, which must not let a touch be
 NOISE = 1e-15  # of a large number of steps, whose float error alone exceeds ON_GRID
 
 
-@rule
+@folded
 def tick_toward(market: Row, price: float, direction: int) -> float:
     """Round a price to the tick, up or down (L3.6); a value within 1e-6 of a tick is on it."""
     if market.tick == 0.0:

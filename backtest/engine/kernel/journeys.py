@@ -22,17 +22,27 @@ from backtest.engine.codes import (
 )
 from backtest.engine.kernel.band import measure, one_way_out, see_range, touches
 from backtest.engine.kernel.closing import compact, end_candle
-from backtest.engine.kernel.compiled import rule
+from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.ending import expires_before, is_buy
 from backtest.engine.kernel.grid import TIE
 from backtest.engine.kernel.ledger import book_equity
 from backtest.engine.kernel.liquidation import end_newest, has_cross, is_uncovered, liquidate_cross, see_others
+from backtest.engine.kernel.memory import events_in, orders_in, outcomes_of, signals_in, trades_in
 from backtest.engine.kernel.path import Way, settle, travel, walk_legs
 from backtest.engine.kernel.protection import ratchet
-from backtest.engine.kernel.state import markets_in, scratch_of, view_of
+from backtest.engine.kernel.state import (
+    account_of,
+    book_of,
+    config_of,
+    copy_account,
+    copy_book,
+    scratch_account,
+    scratch_of,
+    view_of,
+)
 
 if TYPE_CHECKING:
-    from backtest.engine.kernel.state import Candle, View, World
+    from backtest.engine.kernel.state import Candle, View
     from backtest.engine.records import Row, Rows
 
 __all__ = ["walk_candle"]
@@ -52,7 +62,7 @@ class Journey(NamedTuple):
 # ---------------------------------------------------------------- comparing journeys
 
 
-@rule
+@folded
 def is_fill(event: Row) -> bool:
     """Whether an event traded something."""
     return event.buy == 1 or event.quantity > 0.0
@@ -87,10 +97,10 @@ def count_same(fill: Row, events: Rows, n: int) -> int:
 
 
 @rule
-def same_fills(world: World, journey: int) -> bool:
+def same_fills(world: Row, journey: int) -> bool:
     """Whether a journey made the same fills as the first, whatever their order (L2.3)."""
-    ours, theirs = world.scratch_events[0], world.scratch_events[journey]
-    n, others = world.accounts[1].n_events, world.accounts[1 + journey].n_events
+    ours, theirs = events_in(scratch_account(world, 0)), events_in(scratch_account(world, journey))
+    n, others = scratch_account(world, 0).n_events, scratch_account(world, journey).n_events
     if count_fills(ours, n) != count_fills(theirs, others):
         return False
     for k in range(n):
@@ -99,7 +109,7 @@ def same_fills(world: World, journey: int) -> bool:
     return True
 
 
-@rule
+@folded
 def active_stop(signal: Row) -> float:
     """Return the level of a signal's active stop, or of the sell that rests after one was left unfilled; else nan."""
     if signal.protection == NO_STOP:
@@ -107,7 +117,7 @@ def active_stop(signal: Row) -> float:
     return signal.stop_limit if signal.protection == RESTING else signal.stop
 
 
-@rule
+@folded
 def near(one: float, other: float) -> bool:
     """Whether two numbers agree to 1e-9 relative, or are both absent."""
     if math.isnan(one) or math.isnan(other):
@@ -115,7 +125,7 @@ def near(one: float, other: float) -> bool:
     return abs(one - other) <= TIE * abs(one)
 
 
-@rule
+@folded
 def same_left(one: Row, other: Row) -> bool:
     """Whether two walks leave the same of a signal: status, pending sale, open quantity and active stop (L2.3)."""
     if one.status != other.status or one.sale != other.sale or not near(one.quantity, other.quantity):
@@ -124,11 +134,11 @@ def same_left(one: Row, other: Row) -> bool:
 
 
 @rule
-def same_ends(world: World, index: int, journey: int) -> bool:
+def same_ends(world: Row, index: int, journey: int) -> bool:
     """Whether a journey leaves the same as the first."""
     one, other = scratch_of(world, index, 0), scratch_of(world, index, journey)
     for i in range(one.book.n_signals):
-        if not same_left(one.signals[i], other.signals[i]):
+        if not same_left(signals_in(one.book)[i], signals_in(other.book)[i]):
             return False
     return True
 
@@ -137,39 +147,39 @@ def same_ends(world: World, index: int, journey: int) -> bool:
 def mark_signal(view: View, number: int) -> None:
     """Mark the trade of a signal as ambiguous: one that goes on, and one that a journey has ended."""
     for i in range(view.book.n_signals):
-        if view.signals[i].id == number:
-            view.signals[i].t_ambiguous = 1
+        if signals_in(view.book)[i].id == number:
+            signals_in(view.book)[i].t_ambiguous = 1
     for k in range(view.account.n_trades):
-        if view.trades[k].signal == number:
-            view.trades[k].ambiguous = 1
+        if trades_in(view.account)[k].signal == number:
+            trades_in(view.account)[k].ambiguous = 1
 
 
 @rule
-def mark_fills(world: World, kept: View, journey: int) -> None:
+def mark_fills(world: Row, kept: View, journey: int) -> None:
     """Mark the trades of the signals with a fill in a journey."""
-    for k in range(world.accounts[1 + journey].n_events):
-        event = world.scratch_events[journey, k]
+    for k in range(scratch_account(world, journey).n_events):
+        event = events_in(scratch_account(world, journey))[k]
         if is_fill(event):
             mark_signal(kept, event.signal)
 
 
 @rule
-def mark_ends(world: World, index: int, kept: View, journey: int) -> None:
+def mark_ends(world: Row, index: int, kept: View, journey: int) -> None:
     """Mark the trades of the signals of which a journey leaves something else than the first."""
     one, other = scratch_of(world, index, 0), scratch_of(world, index, journey)
     for i in range(one.book.n_signals):
-        if not same_left(one.signals[i], other.signals[i]):
-            mark_signal(kept, one.signals[i].id)
+        if not same_left(signals_in(one.book)[i], signals_in(other.book)[i]):
+            mark_signal(kept, signals_in(one.book)[i].id)
 
 
 @rule
-def differs(world: World, index: int, journey: int) -> bool:
+def differs(world: Row, index: int, journey: int) -> bool:
     """Whether a journey makes other fills than the first, or leaves something else (L2.3)."""
     return not (same_fills(world, journey) and same_ends(world, index, journey))
 
 
 @rule
-def differ(world: World, index: int, walks: int) -> bool:
+def differ(world: Row, index: int, walks: int) -> bool:
     """Whether any of the first journeys differs from the first."""
     for w in range(1, walks):
         if differs(world, index, w):
@@ -178,9 +188,9 @@ def differ(world: World, index: int, walks: int) -> bool:
 
 
 @rule
-def mark_ambiguous(world: World, index: int, walks: int, winner: int) -> None:
+def mark_ambiguous(world: Row, index: int, walks: int, winner: int) -> None:
     """Count an ambiguous candle, and mark the trades that it touches: by a fill, or by what is left of them (L2.3)."""
-    world.accounts[1 + winner].ambiguous += 1
+    scratch_account(world, winner).ambiguous += 1
     kept = scratch_of(world, index, winner)
     for w in range(walks):
         mark_fills(world, kept, w)
@@ -188,9 +198,9 @@ def mark_ambiguous(world: World, index: int, walks: int, winner: int) -> None:
 
 
 @rule
-def best_of(world: World, index: int, walks: int, close: float) -> int:
+def best_of(world: Row, index: int, walks: int, close: float) -> int:
     """Return the journey that leaves the least, or in mode ``optimistic`` the most, equity at the close (L2.2)."""
-    config = world.config[0]
+    config = config_of(world)
     sign = 1.0 if config.mode == OPTIMISTIC else -1.0
     top = -math.inf
     for w in range(walks):
@@ -205,28 +215,23 @@ def best_of(world: World, index: int, walks: int, close: float) -> int:
 
 
 @rule
-def begin_journey(world: World, index: int, journey: int) -> None:
+def begin_journey(world: Row, index: int, journey: int) -> None:
     """Copy a book and the account into a scratch place."""
-    place = markets_in(world) + journey
-    world.accounts[1 + journey] = world.accounts[0]
-    world.books[place] = world.books[index]
-    for i in range(world.books[index].n_signals):
-        world.signals[place, i] = world.signals[index, i]
-    for k in range(world.books[index].n_orders):
-        world.orders[place, k] = world.orders[index, k]
-    world.accounts[1 + journey].n_events = 0
-    world.accounts[1 + journey].n_trades = 0
+    copy_account(world, 1 + journey, 0)
+    copy_book(world, world.n_markets + journey, index)
+    account = scratch_account(world, journey)
+    account.n_events = account.n_trades = 0
 
 
 @rule
 def may_trail(view: View) -> bool:
     """Whether a trailing stop stands in this candle, or may be armed in it: then it matters when stops ratchet (L8.4)."""
     for i in range(view.book.n_signals):
-        signal = view.signals[i]
+        signal = signals_in(view.book)[i]
         if signal.status <= OPEN and (signal.protection == TRAILING or not math.isnan(signal.waiting_trail)):
             return True
     for k in range(view.book.n_orders):
-        if view.orders[k].kind != O_DEAD and not math.isnan(view.orders[k].trail):
+        if orders_in(view.book)[k].kind != O_DEAD and not math.isnan(orders_in(view.book)[k].trail):
             return True
     return False
 
@@ -251,14 +256,14 @@ def walk_journey(view: View, candle: Candle, journey: Journey, cross: bool) -> N
 
 
 @rule
-def fork(world: World, index: int, candle: Candle, cross: bool, trails: bool) -> int:
+def fork(world: Row, index: int, candle: Candle, cross: bool, trails: bool) -> int:
     """Walk the journeys of one candle from the same state and return the one to keep (L2.2, L4.4), in scratch.
 
     Scratch 0 and 1: filled, down-first and up-first; 2 and 3: the same with what expires inside the candle unfilled.
     Where a stop may trail, scratch 4 is the journey of mode ``candle``, by colour and with stops that ratchet at the
     end; then the open belongs to the journeys, for it ratchets too. Elsewhere that journey is 0 or 1.
     """
-    falls, by_mode = candle.close < candle.open, world.config[0].mode == CANDLE
+    falls, by_mode = candle.close < candle.open, config_of(world).mode == CANDLE
     walks = 4 if expires_before(view_of(world, index), candle.end) else 2
     for w in range(walks):
         begin_journey(world, index, w)
@@ -280,31 +285,29 @@ def fork(world: World, index: int, candle: Candle, cross: bool, trails: bool) ->
 
 
 @rule
-def keep(world: World, index: int, journey: int) -> None:
+def keep(world: Row, index: int, journey: int) -> None:
     """Make a walked journey the state of the run, with its events and trades."""
-    place, account, walked = markets_in(world) + journey, world.accounts[0], world.accounts[1 + journey]
+    account, walked = account_of(world), scratch_account(world, journey)
     n_events, n_trades = account.n_events, account.n_trades
+    events, walked_events = events_in(account), events_in(scratch_account(world, journey))
     for k in range(walked.n_events):
-        world.events[n_events + k] = world.scratch_events[journey, k]
+        events[n_events + k] = walked_events[k]
+    trades, walked_trades = trades_in(account), trades_in(scratch_account(world, journey))
     for k in range(walked.n_trades):
-        world.trades[n_trades + k] = world.scratch_trades[journey, k]
+        trades[n_trades + k] = walked_trades[k]
     n_events += walked.n_events
     n_trades += walked.n_trades
-    world.accounts[0] = walked
+    copy_account(world, 0, 1 + journey)
     account.n_events, account.n_trades = n_events, n_trades
-    world.books[index] = world.books[place]
-    for i in range(world.books[place].n_signals):
-        world.signals[index, i] = world.signals[place, i]
-    for k in range(world.books[place].n_orders):
-        world.orders[index, k] = world.orders[place, k]
+    copy_book(world, index, world.n_markets + journey)
 
 
 @rule
-def walk_plain(world: World, view: View, index: int, candle: Candle, cross: bool, opens: bool) -> None:
+def walk_plain(world: Row, view: View, index: int, candle: Candle, cross: bool, opens: bool) -> None:
     """Walk a candle in which no stop trails: the open once, then once more or both ways, as far as a level may be met."""
     if opens:
         trade_open(view, candle.open, YES, cross)
-        compact(view, world.outcomes)
+        compact(view, outcomes_of(world))
         measure(view)
     view.book.last = candle.open
     if view.book.n_signals > 0 and (cross or touches(view, candle.high, candle.low)):
@@ -316,49 +319,50 @@ def walk_plain(world: World, view: View, index: int, candle: Candle, cross: bool
 
 
 @rule
-def liquidate_others(world: World, index: int) -> None:
+def liquidate_others(world: Row, index: int) -> None:
     """Close the cross positions of the other markets at their last prices after a cross liquidation (L13.2)."""
-    account, here = world.accounts[0], world.books[index]
+    account, here = account_of(world), book_of(world, index)
     account.cross_liquidated, account.due, account.due_reserved = 0, 0.0, 0.0
-    for k in range(markets_in(world)):
+    for k in range(world.n_markets):
         if k == index:
             continue
         view = view_of(world, k)
         view.book.time, view.book.leg = here.time, here.leg
+        view.book.stale = 1
         liquidate_cross(view, view.book.last, 0.0)
-        compact(view, world.outcomes)
+        compact(view, outcomes_of(world))
         measure(view)
 
 
 @rule
-def newest_reservation(world: World) -> int:
+def newest_reservation(world: Row) -> int:
     """Return the market whose book has the newest buy order, or -1."""
     market, newest = -1, -1
-    for k in range(markets_in(world)):
+    for k in range(world.n_markets):
         view = view_of(world, k)
         for j in range(view.book.n_orders):
-            if is_buy(view.orders[j]) and view.orders[j].seq > newest:
-                market, newest = k, view.orders[j].seq
+            if is_buy(orders_in(view.book)[j]) and orders_in(view.book)[j].seq > newest:
+                market, newest = k, orders_in(view.book)[j].seq
     return market
 
 
 @rule
-def cover(world: World, index: int) -> None:
+def cover(world: Row, index: int) -> None:
     """End the newest reservations of all markets until cash covers the rest (L13.2)."""
-    here = world.books[index]
-    while is_uncovered(world.accounts[0], world.config[0]):
+    here = book_of(world, index)
+    while is_uncovered(account_of(world), config_of(world)):
         k = newest_reservation(world)
         if k < 0:
             return
         view = view_of(world, k)
-        view.book.time, view.book.leg = here.time, here.leg
+        view.book.time, view.book.leg, view.book.stale = here.time, here.leg, 1
         end_newest(view)
-        compact(view, world.outcomes)
+        compact(view, outcomes_of(world))
         measure(view)
 
 
 @rule
-def walk_candle(world: World, index: int, candle: Candle) -> None:
+def walk_candle(world: Row, index: int, candle: Candle) -> None:
     """Walk one candle of one market after the calls of its instant: gap, open, legs, close (L2.1)."""
     view = view_of(world, index)
     book, path = view.book, view.config.mode != CANDLE
@@ -379,7 +383,7 @@ def walk_candle(world: World, index: int, candle: Candle) -> None:
     else:
         see_range(view, candle, path)
         end_candle(view, candle, path)
-    compact(view, world.outcomes)
+    compact(view, outcomes_of(world))
     book.last = candle.close
     measure(view)
     if view.account.cross_liquidated:

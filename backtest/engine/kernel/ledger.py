@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtest.engine.codes import E_STOP_MOVED, R_NONE
-from backtest.engine.kernel.compiled import entry, folded, rule
-from backtest.engine.kernel.state import markets_in
+from backtest.engine.kernel.compiled import folded, rule
+from backtest.engine.kernel.memory import events_in, signals_in, trades_in
+from backtest.engine.kernel.state import account_of, book_of, config_of
 
 if TYPE_CHECKING:
-    from backtest.engine.kernel.state import View, World
+    from backtest.engine.kernel.state import View
     from backtest.engine.records import Row
 
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
 @rule
 def tell(view: View, signal: Row, kind: int, rule: int) -> Row:
     """Append an event of a signal and return it: without a price, and trading nothing, until the caller fills that in."""
-    event = view.events[view.account.n_events]
+    event = events_in(view.account)[view.account.n_events]
     event.time = view.book.time
     event.signal = signal.id
     event.kind = kind
@@ -66,7 +67,7 @@ def note_stop(view: View, signal: Row, rule: int) -> None:
 @rule
 def end_trade(view: View, signal: Row, kind: int) -> None:
     """Write the trade of a position that is flat again."""
-    trade = view.trades[view.account.n_trades]
+    trade = trades_in(view.account)[view.account.n_trades]
     trade.signal = signal.id
     trade.side = signal.side
     trade.entry_time = signal.t_time
@@ -108,13 +109,13 @@ def write_outcome(out: Row, signal: Row) -> None:
     out.missed = signal.missed
 
 
-@entry
-def equity_of(world: World) -> float:
+@rule
+def equity_of(world: Row) -> float:
     """Return cash, margins and unrealised PnL at the last prices (L14.3)."""
-    account = world.accounts[0]
+    account = account_of(world)
     total = account.cash + account.margin
-    for k in range(markets_in(world)):
-        book = world.books[k]
+    for k in range(world.n_markets):
+        book = book_of(world, k)
         if book.units != 0.0 or book.cost != 0.0:
             total += book.units * book.last - book.cost
     return total
@@ -135,9 +136,9 @@ def worth(signal: Row, price: float) -> float:
 
 
 @folded
-def basis_of(world: World) -> float:
+def basis_of(world: Row) -> float:
     """Return what ``invest`` is a percentage of (L5.1)."""
-    return equity_of(world) if world.config[0].basis_equity else world.config[0].balance
+    return equity_of(world) if config_of(world).basis_equity else config_of(world).balance
 
 
 @rule
@@ -145,7 +146,7 @@ def book_equity(view: View, close: float) -> float:
     """Return cash, margins and unrealised PnL of one book at a price, for comparing journeys (L2.2)."""
     total = view.account.cash + view.account.margin
     for i in range(view.book.n_signals):
-        signal = view.signals[i]
+        signal = signals_in(view.book)[i]
         if signal.quantity > 0.0:
             total += signal.side * signal.quantity * (close - signal.average)
     return total

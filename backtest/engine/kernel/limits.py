@@ -21,10 +21,11 @@ from backtest.engine.codes import (
 from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.ending import is_buy, is_range
 from backtest.engine.kernel.grid import TIE, below_minimum, step_down
-from backtest.engine.kernel.state import markets_in, view_of
+from backtest.engine.kernel.memory import accepted_of, orders_in, signals_in
+from backtest.engine.kernel.state import account_of, book_of, config_of, market_of, view_of
 
 if TYPE_CHECKING:
-    from backtest.engine.kernel.state import View, World
+    from backtest.engine.kernel.state import View
     from backtest.engine.records import Row
 
 __all__ = ["margin_share", "near_bound", "refuse_limits", "room_for", "split_part", "too_small"]
@@ -96,13 +97,13 @@ def planned_risk(market: Row, call: Row, notional: float) -> float:
 @rule
 def risk_at_stop(view: View, slot: int) -> float:
     """Return the loss at the stop of a position and of its living buys (L14.2), in quote currency."""
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     if math.isnan(signal.stop):
         return 0.0
     stop = signal.stop_limit if signal.protection == RESTING else signal.stop
     loss = signal.side * signal.quantity * (signal.average - stop) if signal.quantity > 0.0 else 0.0
     for k in range(view.book.n_orders):
-        order = view.orders[k]
+        order = orders_in(view.book)[k]
         if order.slot != slot or not is_buy(order):
             continue
         if is_range(order):
@@ -115,41 +116,41 @@ def risk_at_stop(view: View, slot: int) -> float:
 
 
 @rule
-def risk_of_all(world: World, planned: float) -> float:
+def risk_of_all(world: Row, planned: float) -> float:
     """Return the loss at their stops of all signals that have not reached target 1, a planned one first (L14.2)."""
     risk = planned
-    for q in range(markets_in(world)):
+    for q in range(world.n_markets):
         view = view_of(world, q)
         for i in range(view.book.n_signals):
-            if view.signals[i].status <= OPEN and view.signals[i].reached_first == 0:
+            if signals_in(view.book)[i].status <= OPEN and signals_in(view.book)[i].reached_first == 0:
                 risk += risk_at_stop(view, i)
     return risk
 
 
 @folded
-def accepted_since(world: World, instant: int) -> int:
+def accepted_since(world: Row, instant: int) -> int:
     """Return how many signals were accepted after an instant."""
     n = 0
-    k = world.accounts[0].n_accepted - 1
-    while k >= 0 and world.accepted[k] > instant:
+    k = account_of(world).n_accepted - 1
+    while k >= 0 and accepted_of(world)[k] > instant:
         n += 1
         k -= 1
     return n
 
 
 @rule
-def refuse_limits(world: World, index: int, call: Row, basis: float, notional: float) -> int:
+def refuse_limits(world: Row, index: int, call: Row, basis: float, notional: float) -> int:
     """Return which limit of the profile a new signal breaks (L14.2), or 0."""
-    account, config = world.accounts[0], world.config[0]
+    account, config = account_of(world), config_of(world)
     if config.max_open > 0 and account.living >= config.max_open:
         return R_MOST_OPEN
-    since = world.books[index].time - config.period
+    since = book_of(world, index).time - config.period
     if config.frequency > 0 and accepted_since(world, since) >= config.frequency:
         return R_FREQUENCY
     if config.risk_limit > 0.0:
         if math.isnan(call.stop):
             return R_NO_STOP
-        risk = risk_of_all(world, planned_risk(world.markets[index], call, notional))
+        risk = risk_of_all(world, planned_risk(market_of(world, index), call, notional))
         if risk > config.risk_limit / 100.0 * basis + TIE * config.balance:
             return R_RISK
     return R_NONE

@@ -24,11 +24,12 @@ from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.ending import end_signal, has_buy_order, is_buy, release
 from backtest.engine.kernel.grid import TIE, TOUCH
 from backtest.engine.kernel.ledger import end_trade, free_balance, note, tell, worth
-from backtest.engine.kernel.state import markets_in, view_of
+from backtest.engine.kernel.memory import floats_at, ints_at, orders_in, signals_in
+from backtest.engine.kernel.state import book_of, track_of, view_of
 from backtest.engine.records import NEVER
 
 if TYPE_CHECKING:
-    from backtest.engine.kernel.state import View, World
+    from backtest.engine.kernel.state import View
     from backtest.engine.records import Row
 
 __all__ = [
@@ -48,14 +49,14 @@ __all__ = [
 ]
 
 
-@rule
+@folded
 def liquidation_price(signal: Row, market: Row) -> float:
     """Return the level at which an isolated position is liquidated (L13.1), unrounded; it moves with the margin (L13.3)."""
     margin = signal.margin / (signal.average * signal.quantity)
     return signal.average * (1.0 - signal.side * (margin - market.maintenance))
 
 
-@rule
+@folded
 def liquidation_touch(signal: Row, market: Row) -> float:
     """Return the price at which that level counts as met."""
     return liquidation_price(signal, market) * (1.0 + signal.side * TOUCH)
@@ -64,7 +65,7 @@ def liquidation_touch(signal: Row, market: Row) -> float:
 @rule
 def liquidate_isolated(view: View, slot: int) -> None:
     """Close an isolated position at its level; it costs the margin that is left (L13.1)."""
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     close_by_force(view, slot, liquidation_price(signal, view.market), -signal.margin, L13_1)
 
 
@@ -72,7 +73,7 @@ def liquidate_isolated(view: View, slot: int) -> None:
 def liquidate_cross(view: View, price: float, missing: float) -> None:
     """Close every cross position of this market at a price (L13.2); the first one does not pay what is missing."""
     for i in range(view.book.n_signals):
-        signal = view.signals[i]
+        signal = signals_in(view.book)[i]
         if signal.cross and signal.quantity > 0.0:
             realised = signal.side * signal.quantity * (price - signal.average) + missing
             close_by_force(view, i, price, realised, L13_2)
@@ -88,8 +89,8 @@ def act_cross(view: View, price: float) -> None:
     account, book = view.account, view.book
     total = account.cash + account.due + book.others
     for i in range(book.n_signals):
-        if view.signals[i].cross:
-            total += worth(view.signals[i], price)
+        if signals_in(view.book)[i].cross:
+            total += worth(signals_in(view.book)[i], price)
     liquidate_cross(view, price, max(0.0, -total))
     account.cross_liquidated = 1
     account.due += book.others
@@ -100,7 +101,7 @@ def act_cross(view: View, price: float) -> None:
 @rule
 def close_by_force(view: View, slot: int, price: float, realised: float, rule: int) -> None:
     """Book a liquidation, which pays no fee, and end the signal."""
-    account, signal = view.account, view.signals[slot]
+    account, signal = view.account, signals_in(view.book)[slot]
     quantity = signal.quantity
     account.cash += signal.margin + realised
     account.margin -= signal.margin
@@ -128,7 +129,7 @@ def cross_level(view: View) -> tuple[float, int]:
     slope, found = 0.0, False
     backing = free_balance(view.account) + book.others - book.others_maintenance
     for i in range(book.n_signals):
-        signal = view.signals[i]
+        signal = signals_in(view.book)[i]
         if signal.cross and signal.quantity > 0.0:
             backing += worth(signal, 0.0)
             slope += (signal.side - market.maintenance) * signal.quantity
@@ -146,15 +147,17 @@ def end_newest(view: View) -> bool:
     """End the newest buy order of a book for want of cash (L13.2), and its signal where nothing of it is left."""
     newest = -1
     for k in range(view.book.n_orders):
-        if is_buy(view.orders[k]) and (newest < 0 or view.orders[k].seq > view.orders[newest].seq):
+        if is_buy(orders_in(view.book)[k]) and (
+            newest < 0 or orders_in(view.book)[k].seq > orders_in(view.book)[newest].seq
+        ):
             newest = k
     if newest < 0:
         return False
-    order = view.orders[newest]
+    order = orders_in(view.book)[newest]
     slot = order.slot
     release(view.account, order)
     order.kind = O_DEAD
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     note(view, signal, E_REFUSED, L13_2, R_UNCOVERED)
     if signal.quantity <= 0.0 and not has_buy_order(view, slot):
         end_signal(view, slot, CLOSED if signal.bought else REFUSED, L12_2)
@@ -175,15 +178,14 @@ def end_uncovered(view: View) -> None:
 
 
 @rule
-def pay_funding(world: World, view: View, index: int, now: int) -> None:
+def pay_funding(world: Row, view: View, index: int, now: int) -> None:
     """Charge funding on positions held from before this instant (L13.3): a long pays a positive rate."""
-    account, book = view.account, view.book
-    first, end = world.funding_first[index], world.funding_first[index + 1]
-    while first + book.funding < end and world.funding_times[first + book.funding] <= now:
-        rate = world.funding_rates[first + book.funding]
+    account, book, track = view.account, view.book, track_of(world, index)
+    while book.funding < track.n_funding and ints_at(track.funding_times, track.n_funding)[book.funding] <= now:
+        rate = floats_at(track.funding_rates, track.n_funding)[book.funding]
         book.funding += 1
         for i in range(book.n_signals):
-            signal = view.signals[i]
+            signal = signals_in(view.book)[i]
             if signal.quantity > 0.0 and signal.account == FUTURES:
                 charge(account, signal, signal.side * signal.quantity * book.last * rate)
                 book.acted = 1
@@ -204,27 +206,27 @@ def charge(account: Row, signal: Row, owed: float) -> None:
 
 
 @folded
-def next_funding(world: World, book: Row, index: int) -> int:
+def next_funding(world: Row, index: int) -> int:
     """Return when funding is charged next in a market, or never."""
-    place = world.funding_first[index] + book.funding
-    return world.funding_times[place] if place < world.funding_first[index + 1] else NEVER
+    book, track = book_of(world, index), track_of(world, index)
+    return ints_at(track.funding_times, track.n_funding)[book.funding] if book.funding < track.n_funding else NEVER
 
 
 @rule
-def see_others(world: World, index: int) -> None:
+def see_others(world: Row, index: int) -> None:
     """Set what the cross positions of other markets are worth, what they must keep, and what is reserved for them (L13.2)."""
     total = held = reserved = 0.0
-    for k in range(markets_in(world)):
+    for k in range(world.n_markets):
         if k == index:
             continue
         view = view_of(world, k)
         for i in range(view.book.n_signals):
-            signal = view.signals[i]
+            signal = signals_in(view.book)[i]
             if signal.cross and signal.quantity > 0.0:
                 total += worth(signal, view.book.last)
                 held += view.market.maintenance * signal.quantity * view.book.last
                 reserved += reserved_by(view, i)
-    book = world.books[index]
+    book = book_of(world, index)
     book.others, book.others_maintenance, book.others_reserved = total, held, reserved
 
 
@@ -233,8 +235,8 @@ def reserved_by(view: View, slot: int) -> float:
     """Return what the buy orders of a signal reserve."""
     reserved = 0.0
     for k in range(view.book.n_orders):
-        if view.orders[k].slot == slot and is_buy(view.orders[k]):
-            reserved += view.orders[k].reserve
+        if orders_in(view.book)[k].slot == slot and is_buy(orders_in(view.book)[k]):
+            reserved += orders_in(view.book)[k].reserve
     return reserved
 
 
@@ -242,6 +244,6 @@ def reserved_by(view: View, slot: int) -> float:
 def has_cross(view: View) -> bool:
     """Whether a cross signal lives in a book."""
     for i in range(view.book.n_signals):
-        if view.signals[i].cross and view.signals[i].account != SPOT:
+        if signals_in(view.book)[i].cross and signals_in(view.book)[i].account != SPOT:
             return True
     return False

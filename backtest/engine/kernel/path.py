@@ -61,6 +61,7 @@ from backtest.engine.kernel.liquidation import (
     liquidate_isolated,
     liquidation_touch,
 )
+from backtest.engine.kernel.memory import orders_in, signals_in
 from backtest.engine.kernel.protection import begin_legs, end_legs, ratchet
 from backtest.engine.records import TARGETS
 
@@ -191,7 +192,7 @@ def meet_sale(signal: Row, slot: int, way: Way) -> Meeting:
 @folded
 def meet_stop(view: View, slot: int, way: Way, beyond: bool) -> Meeting:
     """Meet a stop, or the limit of one that was left unfilled (L3.4, L3.5, L4.5)."""
-    signal, config = view.signals[slot], view.config
+    signal, config = signals_in(view.book)[slot], view.config
     distance, holds = -1.0, signal.quantity > 0.0
     arrives = way.gap and signal.fresh_stop
     if signal.protection == RESTING:
@@ -207,7 +208,7 @@ def meet_stop(view: View, slot: int, way: Way, beyond: bool) -> Meeting:
 @folded
 def meet_exit_percent(view: View, slot: int, way: Way) -> Meeting:
     """Meet the profile's percent over the average entry (L6.4): before any other target."""
-    signal = view.signals[slot]
+    signal = signals_in(view.book)[slot]
     level = exit_level(signal, view.market, view.config)
     return Meeting(W_EXIT_PERCENT, THEN_EXITS, slot, NO_TURN, ZERO, level, improves_to(way, signal, level))
 
@@ -224,7 +225,7 @@ def meet_target(signal: Row, slot: int, nth: int, way: Way) -> Meeting:
 @folded
 def meet_missed(view: View, slot: int, way: Way) -> Meeting:
     """Meet the first target before the entry (L4.5)."""
-    signal, distance = view.signals[slot], -1.0
+    signal, distance = signals_in(view.book)[slot], -1.0
     arrives = way.gap and signal.fresh[0]
     if signal.bought == 0 and signal.missed == 0 and signal.state[0] == T_LIVE and not arrives:
         distance = improves_to(way, signal, signal.target[0])
@@ -234,7 +235,7 @@ def meet_missed(view: View, slot: int, way: Way) -> Meeting:
 @folded
 def meet_signal(view: View, slot: int, way: Way, carried: bool, found: Meeting) -> Meeting:
     """Return what is met first of what was found and the levels of one signal."""
-    signal, market = view.signals[slot], view.market
+    signal, market = signals_in(view.book)[slot], view.market
     holds, beyond = signal.quantity > 0.0, carried and signal.cross == 1
     if holds and signal.account != SPOT and signal.cross == 0:
         level = liquidation_touch(signal, market)
@@ -262,8 +263,8 @@ def rests_from_before(order: Row) -> bool:
 @folded
 def meet_order(view: View, place: int, way: Way) -> Meeting:
     """Meet an entry, DCA or rebuy (L4.1, L3.1, L10), or a take profit call (L9.1)."""
-    order = view.orders[place]
-    signal, level, distance = view.signals[order.slot], order.price, -1.0
+    order = orders_in(view.book)[place]
+    signal, level, distance = signals_in(view.book)[order.slot], order.price, -1.0
     if is_range(order):
         level = min(max(way.start, order.low), order.high)
         distance = 0.0 if level == way.start else reach(way.start, way.end, level, way.start > level, NO)
@@ -289,10 +290,10 @@ def nearest(view: View, way: Way, cross: bool) -> Meeting:
             carried = way.gap and direction != ANYWHERE and direction * (way.end - level) >= 0.0
             found = first_of(found, meet_cross(way, level, direction))
     for i in range(view.book.n_signals):
-        if view.signals[i].status <= OPEN:
+        if signals_in(view.book)[i].status <= OPEN:
             found = meet_signal(view, i, way, carried, found)
     for k in range(view.book.n_orders):
-        order = view.orders[k]
+        order = orders_in(view.book)[k]
         if order.kind != O_DEAD and not (way.gap and not rests_from_before(order)):
             found = first_of(found, meet_order(view, k, way))
     return found
@@ -309,18 +310,18 @@ def settle(view: View) -> None:
         return
     book.fresh = 0
     for i in range(book.n_signals):
-        signal = view.signals[i]
+        signal = signals_in(view.book)[i]
         signal.fresh_stop = 0
         for k in range(signal.last_target):
             signal.fresh[k] = 0
     for k in range(book.n_orders):
-        view.orders[k].fresh = 0
+        orders_in(view.book)[k].fresh = 0
 
 
 @rule
 def act_order(view: View, order: Row, step: Step) -> None:
     """An order is met: a take profit call, or a buy."""
-    signal, market = view.signals[order.slot], view.market
+    signal, market = signals_in(view.book)[order.slot], view.market
     resting = step.gap or step.moved or (order.fresh == 0 and step.price == order.price)
     if order.kind == O_TP_LIMIT:
         price, maker = limit_sale(signal, market, order.price, step.price, resting)
@@ -334,7 +335,7 @@ def act_order(view: View, order: Row, step: Step) -> None:
 @rule
 def act_level(view: View, met: Meeting, step: Step) -> None:
     """A level of a signal other than its stop is met: a target, the percent of the profile, a missed target."""
-    signal, market, nth, price = view.signals[met.slot], view.market, met.which, step.price
+    signal, market, nth, price = signals_in(view.book)[met.slot], view.market, met.which, step.price
     resting = step.gap or step.moved
     if met.what == W_EXIT_PERCENT:
         act_exit_percent(view, met.slot, met.level, price, resting or price == met.level)
@@ -350,7 +351,7 @@ def act_level(view: View, met: Meeting, step: Step) -> None:
 def act(view: View, met: Meeting, step: Step) -> None:
     """Do what the level that was met stands for."""
     if met.what == W_ORDER:
-        act_order(view, view.orders[met.which], step)
+        act_order(view, orders_in(view.book)[met.which], step)
     elif met.what == W_STOP:
         act_stop(view, met.slot, step.end if step.gap else step.price)
     elif met.what == W_SALE:

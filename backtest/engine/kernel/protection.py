@@ -23,9 +23,10 @@ from backtest.engine.codes import (
     TO_PREVIOUS,
     TRAILING,
 )
-from backtest.engine.kernel.compiled import rule
+from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.grid import TIE, tick_toward
 from backtest.engine.kernel.ledger import note_stop
+from backtest.engine.kernel.memory import signals_in
 
 if TYPE_CHECKING:
     from backtest.engine.kernel.state import View
@@ -48,7 +49,7 @@ __all__ = [
 NO_RATCHET = 1e-12  # of a stop: float noise, of a distance taken and given back, moves none
 
 
-@rule
+@folded
 def trail_level(signal: Row, market: Row, config: Row) -> float:
     """Return where a trailing stop belongs, given its best price (L8.1, L8.3), on the tick."""
     if config.distance_kind == STATIC:
@@ -98,7 +99,7 @@ def arm_trailing(view: View, signal: Row, trigger: float, limit: float, referenc
     note_stop(view, signal, rule)
 
 
-@rule
+@folded
 def raise_stop(signal: Row, market: Row, config: Row) -> None:
     """Move a trailing stop to where its best price puts it; never down (L8.3)."""
     level = trail_level(signal, market, config)
@@ -107,18 +108,18 @@ def raise_stop(signal: Row, market: Row, config: Row) -> None:
         signal.stop_limit = level - signal.side * signal.offset
 
 
-@rule
+@folded
 def ratchet(view: View, price: float, path: bool) -> None:
     """Let every trailing stop see a traded price (L8.3); on the path it moves at once, else at the end (L8.4)."""
     for i in range(view.book.n_signals):
-        signal = view.signals[i]
+        signal = signals_in(view.book)[i]
         if trails(signal) and signal.side * price >= signal.side * signal.best:
             signal.best = price
             if path:
                 raise_stop(signal, view.market, view.config)
 
 
-@rule
+@folded
 def would_meet(signal: Row, market: Row, config: Row, high: float, low: float) -> bool:
     """Whether a candle would meet a trailing stop after its best price has moved it."""
     favourable, adverse = (high, low) if signal.side > 0 else (low, high)
@@ -140,13 +141,13 @@ def arm_at_fill(view: View, signal: Row, trigger: float, limit: float, traded: f
     note_tight(view, signal)
 
 
-@rule
+@folded
 def trails(signal: Row) -> bool:
     """Whether a position has a trailing stop that sees prices."""
     return bool(signal.protection == TRAILING and signal.quantity > 0.0 and not signal.trigger_now)
 
 
-@rule
+@folded
 def trail_distance(signal: Row, config: Row) -> float:
     """Return how far below its best price a trailing stop stands, before rounding; infinity for one that never moves."""
     if config.distance_kind == STATIC:
@@ -154,22 +155,22 @@ def trail_distance(signal: Row, config: Row) -> float:
     return signal.distance if config.distance_kind == ABSOLUTE else signal.best * signal.ratio
 
 
-@rule
+@folded
 def note_tight(view: View, signal: Row) -> None:
     """Note that a trailing stop is nearer than the range of the candle on whose legs it stands (L2.7)."""
     if trails(signal) and trail_distance(signal, view.config) < view.book.range * (1.0 - TIE):
         view.book.tight = 1
 
 
-@rule
+@folded
 def begin_legs(view: View, range_: float) -> None:
     """The legs of a candle begin: every trailing stop is held against its range (L2.7)."""
     view.book.range = range_
     for i in range(view.book.n_signals):
-        note_tight(view, view.signals[i])
+        note_tight(view, signals_in(view.book)[i])
 
 
-@rule
+@folded
 def end_legs(view: View) -> None:
     """The legs of the candle are walked: it is counted once if it was wider than a trailing distance (L2.7)."""
     view.account.tight += view.book.tight

@@ -1,79 +1,49 @@
-"""State: what a run knows (:class:`World`), and what the rules see of one book of it (:class:`View`)."""
+"""State: what a run knows (a ``WORLD`` record), and what the rules see of one book of it (:class:`View`)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from backtest.engine.kernel.compiled import folded, inlined
+from backtest.engine.kernel.compiled import folded, inlined, rule
+from backtest.engine.kernel.memory import (
+    accounts_at,
+    books_at,
+    config_at,
+    markets_at,
+    orders_in,
+    signals_in,
+    tracks_at,
+    worlds_at,
+)
 from backtest.engine.records import SCRATCH
 
 if TYPE_CHECKING:
-    from backtest.engine.records import Floats, Ints, Row, Rows
+    from backtest.engine.records import Row
 
-__all__ = ["Candle", "View", "World", "markets_in", "scratch_of", "view_of"]
-
-
-class World(NamedTuple):
-    """The arrays of a run, shared with the wrapper; behind the real accounts and books stand those of the journeys.
-
-    Attributes
-    ----------
-    accounts : (1 + SCRATCH,)
-        The subscriber's account, and its copies.
-    books, markets : (n + SCRATCH,)
-        One a market, in order of symbol; ``signals`` and ``orders``: a row of each for each book.
-    config : (1,)
-        Profile and assumptions.
-    events, trades
-        What happened, in order; ``scratch_events``, ``scratch_trades``: (SCRATCH, k), of the journeys.
-    calls, queue
-        What was sent; ``queue``: (k, 3) int64, the next call of the market, whether the call was made (it becomes 1 for a
-        create), and when a conditional one is sent.
-    ends : (n,) int64
-        Behind the last call of each market's conditional table.
-    accepted : (k,) int64
-        When signals were accepted, for the frequency limit.
-    outcomes
-        Where each signal stands.
-    funding_times, funding_rates
-        Of all markets, one after the other; those of market ``q`` begin at ``funding_first[q]``.
-    still
-        The rows in which nothing trades (L2.6), likewise; those of market ``q`` begin at ``still_first[q]``.
-    """
-
-    accounts: Rows
-    books: Rows
-    markets: Rows
-    config: Rows
-    signals: Rows
-    orders: Rows
-    events: Rows
-    scratch_events: Rows
-    trades: Rows
-    scratch_trades: Rows
-    calls: Rows
-    queue: Ints
-    ends: Ints
-    accepted: Ints
-    outcomes: Rows
-    funding_times: Ints
-    funding_rates: Floats
-    funding_first: Ints
-    still: Ints
-    still_first: Ints
+__all__ = [
+    "Candle",
+    "View",
+    "account_of",
+    "book_of",
+    "config_of",
+    "copy_account",
+    "copy_book",
+    "market_of",
+    "scratch_account",
+    "scratch_of",
+    "track_of",
+    "view_of",
+    "world_at",
+]
 
 
 class View(NamedTuple):
-    """One book as the rules see it: its records, the account and the buffers they write to."""
+    """One book as the rules see it; book and account know where their signals, orders, events and trades lie."""
 
     account: Row
     book: Row
     market: Row
     config: Row
-    signals: Rows
-    orders: Rows
-    events: Rows
-    trades: Rows
 
 
 class Candle(NamedTuple):
@@ -87,38 +57,92 @@ class Candle(NamedTuple):
     whole: bool
 
 
+# ---------------------------------------------------------------- the arrays of a run
+
+
 @folded
-def markets_in(world: World) -> int:
-    """Return the number of markets."""
-    return len(world.books) - SCRATCH
+def world_at(address: int) -> Row:
+    """Return what a run knows, by the address that an entry point was given."""
+    return worlds_at(address, 1)[0]
+
+
+@folded
+def account_of(world: Row) -> Row:
+    """Return the subscriber's account."""
+    return accounts_at(world.accounts, 1 + SCRATCH)[0]
+
+
+@folded
+def scratch_account(world: Row, journey: int) -> Row:
+    """Return the copy of the account that goes with a journey."""
+    return accounts_at(world.accounts, 1 + SCRATCH)[1 + journey]
+
+
+@folded
+def config_of(world: Row) -> Row:
+    """Return profile and assumptions."""
+    return config_at(world.config, 1)[0]
+
+
+@folded
+def book_of(world: Row, index: int) -> Row:
+    """Return the book of a market, in order of symbol; behind them stand those of the journeys."""
+    return books_at(world.books, world.n_markets + SCRATCH)[index]
+
+
+@folded
+def market_of(world: Row, index: int) -> Row:
+    """Return a market, in order of symbol."""
+    return markets_at(world.markets, world.n_markets)[index]
+
+
+@folded
+def track_of(world: Row, index: int) -> Row:
+    """Return where the candles of a market lie."""
+    return tracks_at(world.tracks, world.n_markets)[index]
+
+
+@rule
+def copy_account(world: Row, to: int, origin: int) -> None:
+    """Copy an account, which keeps events and trades of its own; 0 is the subscriber's, behind it those of the journeys."""
+    accounts = accounts_at(world.accounts, 1 + SCRATCH)
+    events, event_room = accounts[to].events, accounts[to].event_room
+    trades, trade_room = accounts[to].trades, accounts[to].trade_room
+    accounts[to] = accounts[origin]
+    accounts[to].events, accounts[to].event_room = events, event_room
+    accounts[to].trades, accounts[to].trade_room = trades, trade_room
+
+
+@rule
+def copy_book(world: Row, to: int, origin: int) -> None:
+    """Copy a book with its signals and orders."""
+    books = books_at(world.books, world.n_markets + SCRATCH)
+    signals, orders = books[to].signals, books[to].orders
+    books[to] = books[origin]
+    books[to].signals, books[to].orders = signals, orders
+    ours, theirs = signals_in(books[to]), signals_in(books[origin])
+    for i in range(books[origin].n_signals):
+        ours[i] = theirs[i]
+    mine, others = orders_in(books[to]), orders_in(books[origin])
+    for k in range(books[origin].n_orders):
+        mine[k] = others[k]
+
+
+# ---------------------------------------------------------------- books
 
 
 @inlined
-def view_of(world: World, index: int) -> View:
+def view_of(world: Row, index: int) -> View:
     """Return the book of a market."""
-    return View(
-        world.accounts[0],
-        world.books[index],
-        world.markets[index],
-        world.config[0],
-        world.signals[index],
-        world.orders[index],
-        world.events,
-        world.trades,
-    )
+    return View(account_of(world), book_of(world, index), market_of(world, index), config_of(world))
 
 
 @inlined
-def scratch_of(world: World, index: int, journey: int) -> View:
+def scratch_of(world: Row, index: int, journey: int) -> View:
     """Return the scratch book of a journey, and the account that goes with it."""
-    place = len(world.books) - SCRATCH + journey
     return View(
-        world.accounts[1 + journey],
-        world.books[place],
-        world.markets[index],
-        world.config[0],
-        world.signals[place],
-        world.orders[place],
-        world.scratch_events[journey],
-        world.scratch_trades[journey],
+        scratch_account(world, journey),
+        book_of(world, world.n_markets + journey),
+        market_of(world, index),
+        config_of(world),
     )

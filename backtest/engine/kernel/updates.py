@@ -30,6 +30,7 @@ from backtest.engine.kernel.compiled import rule
 from backtest.engine.kernel.fills import spread
 from backtest.engine.kernel.grid import step_down
 from backtest.engine.kernel.ledger import note, note_stop
+from backtest.engine.kernel.memory import orders_in
 from backtest.engine.kernel.protection import place_stop
 from backtest.engine.records import TARGETS
 
@@ -108,7 +109,7 @@ def update_entries(view: View, signal: Row, slot: int, call: Row) -> bool:
     """Move what has not been bought (L11.1); return whether a bound was left alone."""
     left_low, left_high = not math.isnan(call.low), not math.isnan(call.high)
     for k in range(view.book.n_orders):
-        order = view.orders[k]
+        order = orders_in(view.book)[k]
         if order.slot != slot:
             continue
         if order.kind == O_RANGE:

@@ -1,4 +1,4 @@
-"""Walk: from candle to candle, one market or several on one account (L1.3, L14.1)."""
+"""Walk: one market without detail candles, from candle to candle (L1.3)."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from backtest.engine.codes import AT_CLOSE, DONE, GROW, NO, NOBODY, YES
-from backtest.engine.kernel.agenda import begin_market, due_calls, examine, fits, next_still, open_instant, pass_still
+from backtest.engine.codes import AT_CLOSE, DONE, GROW, NO, YES
+from backtest.engine.kernel.agenda import begin_market, examine, fits, next_still, open_instant, pass_still
 from backtest.engine.kernel.band import calm_band, quiet_candle, touches
 from backtest.engine.kernel.calls import arrive
-from backtest.engine.kernel.compiled import entry, folded, rule
+from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.journeys import walk_candle
-from backtest.engine.kernel.ledger import equity_of
 from backtest.engine.kernel.liquidation import next_funding
+from backtest.engine.kernel.memory import calls_of, floats_at, ints_at, turns_of
 from backtest.engine.kernel.rows import first_at_or_after, is_even, quiet_rows
-from backtest.engine.kernel.state import Candle, view_of
+from backtest.engine.kernel.state import Candle, book_of, market_of, track_of, view_of
 from backtest.engine.records import NEVER
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from backtest.engine.kernel.state import View
+    from backtest.engine.records import Floats, Ints, Row
 
-    from backtest.engine.kernel.state import View, World
-    from backtest.engine.records import Floats, Ints
-
-__all__ = ["advance_many", "advance_one"]
+__all__ = ["walk_alone"]
 
 
 ONLY = np.int64(0)  # the place of the only market
@@ -40,22 +38,19 @@ class Series(NamedTuple):
     close: Floats
 
 
-# ---------------------------------------------------------------- one market
-
-
 @folded
-def next_row(world: World, series: Series, stop: int, even: bool) -> int:
+def next_row(world: Row, series: Series, stop: int, even: bool) -> int:
     """Return the row, before ``stop``, at which something is due in the only market, or ``stop``."""
-    book, span = world.books[0], world.markets[0].span
+    book, span = book_of(world, ONLY), market_of(world, ONLY).span
     due = NEVER
     if book.call >= 0:
-        due = world.calls[book.call].arrival
+        due = calls_of(world)[book.call].arrival
     if book.n_signals > 0:
-        due = min(due, next_funding(world, book, ONLY))
+        due = min(due, next_funding(world, ONLY))
         if book.next_expiry < NEVER:
             due = min(due, book.next_expiry - span + 1)
-    elif book.candidate < world.ends[0]:
-        due = min(due, world.queue[book.candidate, 2])
+    elif book.candidate < book.table_end:
+        due = min(due, turns_of(world)[book.candidate].at)
     return stop if due == NEVER else first_at_or_after(series.time, book.row, stop, due, span, even)
 
 
@@ -73,7 +68,7 @@ def scan(view: View, series: Series, equity: Floats, row: int, stop: int) -> int
         if quiet:
             book.last = closes[quiet - 1]
         row += quiet
-        full = account.n_events + book.ratcheting + 8 >= len(view.events)
+        full = account.n_events + book.ratcheting + 8 >= account.event_room
         if row == stop or book.ratcheting == 0 or full or touches(view, series.high[row], series.low[row]):
             return row
         book.time = series.time[row]
@@ -87,11 +82,11 @@ def scan(view: View, series: Series, equity: Floats, row: int, stop: int) -> int
 
 
 @rule
-def pass_quiet(world: World, view: View, series: Series, equity: Floats, stop: int, even: bool) -> int:
+def pass_quiet(world: Row, view: View, series: Series, equity: Floats, stop: int, even: bool) -> int:
     """Pass the candles on which nothing can happen; return the first other one, from the row of the book on."""
     account, book = view.account, view.book
     row = book.row
-    stop = next_row(world, series, min(stop, next_still(world, book, ONLY)), even)
+    stop = next_row(world, series, min(stop, next_still(world, ONLY)), even)
     if book.n_signals > 0:
         return scan(view, series, equity, row, stop) if stop > row and not book.slow and not book.fresh else row
     if stop > row:
@@ -102,13 +97,27 @@ def pass_quiet(world: World, view: View, series: Series, equity: Floats, stop: i
     return stop
 
 
-@entry
-def advance_one(world: World, series: Series, equity: Floats, until: int, peek: bool) -> int:
-    """Walk one market without detail candles up to row ``until``; write one equity point a candle.
+@folded
+def series_of(track: Row) -> Series:
+    """Return the candles of a market."""
+    n = track.rows
+    return Series(
+        ints_at(track.time, n),
+        floats_at(track.open, n),
+        floats_at(track.high, n),
+        floats_at(track.low, n),
+        floats_at(track.close, n),
+    )
+
+
+@rule
+def walk_alone(world: Row, until: int, peek: bool) -> int:
+    """Walk up to row ``until``; write one equity point a candle.
 
     Returns at a close with new events if the run wants them, when a buffer must grow, or at ``until``. With ``peek`` no
     candle is walked on which something could happen: the run stops before it.
     """
+    series, equity = series_of(track_of(world, ONLY)), floats_at(world.equity, world.n_closes)
     view = view_of(world, ONLY)
     account, book, span = view.account, view.book, view.market.span
     even = is_even(series.time, until, span)
@@ -119,7 +128,7 @@ def advance_one(world: World, series: Series, equity: Floats, until: int, peek: 
         candle = Candle(series.open[row], series.high[row], series.low[row], series.close[row], now + span, YES)
         examine(world, ONLY, now)
         reached = pass_quiet(world, view, series, equity, until, even)
-        still = reached == row and next_still(world, book, ONLY) == row
+        still = reached == row and next_still(world, ONLY) == row
         if still and next_row(world, series, row + 1, even) > row:
             begin_market(book, candle.open)
             reached = row + 1
@@ -133,7 +142,7 @@ def advance_one(world: World, series: Series, equity: Floats, until: int, peek: 
             return GROW
         else:
             open_instant(world, view, ONLY, now, candle.open)
-            while book.call >= 0 and world.calls[book.call].arrival <= now:
+            while book.call >= 0 and calls_of(world)[book.call].arrival <= now:
                 arrive(world, ONLY)
             if still:
                 book.still += 1
@@ -145,141 +154,3 @@ def advance_one(world: World, series: Series, equity: Floats, until: int, peek: 
         if view.config.want_events and account.n_events > before:
             return AT_CLOSE
     return DONE
-
-
-# ---------------------------------------------------------------- several markets
-
-
-@entry
-def advance_many(
-    world: World,
-    time: Ints,
-    o: Floats,
-    h: Floats,
-    l: Floats,
-    close: Floats,
-    kind: NDArray[np.uint8],
-    first: Ints,
-    order_market: Ints,
-    order_row: Ints,
-    equity_time: Ints,
-    equity: Floats,
-    cursor: Ints,
-    stop_time: int,
-) -> int:
-    """Walk several markets, or one with detail candles, in time order (L14.1); write one equity point a close.
-
-    ``cursor``: (4,) int64 - position in the order, position in the equity points, events already told, and the end of the
-    instant that has begun. ``kind``: 0 a
-    candle of its own, 1 a fine candle, 2 the last fine candle of a coarse one. Returns at a close with new events if the
-    run wants them, at the close ``stop_time``, when a buffer must grow, or at the end.
-    """
-    account, config = world.accounts[0], world.config[0]
-    rows = len(order_row)
-    while True:
-        upcoming = NEVER
-        if cursor[0] < rows:
-            upcoming = time[first[order_market[cursor[0]]] + order_row[cursor[0]]]
-        while cursor[1] < len(equity_time) and equity_time[cursor[1]] <= upcoming:
-            now = equity_time[cursor[1]]
-            equity[cursor[1]] = equity_of(world)
-            cursor[1] += 1
-            told = cursor[2]
-            cursor[2] = account.n_events
-            if (config.want_events and account.n_events > told) or now >= stop_time:
-                return AT_CLOSE
-        if cursor[0] >= rows:
-            return DONE
-        if cursor[3] <= cursor[0]:
-            group = open_group(world, time, o, first, order_market, order_row, cursor[0], upcoming)
-            if group < 0:
-                return GROW
-            cursor[3] = group
-        q = order_market[cursor[0]]
-        view = view_of(world, q)
-        book, market = view.book, view.market
-        i = first[q] + order_row[cursor[0]]
-        end = upcoming + (market.span if kind[i] == 0 else market.fine_span)
-        still = next_still(world, book, q) == order_row[cursor[0]]
-        if still and book.n_signals == 0:
-            book.still += 1
-        elif still:
-            if not fits(world, q, upcoming):
-                return GROW
-            book.still += 1
-            pass_still(world, view, end, kind[i] == 2)
-        elif book.n_signals == 0:
-            book.last = close[i]
-        elif (
-            not book.acted
-            and not book.fresh
-            and quiet_row(view, upcoming, kind[i], h[i], l[i])
-            and account.n_events + book.ratcheting + 8 < len(world.events)
-        ):
-            quiet_candle(view, Candle(o[i], h[i], l[i], close[i], end, kind[i] != 1))
-        else:
-            if not fits(world, q, upcoming):
-                return GROW
-            walk_candle(world, q, Candle(o[i], h[i], l[i], close[i], end, kind[i] != 1))
-        book.row = order_row[cursor[0]] + 1
-        cursor[0] += 1
-
-
-@rule
-def open_group(
-    world: World, time: Ints, o: Floats, first: Ints, order_market: Ints, order_row: Ints, start: int, now: int
-) -> int:
-    """Begin one instant for every market that has a candle at it: expiries, then calls in order of arrival (L1.3, L14.1).
-
-    Returns the place in the order behind the instant, or -1 where a buffer must grow first; nothing has happened then.
-    """
-    account = world.accounts[0]
-    stop, events, due = start, 64, 0
-    while stop < len(order_row) and time[first[order_market[stop]] + order_row[stop]] == now:
-        q = order_market[stop]
-        examine(world, q, now)
-        mine = due_calls(world, q, now)
-        if world.books[q].n_signals + mine + 1 >= world.signals.shape[1]:
-            account.lacks = 1
-            return -1
-        if world.books[q].n_orders + 3 * mine + 3 >= world.orders.shape[1]:
-            account.lacks = 2
-            return -1
-        events += 4 * (world.books[q].n_signals + mine)
-        due += mine
-        stop += 1
-    if account.n_events + events >= len(world.events):
-        account.lacks = 4
-        return -1
-    for place in range(start, stop):
-        q = order_market[place]
-        open_instant(world, view_of(world, q), q, now, o[first[q] + order_row[place]])
-    for _ in range(due):
-        chosen = NOBODY
-        for place in range(start, stop):
-            q = order_market[place]
-            k = world.books[q].call
-            if k < 0 or world.calls[k].arrival > now:
-                continue
-            if (
-                chosen < 0
-                or world.calls[k].arrival < world.calls[world.books[chosen].call].arrival
-                or (
-                    world.calls[k].arrival == world.calls[world.books[chosen].call].arrival
-                    and k < world.books[chosen].call
-                )
-            ):
-                chosen = q
-        arrive(world, chosen)
-    return stop
-
-
-@rule
-def quiet_row(view: View, now: int, kind: int, high: float, low: float) -> bool:
-    """Whether a candle can be passed without walking it."""
-    book, market = view.book, view.market
-    if book.slow:
-        return False
-    if book.next_expiry < now + (market.span if kind == 0 else market.fine_span):
-        return False
-    return not touches(view, high, low)

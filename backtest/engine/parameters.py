@@ -1,4 +1,4 @@
-"""Settings: profile, assumptions and market as the records of the kernel."""
+"""Parameters: profile, assumptions and markets as the records of the kernel."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def config_record(profile: SubscriberProfile, assumptions: VenueAssumptions, *, 
     return record
 
 
-def market_records(feeds: Sequence[Feed], profile: SubscriberProfile, scratch: int) -> NDArray[Any]:
-    """Return one record a market, and empty ones for the scratch books."""
-    records = np.zeros(len(feeds) + scratch, MARKET)
-    for record, feed in zip(records, feeds, strict=False):
+def market_records(feeds: Sequence[Feed], profile: SubscriberProfile) -> NDArray[Any]:
+    """Return one record a market."""
+    records = np.zeros(len(feeds), MARKET)
+    for record, feed in zip(records, feeds, strict=True):
         market = feed.market
         record.tick, record.tick_scale = market.price_grid.mantissa, market.price_grid.scale
         record.step, record.step_scale = market.quantity_grid.mantissa, market.quantity_grid.scale

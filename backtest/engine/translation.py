@@ -1,4 +1,4 @@
-"""Book: calls become records, records become events and living signals. Prices are on the tick before they come here."""
+"""Translation: calls become records, records become events and living signals. Prices are on the tick before they come here."""
 
 from __future__ import annotations
 

@@ -1,0 +1,164 @@
+"""Tracks: the candles of one market where the kernel reads them, with room for those to come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backtest.engine.codes import COARSE
+from backtest.model.timeframe import nearest_multiple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from backtest.engine.feed import Feed
+
+__all__ = ["Track", "closes_of", "with_room"]
+
+_COLUMNS = ("time", "open", "high", "low", "close", "kind")
+_MINUTE = 60_000  # on which funding is charged (L13.3)
+_LEAST = 1024  # rows of room where some are added
+
+
+class Track:
+    """The columns of one market, each contiguous, so that the kernel takes them by their addresses.
+
+    Where several markets are walked together, a candle in which nothing trades (L2.6) is flat at the last price: a market
+    whose candles went by unseen has the close of the last of them.
+
+    Parameters
+    ----------
+    feed
+        The market with its candles.
+    fill_without_volume
+        Whether a candle of volume 0 trades.
+    flat
+        Whether candles in which nothing trades are made flat.
+    """
+
+    def __init__(self, feed: Feed, *, fill_without_volume: bool, flat: bool) -> None:
+        rows = feed.rows(fill_without_volume=fill_without_volume)
+        self.time, self.open, self.high, self.low, self.close, self.kind = (
+            np.ascontiguousarray(getattr(rows, name)) for name in _COLUMNS
+        )
+        self.still = np.ascontiguousarray(rows.still, np.int64)
+        self.filled = len(self.time)
+        self.detailed = feed.detail is not None
+        self.funding_times = nearest_multiple(np.ascontiguousarray(feed.funding[:, 0], np.int64), _MINUTE)
+        self.funding_rates = np.ascontiguousarray(feed.funding[:, 1], np.float64)
+        self._span = feed.fine_span
+        self._apart, self._even = _distance(self.time, self._span)
+        self._last = np.nan
+        self._flat = flat
+        if flat:
+            self._flatten()
+
+    def _flatten(self) -> None:
+        """Make the candles in which nothing trades flat at the last price; before the first trade it is the first open."""
+        if not self.filled:
+            return
+        if len(self.still):
+            traded = np.arange(self.filled)
+            traded[self.still] = -1
+            np.maximum.accumulate(traded, out=traded)
+            last = np.where(traded < 0, self.open[0], self.close[traded])[self.still]
+            for name in ("high", "low", "close"):
+                column = getattr(self, name).copy()
+                column[self.still] = last
+                setattr(self, name, column)
+        self._last = float(self.close[-1])
+
+    def append(self, candle: Sequence[float], *, still: bool) -> None:
+        """Add a candle that closed.
+
+        Parameters
+        ----------
+        candle
+            Open time (UTC ms), open, high, low and close (quote currency).
+        still
+            Whether nothing trades in it.
+        """
+        k = self.filled
+        if k == len(self.time):
+            for name in _COLUMNS:
+                setattr(self, name, with_room(getattr(self, name), max(_LEAST, 2 * k)))
+        time, opened, high, low, close = candle
+        if k:
+            distance = int(time) - int(self.time[k - 1])
+            self._even = self._even and distance == self._span
+            self._apart = self._apart if distance >= self._span else 1
+        if still:
+            self.still = np.append(self.still, k)
+            if self._flat:
+                high = low = close = opened if np.isnan(self._last) else self._last
+        self._last = close
+        self.time[k], self.open[k], self.high[k], self.low[k], self.close[k], self.kind[k] = (
+            time,
+            opened,
+            high,
+            low,
+            close,
+            COARSE,
+        )
+        self.filled += 1
+
+    def forget(self) -> None:
+        """Drop the candles: those that were walked are not needed any more."""
+        for name in _COLUMNS:
+            setattr(self, name, np.zeros(_LEAST, getattr(self, name).dtype))
+        self.still, self.filled = self.still[:0].copy(), 0
+        self._apart, self._even = self._span, True
+
+    def describe(self, record: Any) -> None:
+        """Write into a ``TRACK`` record where the columns lie."""
+        for name in (*_COLUMNS, "still", "funding_times", "funding_rates"):
+            column = getattr(self, name)
+            assert column.flags.c_contiguous and column.dtype.isnative  # noqa: PT018, S101
+            record[name] = column.ctypes.data
+        record.rows, record.n_still, record.n_funding = self.filled, len(self.still), len(self.funding_times)
+        record.even, record.apart = self._even and self.filled > 0, self._apart
+        record.detailed = self.detailed
+
+
+def _distance(time: NDArray[np.int64], span: int) -> tuple[int, bool]:
+    """Return how far two open times are apart at least, as far as it helps, and whether no candle is missing."""
+    n = len(time)
+    if not n or int(time[-1]) - int(time[0]) == (n - 1) * span:
+        return span, True
+    return (span if int(np.diff(time).min()) >= span else 1), False
+
+
+def with_room(old: NDArray[Any], size: int) -> NDArray[Any]:
+    """Return a longer copy of an array, zeros behind what it holds."""
+    new = np.zeros(size, old.dtype)
+    new[: len(old)] = old
+    return new
+
+
+def closes_of(feeds: Sequence[Feed]) -> tuple[NDArray[np.int64], int]:
+    """Return the closes of all markets, each once, ascending, and how far two of them are apart at least."""
+    span = feeds[0].candles.milliseconds
+    series = [feed.candles.time for feed in feeds if len(feed.candles)]
+    if not series:
+        return np.empty(0, np.int64), span
+    start = min(int(time[0]) for time in series)
+    if any(feed.candles.milliseconds != span for feed in feeds) or not all(
+        _on_grid(one, start, span) for one in series
+    ):
+        return np.unique(np.concatenate([feed.candles.close_time for feed in feeds])), 1
+    seen = np.zeros(max((int(time[-1]) - start) // span for time in series) + 1, np.bool_)
+    for time in series:  # on one grid they need no sorting
+        first, last = (int(time[0]) - start) // span, (int(time[-1]) - start) // span
+        seen[slice(first, last + 1) if last - first + 1 == len(time) else (time - start) // span] = True
+    return (np.flatnonzero(seen) + 1) * span + start, span
+
+
+def _on_grid(time: NDArray[np.int64], start: int, span: int) -> bool:
+    """Whether open times are whole spans behind a start: without gaps the first one says so."""
+    if (int(time[0]) - start) % span:
+        return False
+    whole = int(time[-1]) - int(time[0]) == (len(time) - 1) * span
+    return whole or not bool(((time - start) % span).any())
