@@ -59,7 +59,7 @@ class Served:
         if form is not None:
             own |= {"Origin": self.url, "Content-Type": "application/x-www-form-urlencoded"}
         own |= {name.replace("_", "-").title(): value for name, value in headers.items()} | self.headers
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.putrequest(method or ("GET" if form is None else "POST"), path, skip_host=True)
             for name, value in own.items():
@@ -76,7 +76,7 @@ class Served:
 
     def patches(self, count: int, since: str = "", meanwhile: Any = None) -> list[dict[str, Any]]:
         """Listen until so many changes came; ``meanwhile`` is called after the first."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         connection.request("GET", f"/events?since={since}")
         answer = connection.getresponse()
         found: list[dict[str, Any]] = []
@@ -181,7 +181,7 @@ def held(ref: str, price: float, **changes: Any) -> dict[str, Any]:
     }
 
 
-def wait_for(what: Any, seconds: float = 20.0) -> Any:
+def wait_for(what: Any, seconds: float = 120.0) -> Any:
     """Wait until something is so, and return it."""
     end, over = time.monotonic() + seconds, threading.Event()
     while time.monotonic() < end:

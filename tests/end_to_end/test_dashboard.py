@@ -24,7 +24,7 @@ from backtest.live.notices import NoticeKind
 from backtest.live.person import stop_file_of
 from backtest.live.schema import Decided
 from backtest.venue.serving import listen
-from tests.command_line import ROOT, backtest
+from tests.command_line import BREAKOUT, ROOT, backtest
 from tests.dashboards import END, TOKEN, emitting, held, said, served, shadow, wait_for
 from tests.fast_disk import fast_folder
 from tests.journals import HOUR, STRATEGY, create, rows, seeded, stream
@@ -414,6 +414,19 @@ def test_an_address_that_is_none_is_one_sentence(path: Path) -> None:
     with listen("127.0.0.1", 0) as taken:
         done = backtest("dashboard", path, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
         assert (done.status, "cannot serve on 127.0.0.1" in done.err) == (3, True)
+
+
+def test_an_emission_does_not_start_with_a_dashboard_that_cannot_be_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BACKTEST_DASHBOARD_TOKEN", raising=False)
+    command = ("emit", BREAKOUT, "--paper", "--candles", "sample:BTC/USD:1d", "--journal", tmp_path / "emit.sqlite")
+    done = backtest(*command, "--dashboard", "0.0.0.0:0")
+    assert (done.status, "set BACKTEST_DASHBOARD_TOKEN" in done.err) == (2, True)
+    with listen("127.0.0.1", 0) as taken:
+        done = backtest(*command, "--dashboard", f"127.0.0.1:{taken.getsockname()[1]}")
+        assert (done.status, "cannot serve on 127.0.0.1" in done.err) == (3, True)
+    assert not (tmp_path / "emit.sqlite").exists()
 
 
 @pytest.mark.parametrize(

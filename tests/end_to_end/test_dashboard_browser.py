@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["browser", "fast_folder"]  # fixtures
 
 pytestmark = needs_browser
+PATIENCE = 120.0
+"""Seconds, for a machine that does much else meanwhile; nothing here waits longer than it must."""
 HOSTILE = "<img src=x onerror=alert(1)>/USDT"
 
 
@@ -62,6 +64,8 @@ def tab(browser: Browser, url: str, **context: Any) -> Iterator[Tab]:
     """Open a page; it may ask for nothing outside of ``url``, and complain of nothing but a server that is away."""
     own = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **context})
     try:
+        own.set_default_timeout(1000.0 * PATIENCE)
+        own.set_default_navigation_timeout(1000.0 * PATIENCE)
         here = Tab(own.new_page())
         here.page.on("request", lambda one: here.requested.append(one.url))
         here.page.on("pageerror", lambda one: here.complaints.append(str(one)))
@@ -79,14 +83,14 @@ def tab(browser: Browser, url: str, **context: Any) -> Iterator[Tab]:
         own.close()
 
 
-def comes(page: Page, what: str, seconds: float = 20.0) -> None:
+def comes(page: Page, what: str) -> None:
     """Wait until an expression is true; the page's policy forbids what playwright's own waiting does."""
 
     def so() -> bool:
         page.wait_for_timeout(20)
         return bool(page.evaluate(what))
 
-    wait_for(so, seconds)
+    wait_for(so, PATIENCE)
 
 
 def serious(page: Page) -> list[str]:
@@ -150,38 +154,38 @@ def emission(folder: Path, url: str, port: int) -> tuple[subprocess.Popen[bytes]
     log = folder / "log"
     with log.open("wb") as file:
         process = subprocess.Popen([*command, *markets, *where], stderr=file, env=environment)
-    found = wait_for(lambda: re.search(r"dashboard at (http://\S+)", log.read_text()), 60.0)
+    found = wait_for(lambda: re.search(r"dashboard at (http://\S+)", log.read_text()), PATIENCE)
     return process, found[1]
 
 
 def test_it_lives_with_a_paper_run_and_finds_it_again_after_a_restart(browser: Browser, tmp_path: Path) -> None:
     exchange = Exchange()
     exchange.start()
-    address = exchange.url.get(timeout=20)
+    address = exchange.url.get(timeout=PATIENCE)
     process, url = emission(tmp_path, address, 0)
     try:
         with tab(browser, url) as here:
             here.run("window.mark = 'not loaded again'")
-            comes(here.page, "document.querySelectorAll('#rows tr').length >= 4", 60.0)
-            comes(here.page, "document.querySelector('#top').innerText.includes('heartbeat')", 60.0)
-            comes(here.page, "document.querySelector('#strategies').innerText.includes('Often')", 60.0)
-            comes(here.page, "document.querySelector('#calls').innerText.includes('acked')", 60.0)
-            comes(here.page, "document.querySelector('#chart canvas')", 60.0)
+            comes(here.page, "document.querySelectorAll('#rows tr').length >= 4")
+            comes(here.page, "document.querySelector('#top').innerText.includes('heartbeat')")
+            comes(here.page, "document.querySelector('#strategies').innerText.includes('Often')")
+            comes(here.page, "document.querySelector('#calls').innerText.includes('acked')")
+            comes(here.page, "document.querySelector('#chart canvas')")
             newest = here.run("document.querySelector('#series time').dataset.at")
-            comes(here.page, f"document.querySelector('#series time').dataset.at > {newest}", 60.0)
+            comes(here.page, f"document.querySelector('#series time').dataset.at > {newest}")
             process.terminate()
-            assert process.wait(30) == 0
-            comes(here.page, "document.querySelector('#link').innerText.includes('trying again')", 60.0)
+            assert process.wait(PATIENCE) == 0
+            comes(here.page, "document.querySelector('#link').innerText.includes('trying again')")
             process, again = emission(tmp_path, address, int(url.rpartition(":")[2]))
             assert again == url
-            comes(here.page, "document.querySelector('#link').innerText === ''", 60.0)
-            comes(here.page, "document.querySelector('#top').innerText.includes('heartbeat')", 60.0)
+            comes(here.page, "document.querySelector('#link').innerText === ''")
+            comes(here.page, "document.querySelector('#top').innerText.includes('heartbeat')")
             newest = here.run("document.querySelector('#series time').dataset.at")
-            comes(here.page, f"document.querySelector('#series time').dataset.at > {newest}", 60.0)
+            comes(here.page, f"document.querySelector('#series time').dataset.at > {newest}")
             assert here.run("window.mark") == "not loaded again"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
         exchange.over.set()
 
 
@@ -329,4 +333,4 @@ def test_the_token_is_asked_for_once_where_others_can_reach_it(browser: Browser,
         here.page.get_by_label("Token").fill(TOKEN)
         here.page.get_by_label("Token").press("Enter")
         here.page.wait_for_selector("#rows tr")
-        comes(here.page, "document.querySelector('#link').innerText === ''", 60.0)
+        comes(here.page, "document.querySelector('#link').innerText === ''")

@@ -134,7 +134,8 @@ class Beside:
 
     def _run(self) -> int:
         own = [f"--name={name}" for name in self._names]
-        command = [sys.executable, "-m", "backtest", "dashboard", str(self._path), "--listen", self._host, *own]
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        command = [sys.executable, "-m", "backtest", "dashboard", str(self._path), "--listen", host, *own]
         number = self._listener.fileno()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ANNY_")}
         with subprocess.Popen(  # noqa: S603 - our own command
