@@ -52,7 +52,7 @@ $(READY): pyproject.toml $(LOCKS)
 	$(INSTALL) --require-hashes -r requirements/lock.txt
 	$(INSTALL) --editable .
 	@# Compile what a first run imports, and the kernel, now rather than then.
-	$(BIN)/python -c "import empyrical, matplotlib.pyplot, numba, pandas, pyarrow.parquet, pydantic, rich, talib, typer"
+	$(BIN)/python -c "import matplotlib.pyplot, numba, pandas, pyarrow.parquet, pydantic, rich, talib, typer"
 	if test -f backtest/engine/warm.py; then $(BIN)/python -m backtest.engine.warm; fi
 	@touch $@
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from backtest.report.marketplace import marketplace_rows
 from backtest.report.signal_metrics import signal_rows
 from backtest.report.statistic import SHORT, Statistic, Statistics, undefined
 from backtest.report.trade_metrics import trade_rows
+from backtest.report.yearly import YEAR, cagr, sharpe, sortino, volatility
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = ["YEAR", "account_figures", "exposure", "scaled_hold", "statistics"]
-
-YEAR = 365
-"""Days of a year: these markets never close."""
 
 _ACCOUNT = {
     "initial_equity": ("Initial equity", "money", "balance of the profile before the first candle"),
@@ -65,8 +61,8 @@ _BESIDE = {
 def statistics(tables: ResultTables) -> Statistics:
     """Return every statistic of a run.
 
-    Ratios come from the returns of UTC days (a day without candles keeps its equity), 365 days a year, through
-    empyrical. Buy and hold buys the same candles at their first open, equal parts, without costs.
+    Ratios come from the returns of UTC days (a day without candles keeps its equity), 365 days a year. Buy and hold buys
+    the same candles at their first open, equal parts, without costs.
     """
     path, held = equity_path(tables), hold_path(tables)
     ours, reasons = account_figures(tables.balance, tables.span[0], path)
@@ -179,33 +175,20 @@ def _ratios(figures: dict[str, float | None], returns: Floats | None, days: int)
         return dict.fromkeys(_YEARLY, "equity fell to 0 or below, and returns need it above")
     if days < SHORT:
         return dict.fromkeys(_YEARLY, f"needs {SHORT} days, had {days}")
-    stats, depth = _empyrical(), figures["max_drawdown"] or 0.0
+    depth = figures["max_drawdown"] or 0.0
     with np.errstate(all="ignore"):
-        cagr = stats.cagr(returns, annualization=YEAR)
-        figures["cagr"] = undefined(cagr)
-        figures["volatility"] = undefined(stats.annual_volatility(returns, annualization=YEAR))
+        growth = cagr(returns)
+        figures["cagr"] = undefined(growth)
+        figures["volatility"] = undefined(volatility(returns))
         if np.ptp(returns) > 0.0:
-            figures["sharpe"] = undefined(stats.sharpe_ratio(returns, annualization=YEAR))
+            figures["sharpe"] = undefined(sharpe(returns))
         if (returns < 0.0).any():
-            figures["sortino"] = undefined(stats.sortino_ratio(returns, annualization=YEAR))
+            figures["sortino"] = undefined(sortino(returns))
         if depth < 0.0:
-            figures["calmar"] = undefined(cagr / -depth)
+            figures["calmar"] = undefined(growth / -depth)
     why = {
         "sharpe": "every day returned the same",
         "sortino": "no day lost",
         "calmar": "there was no drawdown",
     }
     return {key: why.get(key, "too large to compute") for key in _YEARLY if figures[key] is None}
-
-
-@cache
-def _empyrical() -> Any:
-    """Import empyrical, which takes a second or two, without the downloaders that it loads where it finds them."""
-    unwanted = [name for name in ("pandas_datareader", "yfinance") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(unwanted))  # type: ignore[arg-type]  # None: importing it fails
-    try:
-        from empyrical import stats
-    finally:
-        for name in unwanted:
-            del sys.modules[name]
-    return stats

@@ -67,10 +67,12 @@ class SharpeSample:
         """Return the sample of (n,) returns; None where there are fewer than three, or all are equal."""
         if len(returns) < 3 or np.ptp(returns) <= 1e-15:
             return None
-        from scipy import stats
-
-        skew, kurtosis = float(stats.skew(returns)), float(stats.kurtosis(returns, fisher=False))
-        return cls(float(sharpe_of(returns)), len(returns), skew, kurtosis)
+        apart = returns - returns.mean()
+        variance = float(np.mean(apart**2))
+        if variance <= (np.finfo(np.float64).eps * float(returns.mean())) ** 2:  # nothing but rounding
+            return cls(float(sharpe_of(returns)), len(returns), math.nan, math.nan)
+        skew, kurtosis = np.mean(apart**2 * apart) / variance**1.5, np.mean((apart**2) ** 2) / variance**2
+        return cls(float(sharpe_of(returns)), len(returns), float(skew), float(kurtosis))
 
     @property
     def spread(self) -> float:

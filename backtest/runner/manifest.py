@@ -34,7 +34,7 @@ __all__ = ["FORMAT", "calls_of", "refusals_of", "sent", "tables_of"]
 
 FORMAT = 3
 _OURS = ("allow_marketable", "allow_no_stop")  # keys of ours, which no body holds
-_PACKAGES = ("signal-backtest", "numpy", "numba", "pandas", "pyarrow", "TA-Lib", "empyrical-reloaded")
+_PACKAGES = ("signal-backtest", "numpy", "numba", "pandas", "pyarrow", "TA-Lib")
 
 
 def tables_of(run: Finished) -> ResultTables:

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backtest.report import yearly
 from backtest.report.daily import DAY, daily_equity
 from backtest.report.equity import drawdowns, equity_path, hold_path, longest_drawdown
 from backtest.report.metrics import exposure, statistics
+from backtest.report.selection import SharpeSample
 from tests.unit.test_report_tables import HOUR, START, TRADE_COLUMNS, changed, sample_tables
 
 if TYPE_CHECKING:
@@ -336,10 +338,31 @@ def test_importing_it_loads_no_heavy_library() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_statistics_load_no_downloader() -> None:
+def test_statistics_load_no_scipy() -> None:
     code = (
         "import sys; from tests.unit.test_metrics import curve; from backtest.report.metrics import statistics;"
         "assert statistics(curve(*range(10_000, 10_100)))['sharpe'] is not None;"
-        "sys.exit(bool({'yfinance', 'pandas_datareader'} & set(sys.modules)))"
+        "sys.exit(bool({'empyrical', 'scipy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-W", "error", "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_second_opinion_on_the_figures_a_year_and_the_shape_of_returns() -> None:
+    import empyrical
+    from scipy import stats
+
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        returns = rng.standard_t(3, 90 + 40 * seed) * 0.02 + 0.001
+        for ours, theirs in (
+            (yearly.cagr, empyrical.cagr),
+            (yearly.volatility, empyrical.annual_volatility),
+            (yearly.sharpe, empyrical.sharpe_ratio),
+            (yearly.sortino, empyrical.sortino_ratio),
+        ):
+            assert ours(returns) == pytest.approx(theirs(returns, annualization=365), rel=1e-12)
+        sample = SharpeSample.of(returns)
+        assert sample is not None
+        assert sample.skew == pytest.approx(stats.skew(returns), rel=1e-12)
+        assert sample.kurtosis == pytest.approx(stats.kurtosis(returns, fisher=False), rel=1e-12)
