@@ -77,6 +77,7 @@ class _Section:
     values: list[float] = field(default_factory=list)
     joins: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -96,6 +97,7 @@ class _Reader:
     """Whether this line named a pair or a side."""
 
     expected: int = 0
+    row: int = 0
 
     counted: frozenset[str] = frozenset()
     """Labels that are followed by a 1 and elsewhere by a 2, each before a price."""
@@ -119,7 +121,7 @@ class _Reader:
 
     def _begin(self, tokens: Sequence[Token]) -> None:
         """Start a line: it goes on with the section before it only where it holds nothing but numbers and signs."""
-        self.join, self.named, self.expected = "list", False, 0
+        self.join, self.named, self.expected, self.row = "list", False, 0, self.row + 1
         numbers = any(token.kind in {"number", "percent"} for token in tokens)
         if numbers and any(token.kind not in {"number", "sign"} and not _is_unit(token) for token in tokens):
             self.section = ""
@@ -226,6 +228,7 @@ class _Reader:
         held.values.append(token.value)
         held.joins.append(self.join or "list")
         held.texts.append(token.text)
+        held.rows.append(self.row)
         if self.join != "zone" or len(held.values) % 2 == 0:
             self.join = "list"
         return k + 1
@@ -442,7 +445,7 @@ def _resolved(reader: _Reader, coin: str, quote: str, amount: float | None) -> O
     targets = tuple(scale(one) for one in found["target"].values) if "target" in found else ()
     if not targets:
         _refuse("it has no target, which a create needs")
-    _check_glued(found.get("target", _Section()))
+    _check_glued(found["target"], values or ([found["stop"].values[0]] if "stop" in found else []))
     stop = scale(found["stop"].values[0]) if "stop" in found else None
     dca = tuple(scale(one) for one in found["dca"].values) if "dca" in found else ()
     prices = tuple(scale(one) for one in values)
@@ -537,10 +540,14 @@ def _leverage(reader: _Reader) -> float | None:
     return low if meaning == "lowest" else high
 
 
-def _check_glued(section: _Section) -> None:
-    """Refuse ``1.15, 2.20, 3.30``: bullets that a dot joins to their prices would look the same."""
+def _check_glued(section: _Section, near: Sequence[float]) -> None:
+    """Refuse ``1.15, 2.20, 3.30`` where a dot may join bullets to prices: each on a line, or prices near the entry."""
     values = section.values
-    if len(values) > 1 and all(int(value) == k and value != k for k, value in enumerate(values, 1)):
+    if len(values) < 2 or not all(int(value) == k and value != k for k, value in enumerate(values, 1)):
+        return
+    behind = [float(re.sub(r"\D", "", re.split(r"[.,]", text)[-1]) or 0.0) for text in section.texts]
+    near_entry = not near or all(near[0] / _FAR <= price <= near[0] * _FAR for price in behind)
+    if near_entry or len(set(section.rows)) == len(section.rows):
         _refuse(f"{section.texts[0]} may be {values[0]:g}, or bullet 1 and a price")
 
 

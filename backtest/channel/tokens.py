@@ -34,7 +34,7 @@ _AMOUNT = re.compile(
 _QUOTE = "|".join(words.QUOTES)
 _PAIR = re.compile(
     rf"[#$]?\b(?P<base>(?=\w*[^\W\d_])[A-Z0-9]{{1,15}})\s?[/_-]\s?(?P<quote>{_QUOTE})\b(?::(?:USDT|USDC|USD|BTC))?"
-    rf"|[#$]?\b(?P<joined>(?=\w*[^\W\d_])[A-Z0-9]{{2,15}}?)(?P<end>USDT|USDC|BUSD|FDUSD|BTC)(?:\.P|PERP)?\b",
+    rf"|[#$]?\b(?P<joined>(?=\w*[^\W\d_])[A-Z0-9]{{1,15}}?)(?P<end>USDT|USDC|BUSD|FDUSD|BTC)(?:\.P|PERP)?\b",
     re.IGNORECASE,
 )
 _TAG = re.compile(r"[#$](?P<tag>[^\W\d_][A-Za-z0-9]{1,14}|\d{1,7}[A-Z]{2,12})\b")
@@ -89,8 +89,8 @@ def pairs_of(text: str) -> tuple[list[tuple[str, str]], list[str], str]:
 
     def taken(found: re.Match[str]) -> str:
         base, quote = (found["base"] or found["joined"]).upper(), (found["quote"] or found["end"]).upper()
-        if found["joined"] and found[0].lower() in {"usdt", "usdc"}:
-            return found[0]
+        if base.isdigit():
+            return f" {base} {quote} "  # an amount, and what it is in
         pairs[base, quote] = None
         return " \x01 "
 
