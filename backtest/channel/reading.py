@@ -100,6 +100,7 @@ class Reading:
     prices: Prices
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     _signals: dict[str, _Signal] = field(default_factory=dict)
+    _of_coin: dict[str, list[str]] = field(default_factory=dict)
     _roots: dict[str, str] = field(default_factory=dict)
     _lost: dict[str, str] = field(default_factory=dict)
     """Why messages that may have been signals were not read."""
@@ -205,6 +206,7 @@ class Reading:
         if self.prices.passed(order, at):
             marks |= {"passed"}
         self._signals[message.id] = _Signal(order, at)
+        self._of_coin.setdefault(order.coin, []).append(message.id)
         self._roots[message.id] = message.id
         return Read(message, "create", at, calls, marks=frozenset(marks))
 
@@ -243,8 +245,10 @@ class Reading:
         """Return the newest signal of the pair that a text names and that has not been ended."""
         pairs, tags, _ = pairs_of(stripped(plain)[0])
         names = {coin for coin, _ in pairs} | set(tags)
-        mine = [ref for ref, one in self._signals.items() if not one.ended and one.order.coin in names]
-        return mine[-1] if mine and len(names) == 1 else None
+        if len(names) != 1:
+            return None
+        mine = reversed(self._of_coin.get(names.pop(), ()))
+        return next((ref for ref in mine if not self._signals[ref].ended), None)
 
     def _answer(self, message: Message, text: str, root: str, decision: Decision | None) -> Read:
         signal = self._signals.get(root)

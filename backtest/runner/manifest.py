@@ -17,6 +17,7 @@ from backtest.runner.caveats import caveats
 from backtest.runner.decision import Decision, Refusal
 from backtest.runner.frames import equity_frame, events_frame, fills_frame, trades_frame
 from backtest.runner.record import record_of
+from backtest.runner.timing import of_waits
 from backtest.strategy import Strategy
 from backtest.wire import ENDPOINTS, call_from_body, endpoint_of, kind_of
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from backtest.engine.feed import Feed
-    from backtest.runner.call_log import CallLog
     from backtest.runner.execute import Prepared
     from backtest.runner.finished import Finished
 
@@ -126,15 +126,17 @@ def _manifest(run: Finished) -> dict[str, Any]:
         "ambiguous": run.ambiguous,
         "warnings": caveats(run),
         "checks": run.checks.to_dict(),
-        **_posted(strategy),
+        **_posted(run),
     }
 
 
-def _posted(strategy: Strategy | CallLog) -> dict[str, Any]:
-    """Return what is known of a call log that was imported; nothing of another one."""
-    if isinstance(strategy, Strategy) or strategy.posted is None:
+def _posted(run: Finished) -> dict[str, Any]:
+    """Return what is known of a call log that was imported, and how long its calls waited; nothing of another one."""
+    log = run.strategy
+    if isinstance(log, Strategy) or log.posted is None:
         return {}
-    return {"posted": {"sentences": list(strategy.posted.sentences), "counts": strategy.posted.counts}}
+    told = [*log.posted.sentences, *of_waits(run.venue.waits())]
+    return {"posted": {"sentences": told, "counts": log.posted.counts}}
 
 
 def _candles_frame(feed: Feed) -> pd.DataFrame:

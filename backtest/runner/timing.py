@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-__all__ = ["timing_caveats", "uncovered_share"]
+__all__ = ["of_waits", "timing_caveats", "uncovered_share"]
 
 _MOVED = 0.1
 """Share of a latency by which rounding may move it without a word (L1.2)."""
@@ -31,8 +31,8 @@ _USUAL = 8 * 3_600_000
 def timing_caveats(run: Finished) -> list[str]:
     """Return what a reader must know of latency, waiting calls and uncovered funding (L1.2, L13.3)."""
     found = _of_latency(run.profile.latency_ms, run.feeds)
-    if not isinstance(run.strategy, Strategy):
-        found += _of_waits(run.venue.waits())
+    if not isinstance(run.strategy, Strategy) and run.strategy.posted is None:
+        found += of_waits(run.venue.waits())
     shares = {feed.candles.symbol: uncovered_share(run, feed) for feed in run.feeds}
     found += [
         f"The funding rates of {symbol} leave {text.percent(share, digits=0)} of the time uncovered in which FUTURES positions were open: "
@@ -60,7 +60,7 @@ def _of_latency(latency: int, feeds: list[Feed]) -> list[str]:
     ]
 
 
-def _of_waits(waits: Ints) -> list[str]:
+def of_waits(waits: Ints) -> list[str]:
     """Say how many calls of a log found no candle at their instant, and how long they waited for one."""
     late = waits[waits > 0]
     if not len(late):

@@ -174,6 +174,8 @@ def test_the_history_is_honest_above_the_figures_of_the_replay(imported: tuple[P
     assert (done.status, done.err) == (0, "")
     plain = " ".join(done.out.split())
     assert "deleted, and nobody can say what they were" in plain
+    assert plain.count("waited for the next open") == 1
+    assert plain.index("waited for the next open") < plain.index("Warning: ")
     assert plain.index("edited up to 21 h") < plain.index("Warning: ")
     page = (folder / "run" / "report.html").read_text("utf-8")
     assert "deleted, and nobody can say what they were" in page
