@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backtest.live.code import code_hash
 from backtest.live.intent import State
 from backtest.live.journal import Journal
 from backtest.live.outcomes import JournalOutcomes, told_of
-from backtest.live.schema import Decided, Run, Seen, Stream
+from backtest.live.schema import Code, Decided, Run, Seen, Stream
 from backtest.model.candles import Candles
 from backtest.runner.session import Session
 from backtest.runner.window import rows_of
@@ -93,6 +95,9 @@ class JournalRoom:
 
     def _emit(self, journal: Journal, fate: Fate, until: int | None) -> None:
         identity = self.strategy.identity
+        plain = [json.dumps(value, sort_keys=True) for value in (self.strategy.parameters, self.profile.to_dict())]
+        name = type(self.strategy).__name__
+        journal.note_code(Code(identity, 0, 0, name, plain[0], code_hash(self.strategy), plain[1], accepted=False))
         streams = {
             symbol: Stream(self.account, identity, symbol, one.timeframe, one.exchange)
             for symbol, one in self.candles.items()
@@ -127,7 +132,20 @@ class JournalRoom:
                 calls = [one.call for one in decisions if one.signal.startswith(f"{symbol}-")]
                 calls += self.added(calls)
                 ended = [str(event.signal) for event in session.events if event.kind.ends and event.symbol == symbol]
-                kept.append(Decided(stream, close, calls, unkept.pop(symbol), told, ended, anchor))
+                kept.append(
+                    Decided(
+                        stream,
+                        close,
+                        calls,
+                        unkept.pop(symbol),
+                        told,
+                        ended,
+                        anchor,
+                        (),
+                        self.first,
+                        self.markets[symbol],
+                    )
+                )
                 told = []
             journal.keep(kept, close + 400)
             for intent in journal.intents(State.PLANNED):

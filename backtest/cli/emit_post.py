@@ -113,15 +113,12 @@ def _ended(seconds: float) -> bool:
 
 def _terms(settings: Any, profile: str | None, store: str | None) -> dict[str, Any]:
     """Return what results are counted on: the rules of markets, and profiles by the strategy's identity."""
-    from backtest.cli.reconcile import markets_from
+    from backtest.cli.reconcile import markets_from, profiles_from
     from backtest.runner.loading import load_strategy
 
-    by_identity = {
-        load_strategy(each.file)(**each.parameters).identity: options.profile_from(profile or each.profile)
+    named = {
+        load_strategy(each.file)(**each.parameters).identity: options.profile_from(each.profile)
         for each in settings.strategy
     }
-    default = options.profile_from(profile or "anny")
-    return {
-        "market_of": markets_from([], store),
-        "profile_of": lambda identity: by_identity.get(identity, default),
-    }
+    chosen = None if profile is None else options.profile_from(profile)
+    return {"rules": markets_from([], store), "profile_of": profiles_from(named, chosen)}

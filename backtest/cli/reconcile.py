@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backtest.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from backtest.live.reconcile import Judge
     from backtest.live.reconcile_candles import Stored
-    from backtest.live.snapshot import Place
+    from backtest.live.snapshot import Place, Snapshot
     from backtest.model.candles import Candles
     from backtest.model.market import Market
+    from backtest.model.profile import SubscriberProfile
 
-__all__ = ["markets_from", "register"]
+__all__ = ["markets_from", "profiles_from", "register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +62,8 @@ def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
     from backtest.live.snapshot import snapshot
 
     book = snapshot(journal)
-    judges = _judges(config, strategy, param, profile)
+    chosen = None if profile is None else options.profile_from(profile)
+    judges = _judges(book, config, strategy, param, chosen)
     named = [(options.candles_from(each), each) for each in candles or []]
     rules = markets_from(named, store, tick=tick, step=step)
     found = hold(
@@ -68,7 +71,7 @@ def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
         judges,
         rules,
         _stored(named, store),
-        options.profile_from(profile or "anny"),
+        chosen,
     )
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=1))
@@ -87,8 +90,7 @@ def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
         from backtest.live.track_record import publish as add
 
         by_identity = {judge.strategy.identity: judge.profile for judge in judges}
-        default = options.profile_from(profile or "anny")
-        record, new = add(publish, book, rules, lambda identity: by_identity.get(identity, default))
+        record, new = add(publish, book, rules, profiles_from(by_identity, chosen))
         lines = f"{len(record.lines):,} lines, {new:,} new"
         typer.echo(f"record  {publish}: {lines}\nhead    {record.head}", err=as_json)
     if found.exit_status:
@@ -134,14 +136,37 @@ def _candles(
     return candles_of
 
 
-def _judges(config: Path | None, strategy: str | None, param: list[str] | None, profile: str | None) -> list[Judge]:
-    """Return the strategies that a file or the options name."""
+def profiles_from(
+    named: Mapping[str, SubscriberProfile | None], chosen: SubscriberProfile | None
+) -> Callable[[str, SubscriberProfile | None], SubscriberProfile]:
+    """Return what finds on whose account results are counted: as it was chosen, named or kept, else the vendor's own.
+
+    Parameters
+    ----------
+    named
+        By the strategy's identity.
+    chosen
+        For all of them.
+    """
+    from backtest.model.profile import SubscriberProfile
+
+    return lambda identity, kept: chosen or named.get(identity) or kept or SubscriberProfile.anny()
+
+
+def _judges(
+    book: Snapshot, config: Path | None, strategy: str | None, param: list[str] | None, chosen: SubscriberProfile | None
+) -> list[Judge]:
+    """Return the strategies that a file or the options name; without parameters, with those that the journal knows."""
     from backtest.errors import InvalidSettingError
     from backtest.live.reconcile import Judge
     from backtest.runner.loading import load_strategy
 
     if strategy is not None:
-        return [Judge(options.strategy_from(strategy, param), options.profile_from(profile or "anny"))]
+        made = load_strategy(strategy)
+        known = [codes[-1] for codes in book.codes.values() if codes and codes[-1].name == made.__name__]
+        if not param and len(known) == 1:
+            return [Judge(made(**json.loads(known[0].parameters)), chosen)]
+        return [Judge(made(**options.parameters_from(param)), chosen)]
     if param:
         raise InvalidSettingError("--param is of a strategy; name its file with --strategy")
     if config is None:
@@ -149,15 +174,15 @@ def _judges(config: Path | None, strategy: str | None, param: list[str] | None, 
     from backtest.live.settings import LiveSettings
 
     return [
-        Judge(load_strategy(each.file)(**each.parameters), options.profile_from(profile or each.profile))
+        Judge(load_strategy(each.file)(**each.parameters), chosen or options.profile_from(each.profile))
         for each in LiveSettings.load(config).strategy
     ]
 
 
 def markets_from(
     named: list[tuple[Candles, str]], store: str | None, *, tick: str | None = None, step: str | None = None
-) -> Callable[[Place], Market]:
-    """Return what finds the rules of a market: those of the named candles, of the store, or of the sample.
+) -> Callable[[Place, Market | None], Market]:
+    """Return what finds the rules of a market: of the journal, else of the named candles, the store, or the sample.
 
     Parameters
     ----------
@@ -168,13 +193,16 @@ def markets_from(
     tick, step
         Of all markets, where the options say them.
     """
+    changes: dict[str, Any] = {name: value for name, value in (("tick", tick), ("step", step)) if value is not None}
 
-    def market_of(place: Place) -> Market:
+    def market_of(place: Place, known: Market | None) -> Market:
         import numpy as np
 
         from backtest.model.candles import Candles
 
         exchange, symbol, timeframe = place
+        if known is not None:
+            return replace(known, **changes)
         for one, source in named:
             if (one.symbol, one.timeframe) == (symbol, timeframe):
                 return options.market_from(one, source=source, tick=tick, step=step, store=store)

@@ -13,12 +13,12 @@ from backtest.runner.frames import fills_frame
 from backtest.wire import read_object, tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from backtest.engine.simulator import SimulatedVenue
     from backtest.live.intent import Intent
-    from backtest.live.snapshot import Place, Snapshot
-    from backtest.model.market import Market
+    from backtest.live.reconcile_replay import Rules
+    from backtest.live.snapshot import Snapshot
     from backtest.model.profile import SubscriberProfile
     from backtest.report.tables import ResultTables
 
@@ -37,8 +37,8 @@ class Book:
         As it stood.
     identity
         Of the strategy.
-    market_of
-        Returns the rules of a series' market.
+    rules
+        Returns the rules of a series' market, given those that the journal knows.
     profile
         On whose account results are counted.
 
@@ -50,12 +50,9 @@ class Book:
         When the last thing happened to each signal that has ended, by ref, UTC ms; known once :meth:`over` was asked.
     """
 
-    def __init__(
-        self, journal: Snapshot, identity: str, market_of: Callable[[Place], Market], profile: SubscriberProfile
-    ) -> None:
+    def __init__(self, journal: Snapshot, identity: str, rules: Rules, profile: SubscriberProfile) -> None:
         self.identity, self._journal, self._profile = identity, journal, profile
-        self._ground = ground_of(journal, identity)
-        self._markets = {symbol: market_of(place) for symbol, place in self._ground.places.items()}
+        self._ground = ground_of(journal, identity, rules)
         self._intents = [one for one in journal.intents if one.strategy == identity and one.state in _THERE]
         self.creates = {one.ref: one for one in self._intents if one.creates}
         self._parents = {row.ref: row.parent_signal_id or "" for row in journal.signals if row.strategy == identity}
@@ -67,7 +64,7 @@ class Book:
     def venue(self) -> SimulatedVenue:
         """The subscriber's account, made when it is first needed."""
         if self._venue is None:
-            self._venue = book_of(self._journal, self.identity, self._ground, self._markets, self._profile)
+            self._venue = book_of(self._journal, self.identity, self._ground, self._profile)
         return self._venue
 
     @property

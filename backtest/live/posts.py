@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from backtest.live.intent import Intent
     from backtest.live.post_outbox import Outbox
     from backtest.live.post_targets import PostTarget
+    from backtest.live.reconcile_replay import Rules
     from backtest.live.settings import PostSettings
-    from backtest.live.snapshot import Place, Snapshot
-    from backtest.model.market import Market
+    from backtest.live.snapshot import Snapshot
     from backtest.model.profile import SubscriberProfile
     from backtest.venue.webhook import Delivery
 
@@ -78,10 +78,10 @@ class Poster:
         How they are made, and where they go.
     outbox
         Which were made.
-    market_of
-        Returns the rules of a series' market.
+    rules
+        Returns the rules of a series' market, given those that the journal knows.
     profile_of
-        Returns on whose account results are counted, by the strategy's identity.
+        Returns on whose account results are counted, by the strategy's identity and what the journal knows.
     now
         Returns UTC ms.
     tell
@@ -96,14 +96,14 @@ class Poster:
         way: Way,
         outbox: Outbox,
         *,
-        market_of: Callable[[Place], Market],
-        profile_of: Callable[[str], SubscriberProfile],
+        rules: Rules,
+        profile_of: Callable[[str, SubscriberProfile | None], SubscriberProfile],
         now: Callable[[], int],
         tell: Callable[[str], object],
         everything: bool = False,
     ) -> None:
         self._journal, self._settings, self._words, self._targets = journal, way.settings, way.words, way.targets
-        self._outbox, self._market_of, self._profile_of = outbox, market_of, profile_of
+        self._outbox, self._rules, self._profile_of = outbox, rules, profile_of
         self._now, self._tell, self._everything = now, tell, everything
         self._state: object = None
         self._left = False
@@ -122,7 +122,7 @@ class Poster:
 
     def once(self) -> int:
         """Make the posts that are due; return how many were made."""
-        journal = snapshot(self._journal)
+        journal = snapshot(self._journal, verify=False)
         made, self._left = 0, False
         for post in self._due(journal):
             made += sum(self._send(target, post) for target in self._targets)
@@ -150,7 +150,7 @@ class Poster:
         """Yield what was not posted everywhere yet, oldest first."""
         wanted: list[tuple[int, int, Callable[[], Post]]] = []
         for identity in journal.strategies:
-            seat = Book(journal, identity, self._market_of, self._profile_of(identity))
+            seat = Book(journal, identity, self._rules, self._profile_of(identity, journal.lived[identity].profile))
             for intent, moment in seat.sent():
                 if self._wants(intent.id, moment):
                     wanted.append((moment, intent.seq, lambda s=seat, i=intent, m=moment: self._told(s, i, m)))  # type: ignore[misc]

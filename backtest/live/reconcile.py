@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ from backtest.live.reconcile_calls import (
     money_of,
 )
 from backtest.live.reconcile_candles import CandleFault, Effect, compare_series, corrected
-from backtest.live.reconcile_replay import Walked, book_of, book_of_intents, ground_of, pnl_of, walk
+from backtest.live.reconcile_replay import book_of, book_of_intents, ground_of, pnl_of, walk
 from backtest.live.reconcile_report import Fill, StrategyReport
 from backtest.live.reconcile_words import verdict
+from backtest.model.profile import SubscriberProfile
 from backtest.runner.frames import fills_frame
 
 if TYPE_CHECKING:
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
     from backtest.engine.simulator import SimulatedVenue
     from backtest.live.reconcile_calls import Made
     from backtest.live.reconcile_candles import CandleDifference, SeriesReport, Stored
-    from backtest.live.reconcile_replay import Ground
+    from backtest.live.reconcile_replay import Ground, Rules
     from backtest.live.snapshot import Place, Snapshot
-    from backtest.model.market import Market
-    from backtest.model.profile import SubscriberProfile
+    from backtest.runner.execute import Execution
     from backtest.strategy import Strategy
 
 __all__ = ["Drift", "Judge", "reconcile"]
@@ -43,10 +43,10 @@ _NOTHING = 1e-9
 
 @dataclass(frozen=True)
 class Judge:
-    """A strategy that may have emitted, and the subscriber for whom it is judged."""
+    """A strategy that may have emitted, and the subscriber for whom it is judged; None: the one that the journal knows."""
 
     strategy: Strategy
-    profile: SubscriberProfile
+    profile: SubscriberProfile | None = None
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,9 @@ class Drift:
 def reconcile(
     journal: Snapshot,
     judges: Sequence[Judge],
-    market_of: Callable[[Place], Market],
+    rules: Rules,
     stored_of: Callable[[Place, int, int], Stored | None],
-    profile: SubscriberProfile,
+    profile: SubscriberProfile | None = None,
 ) -> Drift:
     """Hold a journal against candles of a store, and its calls against the backtest.
 
@@ -117,12 +117,12 @@ def reconcile(
     judges
         The strategies; each is held against the calls of its identity. One that is of no identity of the journal is held
         against the calls of the only one left, where one is left, and the report says so.
-    market_of
-        Returns the rules of a series' market.
+    rules
+        Returns the rules of a series' market, given those that the journal knows.
     stored_of
         Returns what the store has of a series between two open times, UTC ms, both included; None for no store.
     profile
-        Of the subscriber, where no strategy is asked.
+        Of the subscriber, where no strategy is asked; None: the one that the journal knows, else the vendor's own.
 
     Raises
     ------
@@ -130,14 +130,13 @@ def reconcile(
         For a strategy that belongs to none of the journal's.
     """
     pairs = _paired(journal, judges)
-    grounds = {identity: ground_of(journal, identity) for identity in journal.strategies}
+    grounds = {identity: ground_of(journal, identity, rules) for identity in journal.strategies}
     series = _series(journal, grounds, stored_of)
     reports, effects = [], dict[int, dict[str, Effect]]()
     for identity, judge in pairs.items():
         ground = grounds[identity]
-        markets = {symbol: market_of(place) for symbol, place in ground.places.items()}
         looked = [one for one in series if (one.exchange, one.symbol, one.timeframe) in ground.places.values()]
-        judging = _Judging(journal, identity, ground, markets, looked)
+        judging = _Judging(journal, identity, ground, looked)
         found, changed = judging.report(judge, profile)
         reports.append(found)
         for difference, effect in changed:
@@ -183,7 +182,7 @@ def _series(
     since: dict[Place, int] = {}
     for ground in grounds.values():
         for symbol, place in ground.places.items():
-            anchor = min(anchor for _, anchor in ground.anchors[symbol])
+            anchor = ground.lived.markets[symbol].anchors[0][1]
             since[place] = min(since.get(place, anchor), anchor)
     found = []
     for place, first in since.items():
@@ -201,45 +200,43 @@ class _Judging:
         journal: Snapshot,
         identity: str,
         ground: Ground,
-        markets: Mapping[str, Market],
         series: Sequence[SeriesReport],
     ) -> None:
-        self._journal, self._identity, self._ground, self._markets = journal, identity, ground, markets
-        self._series = series
+        self._journal, self._identity, self._ground, self._series = journal, identity, ground, series
         self._intents = [one for one in journal.intents if one.strategy == identity]
 
     def report(
-        self, judge: Judge | None, profile: SubscriberProfile
+        self, judge: Judge | None, given: SubscriberProfile | None
     ) -> tuple[StrategyReport, list[tuple[CandleDifference, Effect]]]:
         """Return the report, and what each candle of the store would have changed."""
-        profile = profile if judge is None else judge.profile
-        sent = book_of(self._journal, self._identity, self._ground, self._markets, profile)
+        wanted = given if judge is None else judge.profile
+        profile = wanted or self._ground.lived.profile or SubscriberProfile.anny()
+        sent = book_of(self._journal, self._identity, self._ground, profile)
         asked = judge.strategy if judge is not None else None
         same = asked is None or asked.identity == self._identity
         told: Made | None = None
-        stored: Walked | None = None
+        stored: Execution | None = None
         if asked is None:
             mine = [one for one in self._intents if not one.by_person]
-            venue = book_of_intents(mine, self._ground, self._markets, profile)
+            venue = book_of_intents(mine, self._ground, profile)
             expected = {key_of(one): one.body for one in mine}
         else:
-            backtest = walk(asked, self._ground, self._markets, profile)
+            backtest = walk(asked, self._ground.plain, profile)
             venue, expected = backtest.venue, made_of(backtest.decisions)
             if not self._all_equal(expected):
-                outcomes = self._journal.outcomes[self._identity]
-                told = made_of(walk(asked, self._ground, self._markets, profile, outcomes).decisions)
+                told = made_of(walk(asked, self._ground, profile).decisions)
             stored = self._on_stored(asked, profile, backtest)
         lines = compare_calls(self._journal, self._intents, expected, told, same_identity=same)
         pnl, kept = (pnl_of(sent), pnl_of(venue)), None if stored is None else pnl_of(stored.venue)
-        money = money_of(lines, *pnl, kept)
+        money, codes = money_of(lines, *pnl, kept), self._journal.codes[self._identity]
         report = StrategyReport(
             identity=self._identity,
-            name="" if asked is None else type(asked).__name__,
-            parameters={} if asked is None else asked.model_dump(mode="json"),
+            name=codes[-1].name if asked is None and codes else "" if asked is None else type(asked).__name__,
+            parameters=json.loads(codes[-1].parameters if codes else "{}") if asked is None else asked.parameters,
             same_identity=same,
             same_code=None if asked is None else self._same_code(asked),
             asked=asked is not None,
-            quote=next(iter(self._markets.values())).trade_market,
+            quote=self._ground.quote,
             balance=profile.balance,
             lines=lines,
             money=money,
@@ -257,26 +254,24 @@ class _Judging:
         return {key_of(one): one.body for one in self._intents} == expected
 
     def _same_code(self, asked: Strategy) -> bool | None:
-        """Whether the strategy's file is the one that the emitter started with, as far as one strategy can tell."""
-        if len(self._journal.strategies) > 1 or not self._journal.run.code_hash:
-            return None
-        mine = code_hash(asked)
-        return self._journal.run.code_hash in {mine, hashlib.sha256(mine.encode()).hexdigest()}
+        """Whether the strategy's file is the one that decided last; None where the journal does not know."""
+        codes = self._journal.codes[self._identity]
+        return codes[-1].code_hash == code_hash(asked) if codes else None
 
     def _faults(self) -> list[CandleDifference]:
         faults = {CandleFault.REVISED, CandleFault.MISSING}
         return [each for one in self._series for each in one.differences if each.fault in faults]
 
-    def _on_stored(self, asked: Strategy, profile: SubscriberProfile, backtest: Walked) -> Walked | None:
+    def _on_stored(self, asked: Strategy, profile: SubscriberProfile, backtest: Execution) -> Execution | None:
         """Return the backtest on the store's candles; that on those acted on where they are the same."""
         if not any(one.stored for one in self._series):
             return None
         faults = self._faults()
         return self._with(asked, profile, faults) if faults else backtest
 
-    def _with(self, asked: Strategy, profile: SubscriberProfile, faults: Sequence[CandleDifference]) -> Walked:
+    def _with(self, asked: Strategy, profile: SubscriberProfile, faults: Sequence[CandleDifference]) -> Execution:
         candles = {symbol: corrected(one, faults, symbol) for symbol, one in self._ground.candles.items()}
-        return walk(asked, self._ground.of(candles), self._markets, profile)
+        return walk(asked, self._ground.plain.on(candles), profile)
 
     def _effects(
         self,
@@ -284,7 +279,7 @@ class _Judging:
         profile: SubscriberProfile,
         expected: Made,
         pnl: Mapping[str, float],
-        stored: Walked,
+        stored: Execution,
     ) -> list[tuple[CandleDifference, Effect]]:
         """Return which candles change something, each put in place alone."""
         faults, total = self._faults(), sum(pnl.values())

@@ -10,13 +10,13 @@ from backtest.errors import InvalidSettingError
 from backtest.live.intent import Intent, State
 from backtest.live.journal import Journal
 from backtest.live.outcomes import read_lived
-from backtest.live.schema import Run, Seen, Stream
+from backtest.live.schema import Run, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from backtest.live.schema import Cursor, SignalRow, Told
+    from backtest.live.schema import Code, Cursor, SignalRow, Told
     from backtest.runner.lived import Lived
 
 __all__ = ["Attempt", "Place", "Sighting", "Snapshot", "Transition", "snapshot"]
@@ -64,8 +64,10 @@ class Snapshot:
         Of each intent by its id, oldest first.
     told
         What each strategy was told, by its identity.
-    outcomes
+    lived
         What each strategy lived through, as a run takes it.
+    codes
+        Which code decided for each, oldest first; empty where that is not known.
     signals
         All of them.
     cursors
@@ -82,7 +84,8 @@ class Snapshot:
     transitions: Mapping[str, Sequence[Transition]]
     attempts: Mapping[str, Sequence[Attempt]]
     told: Mapping[str, Sequence[Told]]
-    outcomes: Mapping[str, Lived]
+    lived: Mapping[str, Lived]
+    codes: Mapping[str, Sequence[Code]]
     signals: Sequence[SignalRow]
     cursors: Sequence[Cursor]
     sightings: Mapping[Place, Sequence[Sighting]]
@@ -101,13 +104,6 @@ class Snapshot:
     def cursors_of(self, strategy: str) -> list[Cursor]:
         """Return how far a strategy has seen the candles of each market, by symbol."""
         return sorted((one for one in self.cursors if one.strategy == strategy), key=lambda one: one.symbol)
-
-    def stream(self, cursor: Cursor) -> Stream:
-        """Return the stream of a cursor."""
-        place = (cursor.exchange, cursor.symbol, cursor.timeframe)
-        return Stream(
-            self.run.account, cursor.strategy, cursor.symbol, cursor.timeframe, cursor.exchange, self.volumes[place]
-        )
 
     def acted(self, place: Place, since: int = 0) -> list[Seen]:
         """Return the candles of a series as they were acted on, from an opening time (UTC ms) on."""
@@ -130,18 +126,25 @@ class Snapshot:
         return bool(acted) and not any(seen.arrived for seen in acted)
 
 
-def snapshot(path: Path) -> Snapshot:
+def snapshot(path: Path, *, verify: bool = True) -> Snapshot:
     """Read a journal as it stands; an emitter may be writing it.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    verify
+        Whether every row is held against its hash.
 
     Raises
     ------
     InvalidSettingError
         For a file that is no journal of this version, or one in which nothing was decided yet.
     StorageError
-        For a journal that is damaged or cut short: every row is held against its hash.
+        For a journal that is damaged or cut short.
     """
     with _Reader(path) as reader:
-        return reader.whole()
+        return reader.whole(verify=verify)
 
 
 class _Reader(Journal):
@@ -152,7 +155,7 @@ class _Reader(Journal):
         with self._storage():
             self._db.execute("BEGIN")  # SQLite answers from the moment of the first question on
 
-    def whole(self) -> Snapshot:
+    def whole(self, *, verify: bool) -> Snapshot:
         """Return all of it."""
         with self._storage():
             runs = [
@@ -164,7 +167,8 @@ class _Reader(Journal):
                 raise InvalidSettingError(
                     f"the journal {self.path} has seen no candle yet, so there is nothing to reconcile; backtest emit fills it"
                 )
-            self.verify()
+            if verify:
+                self.verify()
             told = {name: self.told(name) for name in dict.fromkeys(one.strategy for one in cursors)}
             return Snapshot(
                 path=self.path,
@@ -173,7 +177,8 @@ class _Reader(Journal):
                 transitions=self._transitions(),
                 attempts=self._attempts(),
                 told=told,
-                outcomes={name: read_lived(self, name) for name in told},
+                lived={name: read_lived(self, name) for name in told},
+                codes={name: self.codes(name) for name in told},
                 signals=self.signals(),
                 cursors=cursors,
                 sightings=self._sightings(),

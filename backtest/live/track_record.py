@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backtest.engine.simulator import SimulatedVenue
+    from backtest.live.reconcile_replay import Rules
     from backtest.live.snapshot import Place, Snapshot
-    from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
 
 __all__ = ["NOTHING", "Record", "figures_of", "hash_of", "publish", "read_record", "record_head"]
@@ -66,8 +66,8 @@ class Record:
 def publish(
     path: Path,
     journal: Snapshot,
-    market_of: Callable[[Place], Market],
-    profile_of: Callable[[str], SubscriberProfile],
+    rules: Rules,
+    profile_of: Callable[[str, SubscriberProfile | None], SubscriberProfile],
 ) -> tuple[Record, int]:
     """Add to a track record what it does not have yet; return it, and how many lines are new.
 
@@ -80,10 +80,10 @@ def publish(
         Of the record; made where it is not there.
     journal
         What was sent.
-    market_of
-        Returns the rules of a series' market.
+    rules
+        Returns the rules of a series' market, given those that the journal knows.
     profile_of
-        Returns on whose account results are counted, by the strategy's identity.
+        Returns on whose account results are counted, by the strategy's identity and what the journal knows.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def publish(
     record = read_record(path) if path.exists() else Record(path, (), ())
     known = {_name(entry): (number, entry) for number, entry in enumerate(record.entries, 1)}
     new: list[Entry] = []
-    for entry in _entries(journal, market_of, profile_of):
+    for entry in _entries(journal, rules, profile_of):
         found = known.get(_name(entry))
         if found is None:
             new.append(entry)
@@ -181,18 +181,17 @@ def figures_of(entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 def _entries(
-    journal: Snapshot, market_of: Callable[[Place], Market], profile_of: Callable[[str], SubscriberProfile]
+    journal: Snapshot, rules: Rules, profile_of: Callable[[str, SubscriberProfile | None], SubscriberProfile]
 ) -> Iterator[Entry]:
     first = journal.runs[0]
     name = hashlib.sha256(f"{first.mode}|{first.account}|{first.started_at}".encode()).hexdigest()[:16]
     yield {"kind": "record", "format": _FORMAT, "mode": first.mode, "journal": name, "begun": first.started_at}
     found: list[tuple[int, int, Entry]] = []
     for identity in journal.strategies:
-        profile = profile_of(identity)
+        profile = profile_of(identity, journal.lived[identity].profile)
         yield {"kind": "strategy", "strategy": identity, "profile": profile.to_dict()}
-        ground = ground_of(journal, identity)
-        markets = {symbol: market_of(place) for symbol, place in ground.places.items()}
-        venue = book_of(journal, identity, ground, markets, profile)
+        ground = ground_of(journal, identity, rules)
+        venue = book_of(journal, identity, ground, profile)
         sent: dict[str, int] = {}
         for moment, entry in _sent(journal, identity):
             if entry["call"].startswith("create"):
