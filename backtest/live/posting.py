@@ -21,7 +21,7 @@ __all__ = ["Posting"]
 
 _SECRETS = "ANNY_"
 _AGAIN_SECONDS = 60.0
-_END_SECONDS = 20.0
+_END_SECONDS = 30.0
 
 
 class Posting:

@@ -241,7 +241,7 @@ def _is_locked(path: Path, settings: Path) -> bool:
     return True
 
 
-def _until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+def _until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end
