@@ -62,6 +62,7 @@ class SeatRoom:
         self.first = min(min(rows) for rows in self.tables.values())
         self.start = self.first + history * HOUR
         self.now, self.tick, self.parents = self.start, tick, 0
+        self.attachments = ""
         self.told: list[Notice] = []
         self.journal: Journal
         self.seat: Seat
@@ -71,7 +72,9 @@ class SeatRoom:
         """Start, as a process does."""
         self.journal = Journal(self.path, Run("paper", "account", self.now))
         markets = {
-            Series("binance", symbol, "1h"): Market(symbol, tick=self.tick, exchange="BINANCE")
+            Series("binance", symbol, "1h"): Market(
+                symbol, tick=self.tick, exchange="BINANCE", attachments_url=self.attachments
+            )
             for symbol in self.tables
         }
         where = {"account": "account", "start": self.now, "since": self.first}

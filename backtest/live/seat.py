@@ -280,13 +280,15 @@ class Seat:
     def _take_rules(self, place: Place) -> None:
         """Let the rules hold that the exchange has now; say where they changed."""
         before = self._journal.rules(place.stream)
-        if before and before[-1][1] == place.market:
+        if before and before[-1][1].to_dict() == place.market.to_dict():
             return
         self._journal.change_rules(place.stream, place.since, place.market)
         if before:
             self.session.change_rules(place.stream.symbol, place.market)
+        if before and before[-1][1] != place.market:  # else only where pictures will be
             old, new = before[-1][1].to_dict(), place.market.to_dict()
-            changed = ", ".join(f"{name} {old[name]} is {new[name]}" for name in new if old[name] != new[name])
+            other = [name for name in new if name in old and old[name] != new[name]]
+            changed = ", ".join(f"{name} {old[name]} is {new[name]}" for name in other)
             series = next(one for one, here in self.places.items() if here is place)
             sentence = f"{series}: the exchange changed its rules: {changed}; they hold from {when(place.since)} on"
             self.notices.tell(NoticeKind.RULES, self.start, sentence, (series,))

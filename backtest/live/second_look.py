@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backtest.live.notices import NoticeKind
+from backtest.live.outcomes import candles_of_seen
 from backtest.live.reconcile_calls import made_of
-from backtest.live.reconcile_replay import candles_of, ground_of, walk
+from backtest.live.reconcile_replay import ground_of, walk
+from backtest.live.schema import Stream
 from backtest.live.seat import when
 from backtest.live.snapshot import snapshot
 from backtest.market_data.series import Series
@@ -46,6 +48,18 @@ class Judged:
     strategy: Strategy
     profile: SubscriberProfile
     markets: Mapping[str, Market]
+
+    def rules(self, place: Place, known: Market | None) -> Market:
+        """Return the rules of a series' market: those that the journal knows, else those that were given.
+
+        Parameters
+        ----------
+        place
+            Exchange, symbol and timeframe.
+        known
+            By the journal.
+        """
+        return known or self.markets[place[1]]
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,7 @@ def changes(journal: Snapshot, judged: Sequence[Judged]) -> list[Changed]:
     for judge in judged:
         identity = judge.strategy.identity
         if identity in journal.strategies:
-            found += _of(journal, judge, ground_of(journal, identity))
+            found += _of(journal, judge, ground_of(journal, identity, judge.rules).plain)
     return found
 
 
@@ -95,7 +109,7 @@ def _of(journal: Snapshot, judge: Judged, ground: Ground) -> list[Changed]:
         return []
 
     def made(candles: Ground) -> Mapping[Any, str]:
-        return made_of(walk(judge.strategy, candles, judge.markets, judge.profile).decisions)
+        return made_of(walk(judge.strategy, candles, judge.profile).decisions)
 
     before = made(ground)
 
@@ -129,7 +143,7 @@ def _revised(journal: Snapshot, place: Place, ground: Ground, symbol: str) -> di
     candles = ground.candles[symbol]
     if not len(candles):
         return {}
-    first, last = ground.first[symbol], int(candles.time[-1])
+    first, last = ground.lived.markets[symbol].start, int(candles.time[-1])
     return {
         one.seen.time: one.seen
         for one in journal.sightings[place]
@@ -144,8 +158,10 @@ def _corrected(journal: Snapshot, ground: Ground, those: Mapping[tuple[Place, in
         rows = {one.time: one for one in journal.acted(place) if one.time in known}
         rows |= {time: seen for (where, time), seen in those.items() if where == place}
         kept = [rows[time] for time in sorted(rows) if rows[time].open is not None]
-        candles[symbol] = candles_of(kept, place, volumes=journal.volumes[place])
-    return ground.of(candles)
+        exchange, _, timeframe = place
+        stream = Stream("", "", symbol, timeframe, exchange)
+        candles[symbol] = candles_of_seen(kept, stream, volumes=journal.volumes[place])
+    return ground.on(candles)
 
 
 class SecondLook:
