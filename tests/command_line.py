@@ -24,7 +24,24 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 BREAKOUT = str(ROOT / "strategies" / "breakout.py")
-HEAVY = ("numba", "talib", "pandas", "pyarrow", "ccxt", "httpx", "matplotlib")
+HEAVY = (
+    "numba",
+    "talib",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "ccxt",
+    "httpx",
+    "matplotlib",
+    "jinja2",
+    "distributed",
+    "optuna",
+    "apprise",
+    "structlog",
+    "prometheus_client",
+    "sqlite3",
+)
+"""What neither `import backtest` nor `backtest --help` may load: each is imported where its result is shown."""
 
 
 @dataclass(frozen=True)

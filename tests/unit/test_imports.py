@@ -38,7 +38,9 @@ def test_the_help_loads_no_more_than_typer_and_rich() -> None:
     assert loaded_by(code, (*HEAVY, "numpy", "pydantic", "fastapi")) == set()
 
 
-@pytest.mark.parametrize("verb", ["demo", "run", "calls", "emit", "venue", "replay", "explain", "fetch", "data"])
+@pytest.mark.parametrize(
+    "verb", ["demo", "run", "sweep", "luck", "calls", "emit", "venue", "replay", "explain", "fetch", "data"]
+)
 def test_the_help_of_a_command_is_light_too(verb: str) -> None:
     code = (
         f"import sys\nfrom backtest.cli import main\nsys.argv = ['backtest', {verb!r}, '--help']\n"
