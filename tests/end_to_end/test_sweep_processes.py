@@ -12,11 +12,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
-from backtest import Candles, Field, InvalidSettingError, Strategy, run_many
+from backtest import (
+    Candles,
+    Field,
+    InvalidSettingError,
+    Market,
+    Strategy,
+    SubscriberProfile,
+    VenueAssumptions,
+    run_many,
+)
 from backtest.runner.loading import load_strategy
 from backtest.runner.run import feeds_of
+from backtest.study.crew import crew_of
 from backtest.study.shipping import Shipped
 from backtest.study.task import Job, Parts, Task
 from tests.command_line import ROOT, Done, backtest
@@ -120,7 +131,6 @@ def test_a_row_that_kills_its_process_is_listed_and_loses_no_other(
 
 
 def task_of(kind: type[Strategy], candles: Candles, folder: Path, rows: list[dict[str, Any]]) -> Task:
-    from backtest import SubscriberProfile, VenueAssumptions
     from backtest.study.measured import Account
 
     parts = Parts(str(folder))
@@ -234,6 +244,29 @@ def test_what_a_process_cannot_have_is_refused_in_one_sentence(tmp_path: Path) -
     text = Shipped("Dip", f"import not_installed_anywhere\n{STRATEGY}")
     with pytest.raises(InvalidSettingError, match=r"No module named 'not_installed_anywhere'.*must be installed there"):
         text.unpacked()
+
+
+def test_detail_funding_and_several_markets_travel_too() -> None:
+    hours = Candles.sample("BTC/USD", "1h")
+    days = hours.resample("1d")
+    finer = hours.between(int(days.time[0]), int(days.close_time[-1]))
+    rates = np.column_stack([days.time[:300], np.full(300, 1e-4)])
+    profile = SubscriberProfile.anny(balance=5_000.0, slippage=0.0012)
+    told: dict[str, Any] = {
+        "market": Market("BTC/USD", tick="0.5", step="0.001"),
+        "profile": profile,
+        "assumptions": VenueAssumptions(fill_without_volume=True),
+    }
+    grid = {"length": [5, 40]}
+    with crew_of(2) as crew:
+        for candles, more in (
+            (days, {**told, "detail": {"BTC/USD": finer}, "funding": rates}),
+            ({symbol: Candles.sample(symbol, "1d") for symbol in ("BTC/USD", "ETH/USD")}, {}),
+        ):
+            here, there = (run_many(Local, grid, candles, workers=n, ledger=False, **more) for n in (1, crew))
+            assert here.table["trades"].min() > 0
+            assert here.figures.tobytes() == there.figures.tobytes()
+            assert here.daily.tobytes() == there.daily.tobytes()
 
 
 def test_a_strategy_whose_file_changed_since_it_was_loaded_is_sent_as_it_was_loaded(strategy: Path) -> None:
