@@ -108,6 +108,18 @@ def test_a_coarse_grain_keeps_the_extremes_and_a_fine_one_is_loaded_by_zoom(brow
         assert whole[0] < near[0] < near[1] < whole[1]
 
 
+def test_what_is_not_drawn_of_very_many_candles_is_said(browser: Browser, tmp_path: Path) -> None:
+    n = 1_000_001
+    one = prices(10, tick=0.0001)
+    time = np.arange(n, dtype=np.int64) * 60_000
+    opened_at, high, low, close = (np.resize(x, n) for x in (one.open, one.high, one.low, one.close))
+    many = Prices("BTC/USDT", "1m", 60_000, time, opened_at, high, low, close)
+    with opened(browser, page_of(tmp_path, ChartInput((many,)))) as tab:
+        tab.run("ready")
+        assert "Each bar of BTC/USDT is 4 candles." in tab.page.inner_text(".sc-notice")
+        assert tab.run("data.markets[0].n") == 250_001
+
+
 def test_signals_are_flown_to_by_key_by_address_and_by_call(browser: Browser, tmp_path: Path) -> None:
     tables = sample_tables(1500)
     with opened(browser, page_of(tmp_path, chart_of(tables)), at="#signal-3") as tab:

@@ -95,6 +95,34 @@ def test_it_is_moved_by_wheel_by_dragging_and_by_keys(browser: Browser, tmp_path
         assert tab.page.get_by_role("button", name="Log").get_attribute("aria-pressed") == "true"
 
 
+def test_two_fingers_zoom_and_one_moves(browser: Browser, tmp_path: Path) -> None:
+    how: dict[str, Any] = {"has_touch": True, "viewport": {"width": 390, "height": 844}}
+    with page_of(browser, sample_tables(1500), tmp_path, **how) as tab:
+        tab.run("document.querySelector('.sc-plot').scrollIntoView()")
+        box = tab.page.locator(".sc-plot").bounding_box()
+        assert box is not None
+        touch = tab.page.context.new_cdp_session(tab.page)
+
+        def put(kind: str, *across: int) -> None:
+            points = [{"x": box["x"] + x, "y": box["y"] + 80, "id": k} for k, x in enumerate(across)]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        whole = tab.run("signalChart.view()")
+        put("touchStart", 120, 160)
+        for far in (180, 200, 220, 240):
+            put("touchMove", 120, far)
+        put("touchEnd")
+        tab.page.wait_for_timeout(80)
+        near = tab.run("signalChart.view()")
+        assert near[1] - near[0] < 0.7 * (whole[1] - whole[0])
+        put("touchStart", 200)
+        for far in (180, 160, 140):
+            put("touchMove", far)
+        put("touchEnd")
+        tab.page.wait_for_timeout(80)
+        assert tab.run("signalChart.view()")[0] > near[0]
+
+
 def test_a_row_flies_to_its_signal_and_shows_its_steps(browser: Browser, tmp_path: Path) -> None:
     tables = sample_tables(1500)
     with page_of(browser, tables, tmp_path) as tab:

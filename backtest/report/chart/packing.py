@@ -72,12 +72,13 @@ def pack(chart: ChartInput) -> Markup:
     columns = _Columns()
     told: dict[str, Any] = {
         "quote": chart.quote,
-        "note": chart.note,
-        "markets": [_market(prices, columns) for prices in chart.markets],
+        "note": "",
+        "markets": (markets := [_market(prices, columns) for prices in chart.markets]),
         "account": None if chart.account is None else _account(chart.account, columns),
         "signals": [replace(life, stop=()).to_dict() for life in chart.signals],
     }
     told["stops"] = _stops(chart, {one["symbol"]: one["decimals"] for one in told["markets"]}, columns)
+    told["note"] = " ".join(filter(None, [chart.note, *(_coarse(one) for one in markets)]))
     return pack_plain(told, b"".join(columns.parts))
 
 
@@ -104,19 +105,27 @@ def _text(content: bytes) -> Markup:
     return Markup(f"{len(content)}:{written}")  # noqa: S704 - its alphabet has nothing that is markup
 
 
+def _coarse(market: dict[str, Any]) -> str:
+    """Return what is not drawn of so many candles; nothing of fewer."""
+    if market["merged"] > 1:
+        return f"Each bar of {market['symbol']} is {market['merged']} candles."
+    return f"Prices of {market['symbol']} are drawn to {10.0 ** -market['decimals']:g}." if market["rounded"] else ""
+
+
 def _market(prices: Prices, columns: _Columns) -> dict[str, Any]:
     merged = 1
     while len(prices.time) > _MOST:
         prices, merged = _merged(prices), 4 * merged
     decimals = _decimals(prices.open, prices.high, prices.low, prices.close)
-    if len(prices.time) > _MANY:
-        decimals = min(decimals, _seen(float(np.median(prices.high - prices.low))))
+    seen = _seen(float(np.median(prices.high - prices.low))) if len(prices.time) > _MANY else decimals
+    rounded, decimals = seen < decimals, min(decimals, seen)
     opened, high, low, close = (_ticks(x, decimals) for x in (prices.open, prices.high, prices.low, prices.close))
     before = np.r_[0, close[:-1]]
     return {
         "symbol": prices.symbol,
         "timeframe": prices.timeframe,
         "merged": merged,
+        "rounded": rounded,
         "decimals": decimals,
         **_times(prices.time, prices.step),
         "open": columns.put(_folded(opened - before)),
