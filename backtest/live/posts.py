@@ -10,13 +10,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from backtest.errors import BacktestError
 from backtest.live.copies import read_only
 from backtest.live.post_book import Book
 from backtest.live.post_picture import picture_of
 from backtest.live.post_targets import Post, not_sent, post_targets
 from backtest.live.post_text import PostText
 from backtest.live.snapshot import snapshot
-from backtest.live.track_record import record_head
+from backtest.live.track_record import publish, record_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -124,9 +125,19 @@ class Poster:
         """Make the posts that are due; return how many were made."""
         journal = snapshot(self._journal, verify=False)
         made, self._left = 0, False
+        self._publish(journal)
         for post in self._due(journal):
             made += sum(self._send(target, post) for target in self._targets)
         return made
+
+    def _publish(self, journal: Snapshot) -> None:
+        """Bring the track record up to date, so that the head in a post covers what the post tells."""
+        if self._settings.record is None:
+            return
+        try:
+            publish(self._settings.record, journal, self._rules, self._profile_of)
+        except BacktestError as error:
+            self._tell(f"the track record was not brought up to date: {error}")
 
     def _stands(self) -> object:
         """Return what changes whenever there may be something to post; None before there is a journal."""

@@ -90,7 +90,7 @@ class PostSettings(_Section):
     )
     markup: Literal["plain", "markdown", "html"] = Field("plain", description="what the channel makes of *, _ or <")
     pictures: bool = Field(default=True, description="draw a picture of each signal and of its end")
-    record: Path | None = Field(None, description="track record whose head stands in each post")
+    record: Path | None = Field(None, description="track record, kept up to date; its head stands in each post")
 
     @field_validator("attachments_url")
     @classmethod

@@ -167,6 +167,7 @@ class _Reader(Journal):
                 raise InvalidSettingError(
                     f"the journal {self.path} has seen no candle yet, so there is nothing to reconcile; backtest emit fills it"
                 )
+            self._refuse_several(cursors)
             if verify:
                 self.verify()
             told = {name: self.told(name) for name in dict.fromkeys(one.strategy for one in cursors)}
@@ -187,6 +188,19 @@ class _Reader(Journal):
                     for row in self._all("SELECT exchange, symbol, timeframe, volumes FROM series")
                 },
             )
+
+    def _refuse_several(self, cursors: Sequence[Cursor]) -> None:
+        """Refuse a journal in which one strategy with the same parameters decides in several places."""
+        places: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        for one in cursors:
+            places[one.strategy].add((one.exchange, one.timeframe))
+        for strategy, found in places.items():
+            if len(found) > 1:
+                where = " and ".join(f"{exchange} {timeframe}" for exchange, timeframe in sorted(found))
+                raise InvalidSettingError(
+                    f"in the journal {self.path} the strategy {strategy[:12]} decides on {where}; what was sent can be held "
+                    "against the backtest where each has a journal of its own, or other parameters"
+                )
 
     def _transitions(self) -> dict[str, list[Transition]]:
         found: dict[str, list[Transition]] = defaultdict(list)

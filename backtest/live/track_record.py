@@ -19,6 +19,7 @@ from backtest.market_data.disk import write_atomic
 from backtest.model.events import Status
 from backtest.model.timeframe import milliseconds
 from backtest.runner.frames import fills_frame
+from backtest.venue.file_lock import FileLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -88,10 +89,24 @@ def publish(
     Raises
     ------
     InvalidSettingError
-        For a file that is no record, one of another journal, or one whose lines the journal contradicts.
+        For a file that is no record, one of another journal, one whose lines the journal contradicts, or one to which
+        another process is adding.
     StorageError
         Where the disk refuses.
     """
+    lock = FileLock(path.with_name(f"{path.name}.lock"), "the track record beside")
+    try:
+        return _publish(path, journal, rules, profile_of)
+    finally:
+        lock.release()
+
+
+def _publish(
+    path: Path,
+    journal: Snapshot,
+    rules: Rules,
+    profile_of: Callable[[str, SubscriberProfile | None], SubscriberProfile],
+) -> tuple[Record, int]:
     record = read_record(path) if path.exists() else Record(path, (), ())
     known = {_name(entry): (number, entry) for number, entry in enumerate(record.entries, 1)}
     new: list[Entry] = []

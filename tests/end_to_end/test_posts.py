@@ -275,17 +275,21 @@ def test_a_template_with_an_error_is_one_sentence_at_the_start(tmp_path: Path, n
     assert not emission.path.with_name("journal.sqlite.posts").exists()
 
 
-def test_a_template_of_the_provider_is_used_and_its_head_is_the_records(tmp_path: Path) -> None:
+def test_a_template_of_the_provider_is_used_and_the_records_head_covers_the_post(tmp_path: Path) -> None:
     emission, record, templates = emitted(tmp_path, HISTORY + 60), tmp_path / "record.jsonl", tmp_path / "templates"
-    assert backtest("reconcile", emission.path, "--publish", record, "--tick", "0.01", *PARAMETERS).status == 0
     templates.mkdir()
     (templates / "signal.txt").write_text("{{ coin }} *now* {{ targets | join('/') }} {{ head }}\n", "utf-8")
     settings = config(tmp_path, folder=tmp_path / "posts", templates=templates, record=record, markup="markdown")
     assert backtest("emit", "post", "--config", settings, "--all").status == 0
+    head = record_head(record)
     text = next((tmp_path / "posts").glob("*-signal-*.txt")).read_text("utf-8")
-    assert re.fullmatch(rf"BTC \*now\* [0-9]+\\\.?[0-9]*/.* {record_head(record)}\n", text), text
+    assert re.fullmatch(rf"BTC \*now\* [0-9]+\\\.?[0-9]*/.* {head}\n", text), text
     update = next((tmp_path / "posts").glob("*-result-*.txt")).read_text("utf-8")
-    assert f"Record {record_head(record)}" in update
+    assert f"Record {head}" in update
+    assert backtest("verify", record, "--since", head).status == 0
+    assert backtest("reconcile", emission.path, "--publish", record, *PARAMETERS).out.endswith(
+        f"0 new\nhead    {head}\n"
+    )
 
 
 @pytest.mark.parametrize(

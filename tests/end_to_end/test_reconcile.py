@@ -419,6 +419,17 @@ def test_an_empty_journal_is_one_sentence(tmp_path: Path) -> None:
     assert "has seen no candle yet" in done.err
 
 
+def test_one_strategy_in_two_places_is_one_sentence(tmp_path: Path) -> None:
+    emission = room(tmp_path, BTC)
+    emission.emit(until=HISTORY + 20)
+    slow = {BTC: candles()[BTC].resample("4h")}
+    other = JournalRoom(emission.path, emission.strategy, slow, emission.markets, emission.profile, 20)
+    other.emit(until=30)
+    done = backtest("reconcile", emission.path, *PARAMETERS)
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "decides on binance 1h and binance 4h" in done.err
+
+
 def test_a_store_without_the_span_is_one_sentence(tmp_path: Path, store: Path) -> None:
     emission = room(tmp_path, BTC)
     emission.emit(until=HISTORY + 60)
