@@ -102,7 +102,9 @@ def main() -> None:
     signals, living = (
         (int(text) for text in (*sys.argv[1:], "10000", "100")[:2]) if len(sys.argv) != 2 else (int(sys.argv[1]), 100)
     )
-    plan = Channel(Steady(living=living), candles(signals), Market("BTC/USDT", tick="0.01"), SubscriberProfile.anny())
+    channel = Channel(
+        Steady(living=living), candles(signals), Market("BTC/USDT", tick="0.01"), SubscriberProfile.anny()
+    )
     closes: list[int] = []
     Timed.closes = closes
     emission.Session = Timed  # type: ignore[misc]
@@ -115,7 +117,7 @@ def main() -> None:
             url = venue.stdout.readline().split()[3].rstrip(",")
             credentials = Credentials.load(environment={**SECRETS, "ANNY_BASE_URL": url})
             start = time.perf_counter()
-            done = rehearse(plan, credentials, Path(folder) / "journal.sqlite", EmitSettings(per_minute=100_000))
+            done = rehearse(channel, credentials, Path(folder) / "journal.sqlite", EmitSettings(per_minute=100_000))
             took = time.perf_counter() - start
             with PaperClient(url) as control:
                 effects = control.effects()

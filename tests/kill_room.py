@@ -6,28 +6,36 @@ import json
 import multiprocessing
 import os
 import resource
+import sys
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from backtest import Market, Moment, Strategy, SubscriberProfile
+from backtest.engine.warm import warm
 from backtest.errors import BacktestError
 from backtest.live.clock import CandleClock, WallClock
 from backtest.live.emitter import Emitter
 from backtest.live.intent import State
 from backtest.live.journal import Journal
 from backtest.live.schema import Decided, Run, Stream
+from backtest.live.seat import Seat
 from backtest.live.sender import Sender
 from backtest.live.settings import EmitSettings
+from backtest.live.track import Closed, Source
+from backtest.market_data.series import Series
 from backtest.model.calls import Call, Cancel, CreateSignal, TakeProfit, UpdatePrices
 from backtest.model.events import SignalRef
 from backtest.venue.client import Client
 from backtest.venue.failpoint import arm
+from backtest.venue.paper_client import PaperClient
 from backtest.venue.rate import RateLimit
 from backtest.venue.timeouts import Timeouts
 from tests.outlet_room import outlet
 from tests.paper_room import credentials
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from multiprocessing.context import ForkServerProcess
     from pathlib import Path
 
@@ -37,12 +45,12 @@ PATIENT = Timeouts(connect=5.0, pool=5.0, read=10.0, write=10.0, total=30.0)
 """Nothing here waits for an answer that never comes: on a busy machine no answer may look lost."""
 STREAM = Stream(credentials().fingerprint, "a" * 64, "BTC/USDT", "1h")
 COINS = ("BTC", *(f"C{number:02}" for number in range(1, 20)))
-BEAT = 1000
-"""Milliseconds between two closes of the twenty markets."""
 RESOLVED = "resolved-by-a-test"
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.kill_room"])
+if multiprocessing.parent_process() is not None or "forkserver" in sys.argv[-1]:
+    warm()  # once, for all processes that are forked from here
 
 
 @dataclass(frozen=True)
@@ -55,16 +63,19 @@ class Job:
     failpoint: str = ""
     resolve: str = ""
     base: int = 0
-    """Where it is given: the wall's time of the first close, of twenty markets, and the sender has a thread of its own."""
+    """Where it is given: when the first candle of twenty markets opens; the sender has a thread of its own then."""
 
     outlet: str = ""
     """Kind of the outlet that takes the calls in the venue's place, and what it says."""
 
+    since: int = 0
+    """Behind which effect those of this journal are."""
 
-def script(close: int, market: int = 0, base: int = START, span: int = HOUR) -> list[Call]:
+
+def script(close: int) -> list[Call]:
     """Return the calls of one close: every three closes a signal with its later calls, in the order of the desk."""
-    born = base + (close - close % 3) * span
-    coin = COINS[market]
+    born = START + (close - close % 3) * HOUR
+    coin = COINS[0]
     ref = SignalRef(f"{coin}/USDT-{born}-0")
     if close % 3 == 0:
         return [
@@ -74,7 +85,7 @@ def script(close: int, market: int = 0, base: int = START, span: int = HOUR) -> 
                 exchange="BINANCE",
                 invest=1.0,
                 entry_price_max=100.0,
-                targets=(110.0 + len(COINS) * close + market,),
+                targets=(110.0 + len(COINS) * close,),
                 stop_loss=90.0,
                 ref=ref,
             )
@@ -102,23 +113,71 @@ def _emit(job: Job, journal: Journal) -> int:
 
 
 def _emit_beside(job: Job, journal: Journal) -> int:
-    """Emit for twenty markets on the wall's clock, with the sender in a thread of its own."""
-    streams = [replace(STREAM, symbol=f"{coin}/USDT") for coin in COINS]
+    """Emit for twenty markets: a seat that hears what became of its calls, and the sender in a thread of its own.
+
+    Closes lie ahead of the wall's clock, so that no call expires. A start holds what the strategy decides against the
+    journal, so that nothing that a kill left may be otherwise than it was told.
+    """
     clock = WallClock()
     with Client(credentials(job.url), rate=RateLimit(100_000), timeouts=PATIENT) as client:
         emitter = Emitter(journal, client, clock, EmitSettings(tries=4, backoff_first=0.01), clock.now)
         emitter.recover()
-        before = journal.cursor(*streams[0].key)
+        if job.resolve == "look":
+            with PaperClient(job.url) as control:
+                look_up(journal, control.effects(job.since))
+        seat = Seat(
+            Scripted(base=job.base),
+            SubscriberProfile.anny(),
+            {Series("binance", f"{coin}/USDT", "1h"): Market(f"{coin}/USDT") for coin in COINS},
+            journal,
+            account=STREAM.account,
+            start=job.base,
+            since=job.base,
+        )
+        seat.restore()
+        since = max(place.since for place in seat.places.values())
         with Sender(emitter) as sender:
-            for close in range(job.closes):
-                at = job.base + close * BEAT
-                if before is not None and at < before.time:
-                    continue
-                calls = [script(close, market, job.base, BEAT) for market in range(len(COINS))]
-                pairs = zip(streams, calls, strict=True)
-                emitter.plan([Decided(stream, at, each, anchor=job.base) for stream, each in pairs])
+            for time in range(max(since, job.base), job.base + job.closes * HOUR, HOUR):
+                for series in seat.places:
+                    seat.take(Closed(series, (time, 99.0, 99.5, 98.5, 99.0, 1.0), Source.WEBSOCKET, time + HOUR))
+                emitter.plan(seat.decide())
                 _wait(journal, sender)
+            _wait(journal, sender)
     return 4 if journal.intents(State.UNKNOWN) else 0
+
+
+class Scripted(Strategy):
+    """A signal every three closes on each market; what lives of it one and two closes later is moved, sold, canceled."""
+
+    base: int
+
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        """Say what the script has for this close, about what lives."""
+        number = (now.close_time - self.base) // HOUR - 1
+        market = COINS.index(now.symbol.partition("/")[0])
+        born = self.base + (number - number % 3 + 1) * HOUR
+        mine = [one.ref for one in now.signals if int(one.ref.split("-")[-2]) == born]
+        if number % 3 == 0:
+            target = 110.0 + len(COINS) * number + market
+            yield now.create(entry=100.0, targets=(target,), stop_loss=90.0, invest=1.0)
+        elif number % 3 == 1:
+            for ref in mine:
+                yield UpdatePrices(ref, stop_loss=90.0 + number / 100.0)
+                if market % 2 == 0:
+                    yield TakeProfit(ref, "market", 100.0)
+        else:
+            for ref in mine:
+                yield Cancel(ref)
+
+
+def look_up(journal: Journal, effects: list[dict[str, Any]]) -> None:
+    """Do what a person does with unknowns: look at the venue, and say what is there."""
+    counts = counted(journal, effects)
+    made = {json.loads(e["body"]).get("exit_price_1"): e["parent_signal_id"] for e in effects}
+    for intent in journal.intents(State.UNKNOWN):
+        landed = counts[intent.id] > 0
+        parent = made[json.loads(intent.body)["exit_price_1"]] if landed and intent.creates else None
+        journal.resolve(intent, State.LANDED if landed else State.NOT_LANDED, 0, parent)
 
 
 def _wait(journal: Journal, sender: Sender) -> None:
@@ -187,8 +246,13 @@ def run(job: Job) -> int:
 def effects_by_intent(journal: Path, effects: list[dict[str, Any]]) -> dict[str, int]:
     """Return how often each intent of a journal took effect; an effect without an intent fails."""
     with Journal(journal) as book:
-        intents = book.intents()
-        names = {signal.parent_signal_id: signal.ref for signal in book.signals()}
+        return counted(book, effects)
+
+
+def counted(book: Journal, effects: list[dict[str, Any]]) -> dict[str, int]:
+    """Return how often each intent of an open journal took effect; an effect without an intent fails."""
+    intents = book.intents()
+    names = {signal.parent_signal_id: signal.ref for signal in book.signals()}
     tags = {json.loads(i.body)["exit_price_1"]: i for i in intents if i.creates}
     later = {(i.kind, i.ref): i for i in intents if not i.creates}
     found = {intent.id: 0 for intent in intents}

@@ -165,12 +165,12 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
     }
     from backtest.live.channel import Channel
 
-    plan = Channel(chosen, series, traded, options.profile_from(profile))
+    channel = Channel(chosen, series, traded, options.profile_from(profile))
     if dry_run:
-        _print_requests(plan)
+        _print_requests(channel)
         return
     with _page(rehearsed.account.journal, dashboard, dashboard_name):
-        _rehearse(plan, rehearsed.limits, rehearsed.account.journal, speed)
+        _rehearse(channel, rehearsed.limits, rehearsed.account.journal, speed)
 
 
 @contextmanager
@@ -459,12 +459,12 @@ def _go_live(
         raise typer.Exit(2)
 
 
-def _print_requests(plan: Channel) -> None:
+def _print_requests(channel: Channel) -> None:
     from backtest.wire import endpoint_of
 
-    plan.backtest(_warn)
-    session, count = plan.session(), 0
-    for time, rows in plan.instants():
+    channel.backtest(_warn)
+    session, count = channel.session(), 0
+    for time, rows in channel.instants():
         for decision in session.walk(time, rows):
             request = endpoint_of(decision.call, getattr(decision.call, "signal", None))
             typer.echo(f"{decision.at} {request.method} {request.path} {request.body.decode()}")
@@ -476,14 +476,14 @@ def _warn(sentence: str) -> None:
     typer.echo(f"warning: {sentence}", err=True)
 
 
-def _rehearse(plan: Channel, settings: EmitSettings, journal: Path, speed: str) -> None:
+def _rehearse(channel: Channel, settings: EmitSettings, journal: Path, speed: str) -> None:
     from backtest.live.emission import rehearse
     from backtest.live.stopping import stopped_by_signal
 
     with stopped_by_signal() as stop, _venue(journal) as (credentials, token):
         hear = {"warn": _warn, "tell": lambda text: typer.echo(text, err=True)}
         pace = _pace(speed, stop)
-        done = rehearse(plan, credentials, journal, settings, token=token, pace=pace, stop=stop, **hear)
+        done = rehearse(channel, credentials, journal, settings, token=token, pace=pace, stop=stop, **hear)
     _leave(done)
 
 

@@ -18,7 +18,8 @@ from backtest.live.journal import Journal
 from backtest.live.schema import Run
 from backtest.venue.paper_client import PaperClient
 from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
-from tests.kill_room import RESOLVED, STREAM, Job, effects_by_intent, run, start
+from tests.kill_room import HOUR, RESOLVED, STREAM, Job, effects_by_intent, run, start
+from tests.kill_room import look_up as looked_up
 from tests.paper_room import KEY, SECRET, paper_room
 
 if TYPE_CHECKING:
@@ -51,10 +52,10 @@ class Room:
         self._before = control.effects()[-1]["seq"] if control.effects() else 0
 
         self.base = 0
-        """Set: twenty markets beside one another, on the wall's clock."""
+        """Set: twenty markets beside one another, with a strategy that hears what became of its calls."""
 
     def job(self, failpoint: str = "", closes: int = 3, resolve: str = "") -> Job:
-        return Job(self.journal, self.url, closes, failpoint, resolve, self.base)
+        return Job(self.journal, self.url, closes, failpoint, resolve, self.base, since=self._before)
 
     def go(self, failpoint: str = "", closes: int = 3, resolve: str = "") -> int:
         return run(self.job(failpoint, closes, resolve))
@@ -188,7 +189,7 @@ FAULTS = ("none", "none", "429:1", "500-before", "500-after", "drop-before", "dr
 
 @pytest.fixture
 def markets(room: Room) -> Room:
-    room.base = time.time_ns() // 1_000_000
+    room.base = time.time_ns() // 1_000_000 // HOUR * HOUR
     return room
 
 
@@ -200,6 +201,35 @@ def test_killed_with_twenty_markets_on_their_way(markets: Room, point: str) -> N
     before = markets.rows()
     markets.go(closes=2)
     assert markets.rows() == before, "a second recovery changed something"
+    look_up(markets)
+    markets.go(closes=3)
+    nothing_is_doubled_lost_or_hidden(markets)
+
+
+def test_killed_in_the_recovery_of_twenty_markets(markets: Room) -> None:
+    assert markets.go("K7::5", closes=2) == KILLED
+    assert markets.go("K11::1", closes=2) == KILLED
+    assert markets.go("K11::2", closes=2) in {KILLED, 4}
+    markets.go(closes=2)
+    markets.check()
+    look_up(markets)
+    markets.go(closes=3)
+    nothing_is_doubled_lost_or_hidden(markets)
+
+
+def test_killed_while_a_person_decides_on_twenty_markets(markets: Room) -> None:
+    markets.control.plan_faults(*["cut"] * 3)
+    assert markets.go(closes=1) == 4
+    assert markets.go("K12::1", closes=1, resolve="look") == KILLED
+    assert markets.go("K12::2", closes=1, resolve="look") == KILLED
+    assert markets.go(closes=3, resolve="look") == 0
+    nothing_is_doubled_lost_or_hidden(markets)
+
+
+def test_full_disk_with_twenty_markets_on_their_way_sends_nothing_more(markets: Room) -> None:
+    assert markets.go("K13::4", closes=2) == 3
+    assert "cannot be used" in (markets.journal.parent / "journal.sqlite.out").read_text()
+    markets.go(closes=2)
     look_up(markets)
     markets.go(closes=3)
     nothing_is_doubled_lost_or_hidden(markets)
@@ -243,8 +273,11 @@ def nothing_is_doubled_lost_or_hidden(room: Room) -> None:
 def kill(room: Room, draw: random.Random, closes: int) -> bool:
     """Kill a process at a point, or from outside at any moment."""
     if draw.random() < 0.7:
-        point = draw.choice([f"K{k}" for k in range(11)])
-        return room.go(f"{point}:{draw.choice((*KINDS, ''))}:{draw.randint(1, 30)}", closes) == KILLED
+        point = draw.choice([f"K{k}" for k in range(14)])
+        kind, times = (
+            ("", draw.randint(1, 3)) if point in {"K11", "K12"} else (draw.choice((*KINDS, "")), draw.randint(1, 30))
+        )
+        return room.go(f"{point}:{kind}:{times}", closes, "look" if point == "K12" else "") in {KILLED, 3}
     process = start(room.job(closes=closes))
     process.join(draw.uniform(0.01, 0.5))
     if process.is_alive() and process.pid:
@@ -259,9 +292,4 @@ def look_up(room: Room) -> None:
     """Do what a person does with unknowns: look at the venue, and say what is there."""
     with Journal(room.journal, Run("paper", STREAM.account, 0)) as journal:
         journal.recover(0)
-        counts = effects_by_intent(room.journal, room.effects())
-        made = {json.loads(e["body"]).get("exit_price_1"): e["parent_signal_id"] for e in room.effects()}
-        for intent in journal.intents(State.UNKNOWN):
-            landed = counts[intent.id] > 0
-            parent = made[json.loads(intent.body)["exit_price_1"]] if landed and intent.creates else None
-            journal.resolve(intent, State.LANDED if landed else State.NOT_LANDED, 0, parent)
+        looked_up(journal, room.effects())

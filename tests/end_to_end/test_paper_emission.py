@@ -78,7 +78,7 @@ class Busy(Strategy):
 
 
 @pytest.fixture(scope="module")
-def plan() -> Channel:
+def channel() -> Channel:
     candles = Candles.sample("BTC/USD", "1h").slice(0, 110)
     return Channel(Busy(), candles, Market("BTC/USD", tick="0.01"), SubscriberProfile.anny())
 
@@ -89,20 +89,20 @@ def url(tmp_path: Path) -> Iterator[str]:
         yield found
 
 
-def cut(plan: Channel, first: int, last: int) -> Channel:
+def cut(channel: Channel, first: int, last: int) -> Channel:
     """Return the emission over some of the candles only."""
-    return replace(plan, candles={symbol: one.slice(first, last) for symbol, one in plan.series.items()})
+    return replace(channel, candles={symbol: one.slice(first, last) for symbol, one in channel.series.items()})
 
 
-def emit(plan: Channel, url: str, folder: Path, **options: Any) -> Rehearsed:
+def emit(channel: Channel, url: str, folder: Path, **options: Any) -> Rehearsed:
     heard: list[str] = []  # what lint warns of is no matter of these tests
     return rehearse(
-        plan, credentials(url), folder / "journal.sqlite", EmitSettings(), **{"warn": heard.append, **options}
+        channel, credentials(url), folder / "journal.sqlite", EmitSettings(), **{"warn": heard.append, **options}
     )
 
 
-def test_calls_and_fills_equal_the_backtest(plan: Channel, url: str, tmp_path: Path) -> None:
-    done = emit(plan, url, tmp_path)
+def test_calls_and_fills_equal_the_backtest(channel: Channel, url: str, tmp_path: Path) -> None:
+    done = emit(channel, url, tmp_path)
     assert done.report.equal, done.report.text()
     assert done.report.calls.found > 90
     assert done.report.fills.found > 40
@@ -118,10 +118,10 @@ def test_every_shipped_strategy_equals_its_backtest_through_a_restart(name: str,
     """Also where the strategy hears events or keeps a plan: the shadow book comes back from the journal's candles."""
     strategy = load_strategy(str(ROOT / "strategies" / f"{name}.py"))()
     candles = Candles.sample("BTC/USD", "1d").slice(0, 900)
-    plan = Channel(strategy, candles, Market("BTC/USD", tick="0.01"), SubscriberProfile.anny())
-    part = emit(replace(plan, candles=candles.slice(0, 500)), url, tmp_path)
+    channel = Channel(strategy, candles, Market("BTC/USD", tick="0.01"), SubscriberProfile.anny())
+    part = emit(replace(channel, candles=candles.slice(0, 500)), url, tmp_path)
     told: list[str] = []
-    done = emit(plan, url, tmp_path, tell=told.append)
+    done = emit(channel, url, tmp_path, tell=told.append)
     assert done.report.equal, done.report.text()
     assert done.report.calls.found > part.report.calls.found > 3
     assert len(told) == 1
@@ -141,8 +141,8 @@ class Marketable(Strategy):
                 yield UpdatePrices(living.ref, stop_loss=price * 1.05, allow_marketable=True)
 
 
-def test_our_own_key_reaches_the_paper_venue_beside_the_body(plan: Channel, url: str, tmp_path: Path) -> None:
-    mine = replace(plan, strategy=Marketable())
+def test_our_own_key_reaches_the_paper_venue_beside_the_body(channel: Channel, url: str, tmp_path: Path) -> None:
+    mine = replace(channel, strategy=Marketable())
     emit(cut(mine, 0, 30), url, tmp_path)
     done = emit(cut(mine, 0, 60), url, tmp_path)
     assert done.report.equal, done.report.text()
@@ -162,75 +162,75 @@ def test_several_markets_share_one_account_through_a_restart(url: str, tmp_path:
     days["ETH/USD"] = days["ETH/USD"].slice(40, 160)  # begins later
     days["LTC/USD"] = days["LTC/USD"].slice(0, 120)  # ends earlier
     markets = {symbol: Market(symbol, tick="0.01") for symbol in days}
-    plan = Channel(Busy(pause=24 * 5), days, markets, SubscriberProfile.anny())
-    first = plan.instants()[90][0]
+    channel = Channel(Busy(pause=24 * 5), days, markets, SubscriberProfile.anny())
+    first = channel.instants()[90][0]
     part = {symbol: one.slice(0, int((one.time < first).sum())) for symbol, one in days.items()}
-    emit(replace(plan, candles=part), url, tmp_path)
-    done = emit(plan, url, tmp_path)
+    emit(replace(channel, candles=part), url, tmp_path)
+    done = emit(channel, url, tmp_path)
     assert done.report.equal, done.report.text()
     assert done.report.calls.found > 60
     with Journal(tmp_path / "journal.sqlite") as journal:
         assert {row.symbol for row in journal.signals()} == set(days)
-        assert [len(journal.seen(stream)) for stream in streams_of(plan, credentials().fingerprint).values()] == [
+        assert [len(journal.seen(stream)) for stream in streams_of(channel, credentials().fingerprint).values()] == [
             len(days[symbol]) for symbol in sorted(days)
         ]
     other = {symbol: one for symbol, one in days.items() if symbol != "ETH/USD"}
     fresh = tmp_path / "fresh"
     fresh.mkdir()
     with paper_room(fresh / "venue.sqlite") as elsewhere:
-        emit(replace(plan, candles=other), elsewhere, fresh)
+        emit(replace(channel, candles=other), elsewhere, fresh)
         with pytest.raises(InvalidSettingError, match="never saw ETH/USD"):
-            emit(plan, elsewhere, fresh)
+            emit(channel, elsewhere, fresh)
 
 
-def test_emitting_again_sends_nothing(plan: Channel, url: str, tmp_path: Path) -> None:
-    first = emit(plan, url, tmp_path)
+def test_emitting_again_sends_nothing(channel: Channel, url: str, tmp_path: Path) -> None:
+    first = emit(channel, url, tmp_path)
     with PaperClient(url) as control:
         before = control.received()
-        assert emit(plan, url, tmp_path).report == first.report
+        assert emit(channel, url, tmp_path).report == first.report
         assert control.received() == before
 
 
-def test_a_longer_file_goes_on_where_it_stopped(plan: Channel, url: str, tmp_path: Path) -> None:
-    emit(cut(plan, 0, 70), url, tmp_path)
+def test_a_longer_file_goes_on_where_it_stopped(channel: Channel, url: str, tmp_path: Path) -> None:
+    emit(cut(channel, 0, 70), url, tmp_path)
     paces: list[int] = []
-    done = emit(plan, url, tmp_path, pace=paces.append)
+    done = emit(channel, url, tmp_path, pace=paces.append)
     assert done.report.equal, done.report.text()
     assert paces == list(range(71, 111))
 
 
-def test_a_venue_that_is_ahead_of_the_journal_is_refused(plan: Channel, url: str, tmp_path: Path) -> None:
-    emit(plan, url, tmp_path)
+def test_a_venue_that_is_ahead_of_the_journal_is_refused(channel: Channel, url: str, tmp_path: Path) -> None:
+    emit(channel, url, tmp_path)
     other = tmp_path / "other"
     other.mkdir()
     with PaperClient(url) as control:
         before = control.received()
         with pytest.raises(InvalidSettingError, match="the journal that belongs to it"):
-            emit(plan, url, other)
+            emit(channel, url, other)
         assert control.received() == before
     with Journal(other / "journal.sqlite") as journal:
         assert (journal.intents(), journal.cursors()) == ([], [])
 
 
-def test_venue_that_starts_again_knows_everything(plan: Channel, tmp_path: Path) -> None:
+def test_venue_that_starts_again_knows_everything(channel: Channel, tmp_path: Path) -> None:
     with paper_room(tmp_path / "venue.sqlite") as url:
-        emit(cut(plan, 0, 70), url, tmp_path)
+        emit(cut(channel, 0, 70), url, tmp_path)
     with paper_room(tmp_path / "venue.sqlite") as url:
-        done = emit(plan, url, tmp_path)
+        done = emit(channel, url, tmp_path)
     assert done.report.equal, done.report.text()
 
 
-def test_faults_that_prove_nothing_was_done_change_nothing(plan: Channel, url: str, tmp_path: Path) -> None:
+def test_faults_that_prove_nothing_was_done_change_nothing(channel: Channel, url: str, tmp_path: Path) -> None:
     with PaperClient(url) as control:
         control.plan_faults(*["429:100", "429-result:100", "none"] * 60)
-    done = emit(plan, url, tmp_path)
+    done = emit(channel, url, tmp_path)
     assert done.report.equal, done.report.text()
 
 
-def test_what_was_lost_is_told_and_never_sent_again(plan: Channel, url: str, tmp_path: Path) -> None:
+def test_what_was_lost_is_told_and_never_sent_again(channel: Channel, url: str, tmp_path: Path) -> None:
     with PaperClient(url) as control:
         control.plan_faults("500-after")
-    done = emit(plan, url, tmp_path)
+    done = emit(channel, url, tmp_path)
     assert not done.report.equal
     assert [intent.kind for intent in done.unknown] == ["create_v1"]
     assert "NO PARITY" in done.report.text()
@@ -240,29 +240,29 @@ def test_what_was_lost_is_told_and_never_sent_again(plan: Channel, url: str, tmp
     assert bodies.count(done.unknown[0].body) == 1
 
 
-def test_bad_credentials_end_it(plan: Channel, url: str, tmp_path: Path) -> None:
+def test_bad_credentials_end_it(channel: Channel, url: str, tmp_path: Path) -> None:
     environment = {"ANNY_API_KEY": KEY, "ANNY_API_SECRET": "wrong", "ANNY_BASE_URL": url}
     found = type(credentials()).load(environment=environment)
-    done = rehearse(plan, found, tmp_path / "journal.sqlite", EmitSettings(), warn=str)
+    done = rehearse(channel, found, tmp_path / "journal.sqlite", EmitSettings(), warn=str)
     assert done.halted
     with PaperClient(url) as control:
         assert control.received() == []
 
 
-def test_other_candles_or_another_strategy_are_refused(plan: Channel, url: str, tmp_path: Path) -> None:
-    emit(cut(plan, 0, 60), url, tmp_path)
+def test_other_candles_or_another_strategy_are_refused(channel: Channel, url: str, tmp_path: Path) -> None:
+    emit(cut(channel, 0, 60), url, tmp_path)
     with pytest.raises(InvalidSettingError, match="began with the candle"):
-        emit(cut(plan, 1, 60), url, tmp_path)
+        emit(cut(channel, 1, 60), url, tmp_path)
     with pytest.raises(InvalidSettingError, match="is not the one"):
-        emit(cut(plan, 0, 50), url, tmp_path)
+        emit(cut(channel, 0, 50), url, tmp_path)
     with pytest.raises(InvalidSettingError, match="no candle of"):
-        emit(cut(plan, 0, 0), url, tmp_path)
+        emit(cut(channel, 0, 0), url, tmp_path)
     with Journal(tmp_path / "journal.sqlite") as journal:
         assert journal.intents(State.PLANNED) == []
 
 
-def test_the_same_name_with_other_code_is_refused(plan: Channel, url: str, tmp_path: Path) -> None:
-    emit(cut(plan, 0, 60), url, tmp_path)
+def test_the_same_name_with_other_code_is_refused(channel: Channel, url: str, tmp_path: Path) -> None:
+    emit(cut(channel, 0, 60), url, tmp_path)
 
     class Changed(Busy):
         def on_candle(self, now: Moment) -> Iterable[Call]:
@@ -270,18 +270,18 @@ def test_the_same_name_with_other_code_is_refused(plan: Channel, url: str, tmp_p
 
     Changed.__name__ = "Busy"
     changed = Changed()
-    if changed.identity != plan.strategy.identity:
+    if changed.identity != channel.strategy.identity:
         pytest.skip("the identity holds more than name and parameters")
     with pytest.raises(InvalidSettingError, match="use another journal"):
-        emit(replace(plan, strategy=changed), url, tmp_path)
+        emit(replace(channel, strategy=changed), url, tmp_path)
 
 
-def test_paper_goes_to_this_machine_only(plan: Channel, tmp_path: Path) -> None:
+def test_paper_goes_to_this_machine_only(channel: Channel, tmp_path: Path) -> None:
     far = credentials("https://api.example.org")
     with pytest.raises(InvalidSettingError, match="this machine only"):
-        rehearse(plan, far, tmp_path / "journal.sqlite", EmitSettings(), warn=str)
+        rehearse(channel, far, tmp_path / "journal.sqlite", EmitSettings(), warn=str)
     with pytest.raises(VenueUnavailableError, match="backtest venue"):
-        emit(plan, "http://127.0.0.1:9", tmp_path)
+        emit(channel, "http://127.0.0.1:9", tmp_path)
 
 
 FAULTS = {
@@ -300,10 +300,10 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_no_secret_in_logs_files_or_errors(
-    plan: Channel, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    channel: Channel, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    short = cut(plan, 0, 40)
+    short = cut(channel, 0, 40)
     with PaperClient(url) as control:
         control.plan_faults(*FAULTS)
     emit(short, url, tmp_path)

@@ -1,0 +1,176 @@
+"""What may be wrong when live emission starts: one sentence, an exit status that says whose fault it is, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import resource
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backtest.live.journal import Journal
+from backtest.live.schema import Run
+from tests.candle_exchange import CandleExchange
+from tests.command_line import BREAKOUT, ROOT, Done, backtest
+from tests.paper_room import KEY, SECRET, paper_room
+from tests.raw_server import RawServer, answer, http
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Wall:
+    """This machine's time, as an exchange has it."""
+
+    def steady(self) -> float:
+        return time.time() * 1000.0
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[str]:
+    """An exchange that works, in a thread of its own."""
+    ready, over, urls = threading.Event(), threading.Event(), list[str]()
+
+    async def serve() -> None:
+        async with CandleExchange(Wall()) as found:
+            urls.append(found.url("binance"))
+            ready.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    assert ready.wait(30.0)
+    yield urls[0]
+    over.set()
+    thread.join(10.0)
+
+
+@pytest.fixture(autouse=True)
+def secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ANNY_API_KEY", KEY)
+    monkeypatch.setenv("ANNY_API_SECRET", SECRET)
+
+
+def arguments(url: str, journal: Path) -> list[object]:
+    where = ["--market", "BTC/USDT", "--exchange", "binance", "--timeframe", "1m", "--paper"]
+    return ["emit", BREAKOUT, *where, "--url", url, "--journal", journal]
+
+
+def one_sentence(done: Done) -> str:
+    """The only line that was said, without its first word."""
+    (line,) = done.err.strip().splitlines()
+    assert done.out == ""
+    return line.removeprefix("error: ")
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """An address at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    yield f"http://127.0.0.1:{port}/binance"
+
+
+def test_no_network_at_the_start(tmp_path: Path) -> None:
+    with nobody() as url:
+        done = backtest(*arguments(url, tmp_path / "emit.sqlite"))
+    assert done.status == 3
+    assert "binance" in one_sentence(done)
+    assert not (tmp_path / "emit.sqlite").exists()
+
+
+def test_a_venue_that_answers_nonsense_at_the_start(
+    exchange: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for nonsense in (http("200 OK", "<html>hello</html>"), b"nonsense\r\n\r\n", http("500 Oops", {"what": 1})):
+        with RawServer(answer(nonsense, close=True)) as server:
+            monkeypatch.setenv("ANNY_BASE_URL", server.url)
+            done = backtest(*arguments(exchange, tmp_path / "emit.sqlite"))
+        assert done.status in {2, 3}, done
+        assert "venue" in one_sentence(done)
+    with Journal(tmp_path / "emit.sqlite") as journal:
+        journal.verify()
+        assert journal.intents() == []
+
+
+def test_a_venue_that_is_not_there(exchange: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with nobody() as url:
+        monkeypatch.setenv("ANNY_BASE_URL", url.removesuffix("/binance"))
+        done = backtest(*arguments(exchange, tmp_path / "emit.sqlite"))
+    assert done.status == 3
+    assert "venue" in one_sentence(done)
+
+
+def test_a_journal_of_another_account(exchange: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "emit.sqlite"
+    Journal(path, Run("paper", "0123456789abcdef", 0)).close()
+    before = digest(path)
+    with paper_room(tmp_path / "venue.sqlite") as url:
+        monkeypatch.setenv("ANNY_BASE_URL", url)
+        done = backtest(*arguments(exchange, path))
+    assert done.status == 2
+    assert "is the journal of account 0123456789abcdef, the key given is that of" in one_sentence(done)
+    assert digest(path) == before
+
+
+def test_a_journal_that_another_process_writes(exchange: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "emit.sqlite"
+    with paper_room(tmp_path / "venue.sqlite") as url, Journal(path, Run("paper", "0123456789abcdef", 0)):
+        monkeypatch.setenv("ANNY_BASE_URL", url)
+        done = backtest(*arguments(exchange, path))
+    assert done.status == 2
+    assert "writes the journal" in one_sentence(done)
+
+
+@pytest.mark.parametrize("where", ["a-file/emit.sqlite", "/proc/emit.sqlite"])
+def test_a_disk_that_takes_no_journal(
+    where: str, exchange: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a-file").write_text("no folder")
+    with paper_room(tmp_path / "venue.sqlite") as url:
+        monkeypatch.setenv("ANNY_BASE_URL", url)
+        done = backtest(*arguments(exchange, tmp_path / where))
+    assert done.status in {2, 3}
+    assert "emit.sqlite" in one_sentence(done)
+
+
+def test_a_full_disk_at_the_start_keeps_what_was_there(exchange: str, tmp_path: Path) -> None:
+    path = tmp_path / "emit.sqlite"
+    code = "import sys; from backtest.cli import main; sys.argv[0] = 'backtest'; sys.exit(main())"
+    with paper_room(tmp_path / "venue.sqlite") as url:
+        environment = {**os.environ, "ANNY_BASE_URL": url}
+        found = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments(exchange, path))],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+            check=False,
+        )
+    assert found.returncode == 3, found.stderr
+    (line,) = found.stderr.strip().splitlines()
+    assert "emit.sqlite" in line
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        done = backtest("venue", "--port", port, "--no-token", "--db", tmp_path / "venue.sqlite")
+    assert done.status in {2, 3}
+    assert str(port) in one_sentence(done)
