@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from time import time_ns
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from backtest import Call, Cancel, Candles, Market, Moment, Session, SignalRef, Strategy, SubscriberProfile
-from backtest.live import emission
+from backtest.live import channel as channels
 from backtest.live.channel import Channel
 from backtest.live.emission import rehearse
 from backtest.live.settings import EmitSettings
@@ -33,9 +34,12 @@ from backtest.venue.credentials import Credentials
 from backtest.venue.paper_client import PaperClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
+
+    from backtest import Decision
+    from backtest.runner.window import Row
 
 HOUR, START = 3_600_000, 1_700_002_800_000
 SECRETS = {"ANNY_API_KEY": "bench-key", "ANNY_API_SECRET": "bench-secret"}
@@ -61,10 +65,10 @@ class Timed(Session):
 
     closes: list[int]
 
-    def close(self, *row: float) -> list:  # type: ignore[override, type-arg]
+    def walk(self, time: int, rows: Mapping[str, Row | None]) -> list[Decision]:
         """Note the time, then decide."""
-        start = time.time_ns()
-        decisions = super().close(*row)
+        start = time_ns()
+        decisions = super().walk(time, rows)
         self.closes.extend([start] * len(decisions))
         return decisions
 
@@ -107,7 +111,7 @@ def main() -> None:
     )
     closes: list[int] = []
     Timed.closes = closes
-    emission.Session = Timed  # type: ignore[misc]
+    channels.Session = Timed  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as folder:
         commits = commit_times(folder)
         paths = {"PYTHONPATH": str(Path(__file__).parents[1])}

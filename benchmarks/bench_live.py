@@ -193,15 +193,15 @@ async def measure(count: int, rounds: int, port: int, pipe: Connection) -> None:
                     await asyncio.to_thread(sender.wait, 10.0)
                 stop.set()
                 await task
-    for name, found_ms in (("first call", firsts), ("all calls", all_calls)):
-        low, high = np.percentile(found_ms, [50, 99])
-        print(f"{count:3} series, {CALLS} calls at a close, {name}: p50 {low:.0f} ms, p99 {high:.0f} ms")
+    first, last = (np.percentile(times, [50, 99]) for times in (firsts, all_calls))
+    print(f"| {count} | {first[0]:.0f} ms | {first[1]:.0f} | {last[0]:.0f} | {last[1]:.0f} |", flush=True)
 
 
 def main() -> None:
     """Measure with 1, 20 and 200 series."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     warm()
+    print("| series | first call p50 | p99 | all calls p50 | p99 |\n|---|---|---|---|---|", flush=True)
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(target=venue, args=(theirs,), daemon=True)
     process.start()

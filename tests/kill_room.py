@@ -6,13 +6,11 @@ import json
 import multiprocessing
 import os
 import resource
-import sys
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from backtest import Market, Moment, Strategy, SubscriberProfile
-from backtest.engine.warm import warm
 from backtest.errors import BacktestError
 from backtest.live.clock import CandleClock, WallClock
 from backtest.live.emitter import Emitter
@@ -48,9 +46,7 @@ COINS = ("BTC", *(f"C{number:02}" for number in range(1, 20)))
 RESOLVED = "resolved-by-a-test"
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.kill_room"])
-if multiprocessing.parent_process() is not None or "forkserver" in sys.argv[-1]:
-    warm()  # once, for all processes that are forked from here
+_context.set_forkserver_preload(["tests.kill_preload"])
 
 
 @dataclass(frozen=True)

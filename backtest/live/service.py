@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -277,9 +277,12 @@ def _paper(service: Service, seats: Sequence[Seat]) -> PaperClient | None:
         return None
     paper = PaperClient(service.credentials.base_url, service.token)
     assumptions = VenueAssumptions()
-    for seat in seats:
-        for strategy in (seat.strategy, None):  # one subscriber of its own, and one who follows all
-            name = name_of_subscriber(seat.profile, assumptions, seat.place, strategy)
-            terms = seat.profile.to_dict(), assumptions.to_dict()
-            paper.subscribe(name, *terms, place=seat.place, strategy="" if strategy is None else strategy.identity)
+    with ExitStack() as stack:
+        stack.callback(paper.close)
+        for seat in seats:
+            for strategy in (seat.strategy, None):  # one subscriber of its own, and one who follows all
+                name = name_of_subscriber(seat.profile, assumptions, seat.place, strategy)
+                terms = seat.profile.to_dict(), assumptions.to_dict()
+                paper.subscribe(name, *terms, place=seat.place, strategy="" if strategy is None else strategy.identity)
+        stack.pop_all()
     return paper

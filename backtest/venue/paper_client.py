@@ -88,7 +88,7 @@ class PaperClient:
 
     def clock(self) -> dict[str, int]:
         """Return the close time of the last candle by symbol, UTC ms."""
-        return cast("dict[str, int]", self._ask("GET", "/clock")["clock"])
+        return cast("dict[str, int]", self._ask("GET", "/clock", name="clock")["clock"])
 
     def feed(
         self,
@@ -121,7 +121,7 @@ class PaperClient:
             ``missing`` (opens of candles that do not exist), ``gone``, ``volume_known``; all but the market may be left
             out. An instant is walked once each market of its exchange and timeframe has, or misses, its candle.
         """
-        found = self._ask("POST", "/candles", {"timeframe": timeframe, "markets": list(parts)})
+        found = self._ask("POST", "/candles", {"timeframe": timeframe, "markets": list(parts)}, name="clock")
         clock = {(row["symbol"], row["timeframe"]): row["clock"] for row in found["clock"]}
         return {symbol: Taken(new, clock[symbol, timeframe]) for symbol, new in found["new"].items()}
 
@@ -154,21 +154,25 @@ class PaperClient:
 
     def effects(self, after: int = 0) -> list[dict[str, Any]]:
         """Return the calls that took effect."""
-        return cast("list[dict[str, Any]]", self._ask("GET", f"/ledger?after={after}")["effects"])
+        return cast("list[dict[str, Any]]", self._ask("GET", f"/ledger?after={after}", name="effects")["effects"])
 
     def received(self, after: int = 0) -> list[dict[str, Any]]:
         """Return every call that could be read, the refused ones too."""
-        return cast("list[dict[str, Any]]", self._ask("GET", f"/received?after={after}")["effects"])
+        return cast("list[dict[str, Any]]", self._ask("GET", f"/received?after={after}", name="effects")["effects"])
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the events of an account."""
-        return cast("list[dict[str, Any]]", self._ask("GET", f"/subscribers/{quote(name, safe='')}/events")["events"])
+        return cast(
+            "list[dict[str, Any]]",
+            self._ask("GET", f"/subscribers/{quote(name, safe='')}/events", name="events")["events"],
+        )
 
     def plan_faults(self, *faults: str) -> None:
         """Let the next calls meet faults."""
         self._ask("PUT", "/faults", {"plan": list(faults)})
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None, *, name: str = "") -> dict[str, Any]:
+        """Ask the venue; return what it answered, in which there is ``name``."""
         raw = None if body is None else json.dumps(body).encode()
         for last in (False, True):  # everything here may be repeated, and a kept connection may have ended
             try:
@@ -181,14 +185,23 @@ class PaperClient:
                 if last:
                     why = f"{self.base_url} ({type(error).__name__})"
                     raise VenueUnavailableError(f"no paper venue at {why}; start one: backtest venue") from None
-        return _read(answer.status, text)
+        found = _read(answer.status, text)
+        if found is None or name not in {"", *found}:
+            shown = text[:60].decode("ascii", "replace")
+            raise InvalidSettingError(
+                f"at {self.base_url} is no paper venue of this version: it answered {shown!r}; name one in ANNY_BASE_URL, or "
+                "leave that out"
+            )
+        return found
 
 
-def _read(status: int, text: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _read(status: int, text: bytes) -> dict[str, Any] | None:
+    """Return the object that was answered; None where it is none."""
+    found: Any = None
     with suppress(ValueError):
         found = json.loads(text)
     if status != 200:
-        reason = found.get("payload", {}).get("message", f"status {status}")
-        raise InvalidSettingError(f"the paper venue refused: {reason}")
-    return found
+        payload = found.get("payload") if isinstance(found, dict) else None
+        reason = payload.get("message") if isinstance(payload, dict) else None
+        raise InvalidSettingError(f"the paper venue refused: {reason or f'status {status}'}")
+    return found if isinstance(found, dict) else None

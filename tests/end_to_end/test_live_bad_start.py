@@ -67,8 +67,9 @@ def arguments(url: str, journal: Path) -> list[object]:
 
 
 def one_sentence(done: Done) -> str:
-    """The only line that was said, without its first word."""
-    (line,) = done.err.strip().splitlines()
+    """The only sentence that is an error; beside it stands the line of the log that says the same."""
+    (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert [other for other in done.err.splitlines() if not other.startswith("{")] == [line], "no traceback"
     assert done.out == ""
     return line.removeprefix("error: ")
 
@@ -164,8 +165,7 @@ def test_a_full_disk_at_the_start_keeps_what_was_there(exchange: str, tmp_path: 
             check=False,
         )
     assert found.returncode == 3, found.stderr
-    (line,) = found.stderr.strip().splitlines()
-    assert "emit.sqlite" in line
+    assert "emit.sqlite" in one_sentence(Done(found.returncode, found.stdout, found.stderr))
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
