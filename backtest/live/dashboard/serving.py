@@ -26,6 +26,7 @@ __all__ = ["PORT", "Beside", "address_of", "serve_dashboard"]
 
 PORT = 8799
 _AGAIN_SECONDS = 5.0
+_END_SECONDS = 5.0
 
 
 def address_of(text: str) -> tuple[str, int]:
@@ -118,11 +119,11 @@ class Beside:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        process = self._process
-        if process is not None and process.stdin is not None:
-            with suppress(OSError):
-                process.stdin.close()
-        self._thread.join(5.0)
+        for end in ("terminate", "kill"):  # the address must be free for whoever starts next
+            process = self._process
+            if process is not None and process.poll() is None:
+                getattr(process, end)()
+            self._thread.join(_END_SECONDS)
         self._listener.close()
 
     def _keep(self) -> None:
@@ -147,4 +148,6 @@ class Beside:
             start_new_session=True,
         ) as process:
             self._process = process
+            if self._over.is_set():  # it ended while this one was made
+                process.kill()
             return process.wait()
