@@ -144,6 +144,10 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
                 accept_new_code=accept_new_code,
             )
         return
+    if accept_new_code:
+        raise InvalidSettingError(
+            "--accept-new-code is for candles as they close; a rehearsal of other code takes another journal"
+        )
     rehearsed = LiveSettings.load(config, sections)
     if strategy is None:
         raise InvalidSettingError("a rehearsal is of one strategy; name its file")

@@ -91,7 +91,8 @@ class _Asked:
         self._anchors = list(market.anchors)
         self._part: Prepared | None = None
         self._closes: NDArray[np.int64] = np.empty(0, np.int64)
-        self._due: NDArray[np.int64] = np.empty(0, np.int64)
+        self._places: dict[int, int] = {}
+        self._due: list[bool] = []
 
     def at(self, close: int, events: Sequence[Event], venue: SimulatedVenue, lived: Lived) -> list[Decision | Refusal]:
         """Return what is made of a close, sent already."""
@@ -111,12 +112,13 @@ class _Asked:
     def _ask(self, close: int, events: Sequence[Event]) -> list[Decision | Refusal]:
         desk = self.desk
         part = self._at_anchor(close)
-        position = int(np.searchsorted(self._closes, close))
-        closes_now = position < len(self._closes) and self._closes[position] == close
-        if not (closes_now or (events and desk.hears_events)):
+        place = self._places.get(close)
+        if place is None and not (events and desk.hears_events):
             return []
-        position -= not closes_now
-        asked = closes_now and bool(self._due[position])
+        position = int(np.searchsorted(self._closes, close)) - 1 if place is None else place
+        asked = place is not None and self._due[place]
+        if not (asked or events or desk.plan):
+            return []
         if part.table is None:
             return desk.decide(position, events, asked=asked)
         rows = table_rows(part.table, position) if asked else range(0)
@@ -133,7 +135,9 @@ class _Asked:
         window = candles.between(self._anchors[0][1], max(self._until - candles.milliseconds + 1, 0))
         part = self._part = prepare(self._strategy, Feed(self.desk.market, window), lane=self._lane)
         self._closes = window.close_time
-        self._due = np.zeros(len(window), bool)
-        self._due[np.unique(part.table.rows) if part.table is not None else part.asked] = True
+        self._places = {close: place for place, close in enumerate(self._closes.tolist())}
+        due = np.zeros(len(window), bool)
+        due[np.unique(part.table.rows) if part.table is not None else part.asked] = True
+        self._due = due.tolist()
         self.desk.bind(window, part.ind)
         return part

@@ -106,6 +106,7 @@ class Account:
         self.events.extend(self.venue.new_events())
         self._kept += len(together)
         if self._kept > _MOST_KEPT:
+            self.venue.equity_now  # noqa: B018 - brings the last price of every market up to date
             self.venue.forget_walked()
             self._kept = 0
 
