@@ -117,9 +117,8 @@ class Poster:
         due = self._left and all(wait.again <= now for wait in self._waits.values())
         if state is None or (state == self._state and not due):
             return 0
-        made = self.once()
-        self._state = state
-        return made
+        self._state = state  # what fails now is looked at again when there is something new
+        return self.once()
 
     def once(self) -> int:
         """Make the posts that are due; return how many were made."""
