@@ -57,7 +57,7 @@ class Steady(Strategy):
         if oldest > START:
             yield Cancel(SignalRef(f"{now.symbol}-{oldest}-0"))
         price = now.close
-        yield now.create(entry=price * 0.5, targets=(price * 2.0,), stop_loss=price * 0.4, invest=0.5)
+        yield now.create(entry=price * 0.6, targets=(price * 2.0,), stop_loss=price * 0.4, invest=0.5)
 
 
 class Timed(Session):
@@ -127,7 +127,7 @@ def main() -> None:
                 effects = control.effects()
             venue.terminate()
     received = np.array([effect["received_ns"] for effect in effects])
-    if not done.report.equal:
+    if not done.report.equal or done.report.lost:
         sys.exit(done.report.text())
     delay = (received - np.array(closes)) / 1e6
     last = np.r_[np.diff(closes) != 0, True]
