@@ -28,6 +28,8 @@ __all__ = ["load_tables", "save_tables", "write_figure"]
 
 _TABLES = ("trades", "fills", "equity", "events")
 _LINES = ("calls", "refused")
+_MARKET = "symbol of the candles"
+"""Column of the table of indicators: a name that no strategy gives to one of its own."""
 _FILES = (*(f"{name}.parquet" for name in ("candles", "indicators", *_TABLES)), *(f"{name}.jsonl" for name in _LINES))
 
 
@@ -82,7 +84,7 @@ def _write(tables: ResultTables, folder: Path) -> None:
         )
 
     put("candles", _stacked(tables.candles))
-    put("indicators", _stacked(tables.indicators))
+    put("indicators", _stacked(tables.indicators, _MARKET))
     for name in _TABLES:
         put(name, getattr(tables, name))
     for name in _LINES:
@@ -93,18 +95,18 @@ def _write(tables: ResultTables, folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(sealed, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def _stacked(frames: Mapping[str, pd.DataFrame], column: str = "symbol") -> pd.DataFrame:
     """Return the tables of all symbols under each other, with a column that names the symbol."""
     import pandas as pd
 
-    parts = [frame.assign(symbol=symbol) for symbol, frame in sorted(frames.items())]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"symbol": pd.Series([], dtype="str")})
+    parts = [frame.assign(**{column: symbol}) for symbol, frame in sorted(frames.items())]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({column: pd.Series([], dtype="str")})
 
 
-def _apart(stacked: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _apart(stacked: pd.DataFrame, column: str = "symbol") -> dict[str, pd.DataFrame]:
     return {
-        str(symbol): part.drop(columns="symbol").reset_index(drop=True)
-        for symbol, part in stacked.groupby("symbol", sort=True)
+        str(symbol): part.drop(columns=column).reset_index(drop=True)
+        for symbol, part in stacked.groupby(column, sort=True)
     }
 
 
@@ -155,7 +157,7 @@ def load_tables(folder: str | os.PathLike[str]) -> ResultTables:
     except (OSError, ValueError) as error:
         raise InvalidSettingError(f"the result in {source} cannot be read: {error}") from None
     told = {key: value for key, value in manifest.items() if key not in {"files", "seal"}}
-    candles, indicators = (_apart(frames.pop(name)) for name in ("candles", "indicators"))
+    candles, indicators = _apart(frames.pop("candles")), _apart(frames.pop("indicators"), _MARKET)
     return ResultTables(manifest=told, candles=candles, indicators=indicators, **frames, **lines)
 
 

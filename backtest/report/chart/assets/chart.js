@@ -594,6 +594,7 @@
     }
     var n = series.n, follows = series === this.series && this.window[1] >= n - 1, isNew = series.append(candle);
     if (series !== this.series) return;
+    if (isNew) this.marks.longest += 1; // signals that live grow with the candles
     this.stale = true; // at most a few thousand candles are handed over anew
     if (isNew && follows) this.want(this.window[0] + 1, this.window[1] + 1);
     else this.want(this.window[0], this.window[1]);

@@ -237,9 +237,10 @@
     }
     var data = await SignalChart.unpack(byId("packed-data").textContent);
     byId("packed-data").remove();
-    data.tables.forEach(function (one) {
-      var box = document.querySelector('[data-table="' + CSS.escape(one.key) + '"]');
-      if (box) tables.push(new Table(box, one, toChart));
+    var boxes = Array.from(document.querySelectorAll("[data-table]"));
+    data.tables.forEach(function (one) { // two tables of the same name take the boxes of that name in turn
+      var k = one.shown.length ? boxes.findIndex(function (box) { return box.dataset.table === one.key; }) : -1;
+      if (k >= 0) tables.push(new Table(boxes.splice(k, 1)[0], one, toChart));
     });
     if (byId("signal")) steps = new Steps(byId("signal"), data, function (number, isFar) {
       if (isFar) toChart(number);
