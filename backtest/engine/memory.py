@@ -37,6 +37,9 @@ __all__ = ["Memory"]
 AHEAD = 512
 """Candles that a market looks ahead after something happened; twice as many each time it finds nothing."""
 
+MANY = 12
+"""Living signals of a market from which on only those are walked that can act in a candle."""
+
 SEGMENTS = 8_192
 """Segments of equity that are kept before the points are written."""
 
@@ -100,8 +103,8 @@ class Memory:
         for name in ("call", "last_call", "first_segment", "last_segment"):
             self.books[name] = -1
         self.books["high"], self.books["next_expiry"], self.books["stale"] = np.inf, NEVER, 1
-        self.signals = np.zeros((n + SCRATCH, ROOMS["signals"]), SIGNAL)
-        self.orders = np.zeros((n + SCRATCH, ROOMS["orders"]), ORDER)
+        self.signals = np.zeros((n + SCRATCH + 1, ROOMS["signals"]), SIGNAL)  # the last row is for those that can act
+        self.orders = np.zeros((n + SCRATCH + 1, ROOMS["orders"]), ORDER)
         self.events = np.empty(ROOMS["events"], EVENT)  # written whole; the system gives memory when it is touched
         self.scratch_events = np.empty((SCRATCH, ROOMS["scratch_events"]), EVENT)
         self.trades = np.empty(ROOMS["trades"], TRADE)
@@ -115,6 +118,7 @@ class Memory:
         self._world = np.zeros(1, WORLD)
         self.world: Any = self._world[0]
         self.world.n_markets, self.world.waiting, self.world.ahead = n, n, AHEAD
+        self.world.many = MANY
         self.locate()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -133,7 +137,9 @@ class Memory:
             world["tracks" if name == "trackers" else name] = self._address(name)
         for name, each in (("signals", "signal"), ("orders", "order")):
             rows = getattr(self, name)
-            self.books[name] = self._address(name) + np.arange(len(rows)) * rows.strides[0]
+            address = self._address(name)
+            self.books[name] = address + np.arange(len(self.books)) * rows.strides[0]
+            world[f"few_{name}"] = address + len(self.books) * rows.strides[0]
             self.books[f"{each}_room"] = rows.shape[1]
         for name, each in (("events", "event"), ("trades", "trade")):
             scratch = getattr(self, f"scratch_{name}")

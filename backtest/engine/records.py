@@ -112,6 +112,7 @@ SIGNAL = _record(
     quantity=_F, average=_F, margin=_F, held=_F, bought=_I,
     last_target=_I, target=(_F, TARGETS), state=(_I, TARGETS), plan=(_F, TARGETS), fresh=(_I, TARGETS),
     reached_first=_I, missed=_I, sale=_I, sale_rule=_I,
+    quiet_low=_F, quiet_high=_F, slow=_I, walked=_I, place=_I,  # between which prices it meets nothing; whether it is walked, and where
     realised=_F, fees=_F, funding=_F,
     t_time=_I, t_quantity=_F, t_value=_F, t_sold=_F, t_realised=_F, t_fees=_F, t_funding=_F, t_margin=_F,
     t_invest=_F, t_hits=_I, t_ambiguous=_I,
@@ -147,7 +148,7 @@ ACCOUNT = _record(
 """The subscriber's account (L14.3), the fill of its buffers, and the number of the next order (L2.1)."""
 
 BOOK = _record(
-    n_signals=_I, n_orders=_I, low=_F, high=_F, units=_F, cost=_F, ratcheting=_I, slow=_I, next_expiry=_I,
+    n_signals=_I, n_orders=_I, low=_F, high=_F, units=_F, cost=_F, ratcheting=_I, slow=_I, cross=_I, next_expiry=_I,
     last=_F, started=_I, fresh=_I, acted=_I, row=_I, call=_I, last_call=_I,
     candidate=_I, width=_I, table_end=_I, pending=_I, funding=_I, time=_I, leg=_I,
     others=_F, others_maintenance=_F, others_reserved=_F,  # of the cross positions of other markets (L13.2)
@@ -201,6 +202,7 @@ SEGMENT = _record(market=_I, point=_I, after=_I, units=_F, cost=_F)
 WORLD = _record(
     accounts=_I, books=_I, markets=_I, config=_I, tracks=_I, calls=_I, turns=_I, accepted=_I, outcomes=_I,
     n_markets=_I, call_room=_I, outcome_room=_I,
+    many=_I, few_signals=_I, few_orders=_I,  # from how many on only those signals of a book are walked that can act; where
     # several markets together: their next instants, in a heap; those of the instant that is walked
     keys=_I, heap=_I, members=_I, waiting=_I, n_members=_I, member=_I, now=_I, opened=_I, passed=_I, ahead=_I,
     # equity: the closes, how many were passed and told, and what it is made of since the last was written

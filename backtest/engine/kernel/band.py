@@ -53,50 +53,53 @@ def measure_signals(view: View) -> None:
     """Work out what the living signals add to the band, and the value of the positions per unit of price."""
     book, market, config = view.book, view.market, view.config
     low, high, units, cost = 0.0, math.inf, 0.0, 0.0
-    slow, ratcheting, expiry = 0, 0, NEVER
+    slow, ratcheting, cross, expiry = 0, 0, 0, NEVER
     for i in range(book.n_signals):
         signal = signals_in(view.book)[i]
         side = signal.side
         expiry = min(expiry, signal.expiry)
+        signal.slow = 1 if signal.sale != 0 else 0
+        if signal.account != SPOT and signal.cross:
+            cross = 1
         if signal.quantity > 0.0:
             units += side * signal.quantity
             cost += side * signal.quantity * signal.average
             if signal.account != SPOT and signal.cross:
-                slow = 1
+                signal.slow = 1
             if signal.protection == TRAILING:
                 ratcheting += 1
-        if signal.sale != 0:
+        if signal.slow:
             slow = 1
         under, over = falls_to(signal, market), rises_to(signal, market, config)
-        if side > 0:
-            low, high = max(low, under), min(high, over)
-        else:
-            high, low = min(high, -under), max(low, -over)
+        signal.quiet_low, signal.quiet_high = (under, over) if side > 0 else (-over, -under)
+        low, high = max(low, signal.quiet_low), min(high, signal.quiet_high)
     book.low, book.high, book.units, book.cost = low, high, units, cost
-    book.slow, book.ratcheting, book.next_expiry = slow, ratcheting, expiry
+    book.slow, book.ratcheting, book.cross, book.next_expiry = slow, ratcheting, cross, expiry
 
 
 @rule
 def measure_order(view: View, order: Row) -> None:
-    """Narrow the band to the level of an order."""
-    book, signal = view.book, signals_in(view.book)[order.slot]
+    """Narrow the band to the level of an order, and that of its signal."""
+    book, signal, limit_buy = view.book, signals_in(view.book)[order.slot], order.kind == O_LIMIT or order.kind == O_DCA
+    under, over, slow = -math.inf, math.inf, 0
     if is_range(order):
         if book.last > order.high:
-            book.low = max(book.low, order.high)
+            under = order.high
         elif book.last < order.low:
-            book.high = min(book.high, order.low)
+            over = order.low
         else:
-            book.slow = 1
-        return
-    is_limit_buy = order.kind == O_LIMIT or order.kind == O_DCA
-    if not is_limit_buy and signal.quantity <= 0.0:
-        return
-    if order.kind == O_TP_MARKET:
-        book.slow = 1
-    elif is_limit_buy == (signal.side > 0):
-        book.low = max(book.low, order.price)
-    else:
-        book.high = min(book.high, order.price)
+            slow = 1
+    elif limit_buy or signal.quantity > 0.0:
+        if order.kind == O_TP_MARKET:
+            slow = 1
+        elif limit_buy == (signal.side > 0):
+            under = order.price
+        else:
+            over = order.price
+    signal.quiet_low, signal.quiet_high = max(signal.quiet_low, under), min(signal.quiet_high, over)
+    book.low, book.high = max(book.low, under), min(book.high, over)
+    if slow:
+        book.slow = signal.slow = 1
 
 
 @rule
@@ -163,8 +166,10 @@ def quiet_candle(view: View, candle: Candle) -> None:
             if signal.sale != 0:
                 book.slow = 1
             if signal.protection == TRAILING and signal.side > 0:
+                signal.quiet_low = max(signal.quiet_low, signal.stop)
                 book.low = max(book.low, signal.stop)
             elif signal.protection == TRAILING:
+                signal.quiet_high = min(signal.quiet_high, signal.stop)
                 book.high = min(book.high, signal.stop)
     book.last = candle.close
 

@@ -163,6 +163,8 @@ def act_create(world: Row, index: int, call: Row) -> None:
         note(view, signal, E_REFUSED, L3_6 if reason == R_MINIMUM else by_limit, reason)
         return
     book.n_signals += 1
+    if signal.cross and signal.account != SPOT:
+        book.cross = 1
     account.living += 1
     accepted_of(world)[account.n_accepted] = book.time
     account.n_accepted += 1

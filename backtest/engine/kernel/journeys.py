@@ -24,6 +24,7 @@ from backtest.engine.kernel.band import measure, one_way_out, see_range, touches
 from backtest.engine.kernel.closing import compact, end_candle
 from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.ending import expires_before, is_buy
+from backtest.engine.kernel.few import choose, put_back, take_out
 from backtest.engine.kernel.grid import TIE
 from backtest.engine.kernel.ledger import book_equity
 from backtest.engine.kernel.liquidation import end_newest, has_cross, is_uncovered, liquidate_cross, see_others
@@ -303,15 +304,18 @@ def keep(world: Row, index: int, journey: int) -> None:
 
 
 @rule
-def walk_plain(world: Row, view: View, index: int, candle: Candle, cross: bool, opens: bool) -> None:
-    """Walk a candle in which no stop trails: the open once, then once more or both ways, as far as a level may be met."""
+def walk_plain(world: Row, view: View, index: int, candle: Candle, cross: bool, opens: bool, alone: bool) -> None:
+    """Walk a candle in which no stop trails: the open once, then once more or both ways, as far as a level may be met.
+
+    ``alone``: no other signal of the market lives besides those in the book.
+    """
     if opens:
         trade_open(view, candle.open, YES, cross)
         compact(view, outcomes_of(world))
         measure(view)
     view.book.last = candle.open
     if view.book.n_signals > 0 and (cross or touches(view, candle.high, candle.low)):
-        if cross or expires_before(view, candle.end) or not one_way_out(view, candle.high, candle.low):
+        if cross or expires_before(view, candle.end) or not (alone and one_way_out(view, candle.high, candle.low)):
             keep(world, index, fork(world, index, candle, cross, NO))
             return
         walk_legs(view, candle, NO, YES, NO, NO)
@@ -362,13 +366,10 @@ def cover(world: Row, index: int) -> None:
 
 
 @rule
-def walk_candle(world: Row, index: int, candle: Candle) -> None:
-    """Walk one candle of one market after the calls of its instant: gap, open, legs, close (L2.1)."""
+def walk_all(world: Row, index: int, candle: Candle, alone: bool) -> None:
+    """Walk one candle with every signal of a book; ``alone``: no other one of the market lives."""
     view = view_of(world, index)
     book, path = view.book, view.config.mode != CANDLE
-    if book.n_signals == 0:
-        book.last = candle.close
-        return
     cross, trails = has_cross(view), may_trail(view)
     if cross:
         see_others(world, index)
@@ -377,7 +378,7 @@ def walk_candle(world: Row, index: int, candle: Candle) -> None:
         book.leg = LEG_GAP
         travel(view, Way(book.last, candle.open, YES), path, cross)
     if not trails:
-        walk_plain(world, view, index, candle, cross, opens)
+        walk_plain(world, view, index, candle, cross, opens, alone)
     elif opens or touches(view, candle.high, candle.low):
         keep(world, index, fork(world, index, candle, cross, YES))
     else:
@@ -390,3 +391,31 @@ def walk_candle(world: Row, index: int, candle: Candle) -> None:
         liquidate_others(world, index)
     if cross:
         cover(world, index)
+
+
+@rule
+def walk_few(world: Row, index: int, candle: Candle) -> None:
+    """Walk one candle with those signals of a book that can act in it; the others cannot tell that it went by."""
+    view = view_of(world, index)
+    book = view.book
+    n_signals, n_orders = book.n_signals, book.n_orders
+    walked = choose(world, view, candle)
+    if walked == 0:
+        book.fresh, book.last = 0, candle.close
+        return
+    take_out(world, view, walked)
+    walk_all(world, index, candle, n_signals == 1)
+    put_back(world, view, n_signals, n_orders, walked)
+    measure(view)
+
+
+@rule
+def walk_candle(world: Row, index: int, candle: Candle) -> None:
+    """Walk one candle of one market after the calls of its instant: gap, open, legs, close (L2.1)."""
+    view = view_of(world, index)
+    if view.book.n_signals == 0:
+        view.book.last = candle.close
+    elif view.book.n_signals < world.many or has_cross(view):
+        walk_all(world, index, candle, YES)
+    else:
+        walk_few(world, index, candle)

@@ -18,7 +18,6 @@ from backtest.engine.codes import (
     O_DEAD,
     R_UNCOVERED,
     REFUSED,
-    SPOT,
 )
 from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.ending import end_signal, has_buy_order, is_buy, release
@@ -240,10 +239,7 @@ def reserved_by(view: View, slot: int) -> float:
     return reserved
 
 
-@rule
+@folded
 def has_cross(view: View) -> bool:
     """Whether a cross signal lives in a book."""
-    for i in range(view.book.n_signals):
-        if signals_in(view.book)[i].cross and signals_in(view.book)[i].account != SPOT:
-            return True
-    return False
+    return bool(view.book.cross == 1)
