@@ -46,11 +46,11 @@ def shadow_of(seat: Seat) -> dict[str, Any]:
 
 def _signal(one: LiveSignal, events: list[list[Any]]) -> dict[str, Any]:
     return {
-        "ref": one.ref,
-        "side": one.side,
+        "ref": str(one.ref),
+        "side": int(one.side),
         "status": one.status.value,
         "stop": one.stop,
-        "trailing": one.trailing,
+        "trailing": bool(one.trailing),
         "targets": list(one.targets),
         "average": one.average_entry,
         "quantity": one.open_quantity,
