@@ -154,10 +154,10 @@ def load_tables(folder: str | os.PathLike[str]) -> ResultTables:
             name: [json.loads(line) for line in (source / f"{name}.jsonl").read_text("utf-8").splitlines()]
             for name in _LINES
         }
-    except (OSError, ValueError) as error:
+        candles, indicators = _apart(frames.pop("candles")), _apart(frames.pop("indicators"), _MARKET)
+    except (OSError, ValueError, KeyError) as error:
         raise InvalidSettingError(f"the result in {source} cannot be read: {error}") from None
     told = {key: value for key, value in manifest.items() if key not in {"files", "seal"}}
-    candles, indicators = _apart(frames.pop("candles")), _apart(frames.pop("indicators"), _MARKET)
     return ResultTables(manifest=told, candles=candles, indicators=indicators, **frames, **lines)
 
 

@@ -201,9 +201,8 @@ def page_table(one: Titled, numbers: Mapping[str, int] | None = None) -> PageTab
             [f"signal {number}" if number else row[0], *row[1:]] for number, row in zip(signals, shown, strict=True)
         ]
     heat = one.figures if one.key == "months" else []
-    return PageTable(
-        one.key, one.title, one.about, one.head, one.figures, shown, raw, signals, empty=one.empty, heat=heat
-    )
+    head = [label or name for label, name in zip(one.head, names, strict=True)]
+    return PageTable(one.key, one.title, one.about, head, one.figures, shown, raw, signals, empty=one.empty, heat=heat)
 
 
 def _plain(value: Any) -> Any:
