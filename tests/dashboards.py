@@ -107,7 +107,11 @@ def emitting(path: Path, state: dict[str, Any] | None = None) -> Iterator[tuple[
     """Hold a journal as an emitter does, and answer through its control socket."""
     with Journal(path, RUN) as journal, Notices() as bus:
         emitter = SimpleNamespace(
-            journal=journal, notices=bus, wall=lambda: int(time.time() * 1000), settings=EmitSettings()
+            journal=journal,
+            notices=bus,
+            wall=lambda: int(time.time() * 1000),
+            settings=EmitSettings(),
+            client=SimpleNamespace(max_lag=None),
         )
         sender = cast("Sender", SimpleNamespace(emitter=emitter, wake=lambda: None, wait=lambda _: None))
         with Commands(sender, RUN.account, lambda: {**said(), **(state or {})}):
