@@ -61,6 +61,7 @@ class CandleExchange:
         self.rest_works = self.pongs = self.accepts = True
         self.ping_interval = 18_000
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.tick = "0.01"
         self.delisted: set[str] = set()
         self.missing: set[tuple[str, int]] = set()
         self.rows: dict[tuple[str, str, int], Row] = {}
@@ -320,7 +321,7 @@ def _listed(x: CandleExchange) -> Iterator[tuple[str, bool]]:
 
 def _binance(x: CandleExchange, path: str, q: Query) -> tuple[int, Any]:
     filters = [
-        {"filterType": "PRICE_FILTER", "tickSize": "0.01", "minPrice": "0.01", "maxPrice": "1000000"},
+        {"filterType": "PRICE_FILTER", "tickSize": x.tick, "minPrice": "0.01", "maxPrice": "1000000"},
         {"filterType": "LOT_SIZE", "stepSize": "0.00001", "minQty": "0.00001", "maxQty": "9000"},
         {"filterType": "NOTIONAL", "minNotional": "5.0"},
     ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from backtest.live.feed import Feed
     from backtest.live.schema import Stream
-    from backtest.live.seat import Seat
+    from backtest.live.seat import Place, Seat
     from backtest.live.sender import Sender
     from backtest.live.track import Item
     from backtest.market_data.klines import Row
@@ -72,13 +72,18 @@ class Loop:
         self._feed, self._seats, self._sender, self._paper, self._beat = feed, seats, sender, paper, beat
         self._notices = sender.emitter.notices
         self._markets: dict[Stream, Market] = {
-            place.stream: place.market for seat in seats for place in seat.places.values()
+            place.stream: self._first_rules(place) for seat in seats for place in seat.places.values()
         }
         self._halted: set[str] = set()
         self._newest: dict[Series, Closed] = {}
         self._passed = self._beaten = 0
         self._watched, self._looked = False, 0.0
         self._shadows: list[dict[str, Any]] = []
+
+    def _first_rules(self, place: Place) -> Market:
+        """Return the rules under which a paper venue knows a market: those that it began with."""
+        known = self._sender.emitter.journal.rules(place.stream)
+        return known[0][1] if known else place.market
 
     async def run(self, stop: threading.Event) -> None:
         """Go on until ``stop`` is set, the feed ends, or every strategy is halted.

@@ -97,6 +97,33 @@ def test_two_exchanges_at_once(tmp_path: Path) -> None:
     run_test(test())
 
 
+def test_a_tick_that_changed_is_told_at_the_next_start_and_holds_from_there_on(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with live(tmp_path, history=0, minutes=90) as (here, paper):
+            await here.begin()
+            for minute in range(30):
+                await here.close(minute)
+            await here.end()
+            here.exchange.tick = "0.05"
+            await here.begin()
+            for minute in range(30, 80):
+                await here.close(minute)
+            await here.end()
+            told = [sentence for sentence in here.told if "changed its rules" in sentence]
+            assert len(told) == 1
+            assert "binance BTC/USDT 1m: the exchange changed its rules: tick 0.01 is 0.05; they hold from" in told[0]
+            want = wanted(here, load_strategy(STRATEGY)(**PARAMETERS), "binance", {"BTC": range(80)})
+            assert kept(here, "BTC") == want
+            assert sorted(received(here, paper)) == sorted(kept(here, "BTC", states=(State.ACKED,)))
+            with Journal(here.path) as journal:
+                late = [one for one in journal.intents() if one.creates and one.candle > START + 31 * MINUTE]
+            prices = [price for one in late for price in one.prices.values()]
+            assert prices
+            assert all(round(float(price) * 100) % 5 == 0 for price in prices)
+
+    run_test(test())
+
+
 EACH = """
 from backtest import Strategy
 
