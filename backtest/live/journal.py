@@ -92,6 +92,8 @@ class Journal(Questions):
 
     def _check(self) -> None:
         known, version = self._one("SELECT count(*) FROM sqlite_master"), self._one("PRAGMA user_version")
+        if not known and self._lock is None:
+            raise InvalidSettingError(f"the journal {self.path} is empty; backtest emit fills it")
         if known and 0 < version < VERSION:
             raise InvalidSettingError(
                 f"{self.path} is a journal of version {version}, which only the program that wrote it can go on with; "

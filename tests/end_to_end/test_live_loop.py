@@ -18,6 +18,7 @@ import pytest
 
 from backtest import Market, SubscriberProfile, run
 from backtest.engine.warm import warm
+from backtest.errors import InvalidSettingError
 from backtest.live.commands import ask
 from backtest.live.intent import State
 from backtest.live.journal import Journal
@@ -113,7 +114,7 @@ class Live:
                 assert self.task is not None
                 if self.task.done():
                     self.task.result()
-                if self.path.exists():
+                if self.path.exists() and self.path.stat().st_size:
                     with Journal(self.path) as journal:
                         keys = [(strategy.identity, f"{base}/USDT", "1m") for base in bases or self.exchange.bases]
                         cursors = [journal.cursor(*key) for key in keys]
@@ -445,9 +446,13 @@ def test_the_command_emits_until_it_is_told_to_stop(signals: tuple[signal.Signal
 
 def closes(path: Path) -> bool:
     """Whether both markets have had a close on the websocket."""
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         return False
-    with Journal(path) as journal:
+    try:
+        found = Journal(path)
+    except InvalidSettingError:
+        return False  # its tables are being made
+    with found as journal:
         cursors = journal.cursors()
         streams = [Stream("", one.strategy, one.symbol, one.timeframe, one.exchange) for one in cursors]
         return len(streams) == 2 and all(any(s.source == "websocket" for s in journal.seen(one)) for one in streams)
