@@ -18,7 +18,7 @@ from backtest.model.events import SignalRef
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
 from tests.agreement import disagreement
-from tests.builders import HOUR
+from tests.builders import HOUR, block, create, scenario, story
 from tests.random_scenarios import several_symbols
 
 if TYPE_CHECKING:
@@ -250,6 +250,23 @@ def test_candles_may_come_a_few_at_a_time(walk: Callable[[Case], SimulatedVenue]
     for seed in range(60, 90):
         given = case(seed, detail=False)
         assert told(walk(given)) == told(whole(given)), seed
+
+
+@pytest.mark.jit_off
+def test_a_coarse_close_is_judged_in_quarters_without_volume_beside_a_cross_position() -> None:
+    """The quarters behind the one that closes below the stop trade nothing; a cross position is walked at each that does."""
+    quarters = [(100, 100, 100, 100)] * 4 + [(100, 100, 97, 97)] + [(97, 97, 97, 97)] * 3 + [(99, 99, 99, 99)] * 4
+    values = scenario(
+        [(100, 100, 100, 100), (100, 100, 97, 97), (99, 99, 99, 99)],
+        create(stop_loss=98),
+        create(0, "s2", account="FUTURES", margin_type="CROSS", leverage=1, invest=1),
+        stop_trigger="close",
+        detail=block(quarters, timeframe="15m"),
+    )
+    for row in values["detail"]["rows"][5:8]:
+        row[5] = 0
+    assert disagreement(values) is None
+    assert story(values) == ["0 created", "0 entered: 10 at 100", "2 stop_hit: 10 at 99", "2 closed", "closed"]
 
 
 def test_a_copy_walks_on_by_itself() -> None:
