@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backtest.engine import memory
 from tests.agreement import disagreement
 from tests.builders import HOUR, QUIET, call, create, hour, limit, scenario
 from tests.random_scenarios import any_scenario, margin_calls, one_symbol, several_symbols
@@ -95,6 +96,15 @@ def scenarios_of(name: str) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("name", SETUPS)
 def test_every_candle_on_seven_prices_agrees(name: str) -> None:
     for values in scenarios_of(name):
+        assert disagreement(values) is None, values["candles"]["rows"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a position with stop limit and two targets", "a trailing stop", "a long and a short at the same prices"]
+)
+def test_a_candle_agrees_where_only_signals_that_can_act_are_walked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MANY", 1)
+    for values in itertools.islice(scenarios_of(name), 0, None, 3):
         assert disagreement(values) is None, values["candles"]["rows"]
 
 
