@@ -209,7 +209,9 @@ class Emission(RuleBasedStateMachine):
         last = {p: body["stop_loss"] for kind, p, body in self.venue.effects if kind == "updateprice"}
         for row in self.journal.signals("living"):
             rejected = [i for i in self.journal.intents(State.REJECTED) if i.ref == row.ref]
-            if row.ref in self.wished and not rejected:
+            updates = [i for i in self.journal.intents() if i.ref == row.ref and i.kind == "updateprice"]
+            void = updates and updates[-1].state is State.NOT_LANDED  # a person ended that wish; the strategy is told
+            if row.ref in self.wished and not rejected and not void:
                 assert float(last[str(row.parent_signal_id)]) == self.wished[row.ref]
         if self.sure:  # only faults that prove that nothing happened
             left = self.journal.intents(State.REJECTED, State.UNKNOWN, State.BLOCKED)
