@@ -55,6 +55,10 @@ _ACTS = words.words_of(
     "re-enter average breakeven hold closed exited sold took закрыли закрыта продали cerrado cerrada vendido закрываем закрыть стоп цель перенос отмена докупаем добавляем усредняем cerrar "
     "stop objetivo cancelar mover recomprar closing open reopen hedge reduce increase trail trailing invalid invalidated"
 )
+_UNSIGNED = re.compile(
+    r"(?<![\w.,+−-])(?<![+−-]\s)(\d+(?:[.,]\d+)?)\s?(?:%|percent|процент\w*|por ciento)(?!\s*(?:in |of |de |в )?(?:profit|gain|loss|прибыл|профит|убыт|ganancia|p[ée]rdida))",
+    re.IGNORECASE,
+)
 _PERCENT = re.compile(r"[+\-−]?\s?\d+(?:[.,]\d+)?\s?(?:%|percent|процент\w*|por ciento)|\bx?\d{1,3}x\b", re.IGNORECASE)
 
 
@@ -136,6 +140,8 @@ def answer_of(text: str, order: Order | None, rules: ChannelRules) -> Answer:
     over = whole.take(rf"(?<!\w){_CLOSE}(?!\w)") or whole.take(rf"(?<!\w){_CANCEL}(?!\w)")
     if over is not None and found:
         raise InvalidSignalError("it both moves prices and ends the signal")
+    if over is not None:
+        _check_end(plain)
     if (over is not None or found) and re.search(r"[?¿]", plain):
         raise InvalidSignalError("it asks, and does not say")
     if over is not None or found:
@@ -146,6 +152,17 @@ def answer_of(text: str, order: Order | None, rules: ChannelRules) -> Answer:
         stop, targets, said = found
         return Answer("update", stop, targets, f"moves {said}")
     return _told(whole.left, told)
+
+
+def _check_end(text: str) -> None:
+    """Refuse what only sounds like an end, and the end of a part."""
+    if re.search(r"(?:\b(?:are|is|am|so)|'re|'s)\s+close\b", text, re.IGNORECASE):
+        raise InvalidSignalError("its word 'close' may mean near")
+    for share in _UNSIGNED.finditer(text):
+        if float(share[1].replace(",", ".")) != 100.0:
+            raise InvalidSignalError(
+                f"it ends the signal and says {share[0].strip()}: whether that is a part is not said"
+            )
 
 
 def _told(left: str, told: list[str]) -> Answer:

@@ -26,6 +26,19 @@ _UNITS = words.words_of("usd usdt usdc sat sats satoshi satoshis сат сато
 _MARKS = frozenset(")]:→➡👉⇒")
 """What stands between the number of a price and the price, and can join no two prices."""
 
+_TARGET_SIGNS, _STOP_SIGNS = "🎯🥅", "⛔🛑❌🚫"
+"""Pictures that give a price a role where they stand right before it."""
+
+_DONE = "✅✔☑"
+_EXITS = re.compile(r"(?i)\b(?<!entry )(?:tps?\d?|targets?|take|sl|stop|цел[иь]|тейк\w*|стоп|objetivos?)\b")
+_SHARES = re.compile(r"[(\[]\s*(\d+(?:[.,]\d+)?)\s*%\s*[)\]]")
+_BESIDE = (
+    (r"\b(?:close[sd]?|closing)\s+(?:above|below|over|under)\b", "it waits for a close beyond a price"),
+    (r"(?:^|[\s:])[<>≥≤]=?\$?\d[\d.,]*", "it gives what lies beyond a price"),
+    (r"\d[\d.,]*\s?\+(?!\s?[\d$])", "it gives a price and more"),
+)
+"""What makes of a price what no create can say."""
+
 _BUYS = ("entry", "zone", "buy", "sell", "sellzone")
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -98,6 +111,8 @@ class _Reader:
 
     expected: int = 0
     row: int = 0
+    due: int = 0
+    """The number of a target whose price has to come."""
 
     counted: frozenset[str] = frozenset()
     """Labels that are followed by a 1 and elsewhere by a 2, each before a price."""
@@ -118,6 +133,7 @@ class _Reader:
             k = 0
             while k < len(tokens):
                 k = self._take(tokens, k)
+        self.unpriced()
 
     def _begin(self, tokens: Sequence[Token]) -> None:
         """Start a line: it goes on with the section before it only where it holds nothing but numbers and signs."""
@@ -159,6 +175,7 @@ class _Reader:
 
     def _label(self, token: Token) -> None:
         meaning = token.meaning
+        self.unpriced(token)
         if meaning == "market":
             self.market = True
             return
@@ -189,7 +206,8 @@ class _Reader:
         elif word in words.BREAKOUT and _next_is_number(tokens, k):
             enters = self.section in {"", *_BUYS}
             what = "it waits for a breakout" if enters else "it says no price but what lies beyond one"
-            raise InvalidSignalError(f"{what} ({tokens[k].text} {tokens[k + 1].text}), which no create can say")
+            price = next(one.text for one in tokens[k + 1 :] if one.kind == "number")
+            raise InvalidSignalError(f"{what} ({tokens[k].text} {price}), which no create can say")
         elif word in {"to", "до", "a", "hasta", "between", "from", "между", "от", "entre", "desde"}:
             self.join = "zone"
         elif word in {"y", "и", "and"} and self.join != "zone":
@@ -205,6 +223,7 @@ class _Reader:
 
     def _number(self, tokens: Sequence[Token], k: int) -> int:
         token = tokens[k]
+        self._pictured(tokens, k)
         if k and tokens[k - 1].kind == "number" and re.fullmatch(r"\d{3}", token.text) and tokens[k - 1].text.isdigit():
             raise InvalidSignalError(f"{tokens[k - 1].text} {token.text} may be one number or two")
         section = self.section or self._by_side()
@@ -232,6 +251,21 @@ class _Reader:
         if self.join != "zone" or len(held.values) % 2 == 0:
             self.join = "list"
         return k + 1
+
+    def _pictured(self, tokens: Sequence[Token], k: int) -> None:
+        """Refuse a price that a picture gives another role than its section."""
+        sign = next((one.text for one in reversed(tokens[:k]) if one.text not in {"$", ":", "-"}), "")
+        for signs, role in ((_TARGET_SIGNS, "target"), (_STOP_SIGNS, "stop")):
+            if sign and sign in signs and self.section != role:
+                raise InvalidSignalError(f"{sign} before {tokens[k].text} says that it is a {role}, and no word does")
+
+    def unpriced(self, token: Token | None = None) -> None:
+        """Refuse a numbered target whose price is missing, at the next label and at the end."""
+        held = self.found.get("target")
+        due = self.due
+        self.due = token.index if token is not None and token.meaning == "target" else 0
+        if due and held is not None and len(held.values) < due:
+            raise InvalidSignalError(f"target {due} has no price")
 
     def _by_side(self) -> str:
         if not self.named:
@@ -272,7 +306,9 @@ def _alike(index: float, price: float) -> bool:
 
 
 def _next_is_number(tokens: Sequence[Token], k: int) -> bool:
-    return k + 1 < len(tokens) and tokens[k + 1].kind == "number"
+    """Whether a number follows, with nothing but signs and words that change nothing before it."""
+    later = (one for one in tokens[k + 1 :] if one.kind != "sign" and one.text.lower() not in words.FILLER)
+    return next((one.kind == "number" for one in later), False)
 
 
 def _is_unit(token: Token) -> bool:
@@ -330,7 +366,9 @@ def order_of(text: str, rules: ChannelRules) -> Order:
     InvalidSignalError
         With the reason, where it cannot be read for certain.
     """
-    plain, amount = stripped(clean(text))
+    plain = clean(text)
+    marked = plain
+    plain, amount = stripped(plain)
     plain = _without_plan(plain, rules)
     plain, stopless = re.subn(
         r"\b(?:no|without|без|sin)\s+(?:stop(?:[ -]?loss)?|sl|стопа?)\b", " ", plain, flags=re.IGNORECASE
@@ -340,9 +378,12 @@ def order_of(text: str, rules: ChannelRules) -> Order:
     reader = _Reader(rules)
     coin, quote = _pair(pairs, tags, plain, rules)
     reader.lines(plain)
+    _check_marks(marked)
     order = _resolved(reader, coin, quote, amount)
     if stopless and order.stop is not None:
         _refuse("it says that it has no stop, and gives one")
+    if not stopless and order.stop is None and "stop" in reader.found:
+        _refuse("it speaks of a stop, and gives no price of it")
     _check_prices(order)
     return order
 
@@ -377,6 +418,7 @@ def _check_words(text: str) -> None:
         (words.CONDITION, "a condition"),
         (words.NEGATION, "not"),
         (words.TOLD, "what came of it"),
+        (words.TAKEN_BACK, "that it is taken back, an old one, or of another size"),
     ):
         word = next((one for one in found if one in kind), None)
         if word is not None:
@@ -385,6 +427,25 @@ def _check_words(text: str) -> None:
                 if what != "not"
                 else f"the word {word!r} takes something back, and is not understood"
             )
+
+
+def _check_marks(text: str) -> None:
+    """Refuse prices that are ticked off, wait for more than their touch, or have unequal shares."""
+    for line in text.split("\n"):
+        ticked = re.search(rf"\d[^\w]*([{_DONE}])[ !🔥]*$", line)
+        if ticked is not None:
+            raise InvalidSignalError(f"{ticked[1]} behind a price says that it was reached", "ticked")
+    for pattern, what in _BESIDE:
+        found = re.search(pattern, text, re.IGNORECASE | re.MULTILINE)
+        if found is not None:
+            _refuse(f"{what} ({found[0].strip(' :')}), which no create can say")
+    shares = [float(one.replace(",", ".")) for one in _SHARES.findall(_EXITS.split(text)[0])]
+    for first in range(len(shares)):
+        for last in range(first + 2, len(shares) + 1):
+            part = shares[first:last]
+            if abs(sum(part) - 100.0) < 0.5 and max(part) - min(part) > 1.0:
+                said = ", ".join(f"{one:g} %" for one in part)
+                _refuse(f"its entries are {said}, where a create has equal ones")
 
 
 def _pair(pairs: Sequence[tuple[str, str]], tags: Sequence[str], text: str, rules: ChannelRules) -> tuple[str, str]:
@@ -424,6 +485,12 @@ def _resolved(reader: _Reader, coin: str, quote: str, amount: float | None) -> O
         and any(name in found for name in ("buy", "entry", "zone"))
         and -1 not in reader.sides
     ):
+        if (
+            "buy" in found
+            and list(reader.found).index("sell") < list(reader.found).index("buy")
+            and "stop" not in found
+        ):
+            _refuse("it sells first and buys then: whether it is a short, or a long told backwards, is not said")
         found["target"] = found.pop("sell")
     entries = [name for name in _BUYS if name in found]
     if len(entries) > 1:

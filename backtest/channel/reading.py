@@ -162,7 +162,10 @@ class Reading:
         """Return the signal that a text is; None where it is an answer instead."""
         try:
             order = order_of(text, self.rules)
-        except InvalidSignalError:
+        except InvalidSignalError as error:
+            if error.field == "ticked":
+                self._stood(message, kept=decision is not None)  # a late edit is the better reason, and is counted
+                raise
             if root is None and not self._is_answer(text, plain):
                 raise
             return None

@@ -37,6 +37,7 @@ _PAIR = re.compile(
     rf"|[#$]?\b(?P<joined>(?=\w*[^\W\d_])[A-Z0-9]{{1,15}}?)(?P<end>USDT|USDC|BUSD|FDUSD|BTC)(?:\.P|PERP)?\b",
     re.IGNORECASE,
 )
+_HEADLESS = re.compile(r"(?<![\w.,])[.,]\d+")
 _TAG = re.compile(r"[#$](?P<tag>[^\W\d_][A-Za-z0-9]{1,14}|\d{1,7}[A-Z]{2,12})\b")
 
 
@@ -123,6 +124,9 @@ def tokens_of(line: str, decimal: Decimal | None) -> list[Token]:
     InvalidSignalError
         For a number that has no reading, or two.
     """
+    bare = _HEADLESS.search(line)
+    if bare is not None:
+        raise InvalidSignalError(f"{bare[0]} has no digit before its decimal sign")
     return [_token(found, decimal) for found in _pattern().finditer(line)]
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "QUOTES",
     "SHORT",
     "TAGS",
+    "TAKEN_BACK",
     "TOLD",
     "UNSURE",
     "words_of",
@@ -91,19 +92,27 @@ BREAKOUT = words_of("above below over under выше ниже encima debajo brea
 """Words that wait for a price to be passed."""
 
 CONDITION = words_of(
-    "if unless once when until till after before если когда после пока до_тех si cuando hasta_que después despues tras"
+    "if unless once when until till after before provided confirmation если когда после пока до_тех si cuando hasta_que después despues tras"
 )
 NEGATION = words_of("not don't dont do_not never не нет ne no nunca sin")
 UNSURE = words_of(
     "wait waiting recap results result example yesterday maybe might watchlist watch possible potential perhaps "
     "ждём ждем ждать жду вчера пример возможно итоги результат результаты esperar esperamos espera ayer ejemplo quizás quizas "
-    "resumen resultados posible"
+    "resumen resultados posible "
 )
 """Words of texts that look like a signal and are none, or none yet."""
 
+TAKEN_BACK = words_of(
+    "skip ignore avoid old closing missed deleted expired outdated previous recall test testing cancel canceling cancelling invalid invalidated mistake half "
+    "locked winner winners игнорируйте игнорируем игнор пропускаем пропустите отмена отменяем отменить отменён отменен отменена прошлый прошлая "
+    "старый тест неактуально неактуален ошибка половина половиной ignorar ignoren ignora cancelar cancelen cancelamos anulada anulado anterior "
+    "prueba evitar eviten mitad"
+)
+"""Words beside a whole signal that take it back, tell an old one, or change its size."""
+
 TOLD = words_of(
     "reached hit achieved closed done filled cancelled canceled stopped достигнута достигнут закрыта закрыт сработал взята "
-    "alcanzado alcanzada cerrado cerrada cancelada cancelado"
+    "взяты взят закрыты ganada ganado alcanzado alcanzada cerrado cerrada cancelada cancelado"
 )
 """Words of what has happened already."""
 
