@@ -161,10 +161,11 @@ class Reading:
     ) -> Read | None:
         """Return the signal that a text is; None where it is an answer instead."""
         try:
-            order = order_of(text, self.rules)
+            # who keeps a text says that it was posted so, ticks or not
+            order = order_of(text if decision is None else re.sub("[✅✔☑]", " ", text), self.rules)
         except InvalidSignalError as error:
             if error.field == "ticked":
-                self._stood(message, kept=decision is not None)  # a late edit is the better reason, and is counted
+                self._stood(message, kept=False)  # a late edit is the better reason, and is counted
                 raise
             if root is None and not self._is_answer(text, plain):
                 raise
