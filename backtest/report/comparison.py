@@ -98,8 +98,9 @@ class Comparison:
         for name, other in zip(self.names[1:], self.results[1:], strict=True):
             own = self.trades[self.trades["other"] == name]
             whole = max(len(self.results[0].trades), len(other.trades))
+            verb = "differs" if len(own) == 1 else "differ"
             found.append(
-                f"{self.names[0]} and {name}: {text.plural(len(own), 'trade')} differ, of at most {whole:,}."
+                f"{self.names[0]} and {name}: {text.plural(len(own), 'trade')} {verb}, of at most {whole:,}."
                 if len(own)
                 else f"{self.names[0]} and {name} made the same {text.plural(whole, 'trade')}."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +51,7 @@ def marketplace_rows(trades: pd.DataFrame, days: float) -> list[Statistic]:
     }
     reasons = {"win_ratio": "no signal was closed"}
     if days > 0.0:
-        reasons["monthly_return"] = f"needs {SHORT} days, had {days:.0f}"
+        reasons["monthly_return"] = f"needs {SHORT} days, had {math.floor(days * 10.0) / 10.0:g}"
     return [
         Statistic(
             key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -151,7 +152,7 @@ def _of_account(tables: ResultTables, figures: dict[str, float | None], reasons:
     mean = float(path.close.mean()) if len(path.close) else 0.0
     traded = float((tables.fills["price"] * tables.fills["quantity"]).sum())
     if days < SHORT:
-        reasons["turnover"] = f"needs {SHORT} days, had {days:.0f}"
+        reasons["turnover"] = f"needs {SHORT} days, had {math.floor(days * 10.0) / 10.0:g}"
     elif mean <= 0.0:
         reasons["turnover"] = "mean equity is not above 0"
     else:

@@ -149,9 +149,12 @@ class ResultTables:
         ending = [one for one in known if name and one.endswith(name)]
         if len(ending) == 1:
             return ending[0]
-        what = (
-            f"{len(ending)} signals end like this" if ending else f"the {len(known)} signals of this result have none"
+        none = (
+            "the one signal of this result has none"
+            if len(known) == 1
+            else f"the {len(known)} signals of this result have none"
         )
+        what = f"{len(ending)} signals end like this" if ending else none
         raise InvalidSettingError(f"signal was {name!r}; {what}.{did_you_mean(name, known)}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from backtest.report import text
@@ -23,6 +24,9 @@ _WORDS = {"pnl": "PnL", "mae": "MAE", "mfe": "MFE", "r": "R"}
 
 _SHOWN = 40
 """Rows of a table that console and notebook show; its frame has all."""
+
+_HEAD = 12
+"""Characters of a head over figures that a terminal leaves unbroken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,11 +165,15 @@ def render_tables(tables: Sequence[TitledTable], *, most: int = _SHOWN) -> Rende
             continue
         made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
         figures = set(one.figures)
+        cells = list(one.cells(most))
         for k, name in enumerate(one.head):
+            # A figure is never broken; its head is, at words, or it would leave no room to the columns of text.
+            widest = max([_HEAD, *(len(row[k]) for row in cells)])
+            head = "\n".join(wrap(name, widest, break_long_words=False)) if k in figures else name
             made.add_column(
-                Text(name), justify="right" if k in figures else "left", no_wrap=k in figures, overflow="fold"
+                Text(head), justify="right" if k in figures else "left", no_wrap=k in figures, overflow="fold"
             )
-        for row in one.cells(most):
+        for row in cells:
             made.add_row(*(Text(cell) for cell in row))
         parts.append(made)
     return Group(*parts)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from backtest import Candles, InvalidSettingError, Result, SubscriberProfile, run
+from backtest import Candles, InvalidSettingError, Result, Strategy, SubscriberProfile, run
 from strategies.breakout import Breakout
 from tests.command_line import backtest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from backtest import Call, Moment
 
 HOURS = Candles.sample("BTC/USD", "1h").slice(0, 2000)
 
@@ -66,6 +69,24 @@ def test_equal_results_have_no_difference(one: Result) -> None:
     beside = one.compare(run(Breakout(lookback=24), HOURS, checks="off"))
     assert len(beside.trades) == 0
     assert f"made the same {len(one.trades)} trades" in repr(beside)
+
+
+class Held(Strategy):
+    """One signal that never ends, or none."""
+
+    wanted: bool = True
+
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        if self.wanted and not now.signals:
+            yield now.create(entry=now.close, targets=[now.close * 1000.0], stop_loss=now.close * 0.001, invest=10)
+
+
+def test_a_single_trade_differs() -> None:
+    candles = Candles.sample("BTC/USD", "1d").slice(0, 30)
+    none, held = (run(Held(wanted=wanted), candles, checks="off") for wanted in (False, True))
+    assert any("1 trade differs, of at most 1." in one for one in none.compare(held).sentences)
+    with pytest.raises(InvalidSettingError, match="the one signal of this result has none"):
+        held.explain("nope")
 
 
 def test_what_is_unlike_is_said(one: Result, other: Result) -> None:

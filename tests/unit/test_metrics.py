@@ -332,6 +332,11 @@ def test_no_total_return_is_printed_without_its_interval() -> None:
     assert "the other two were not computed" in repr(statistics(changed(tables, total_return=None)))
 
 
+def test_days_that_are_too_few_are_never_rounded_up_to_enough() -> None:
+    hours = statistics(curve(*np.linspace(10_010.0, 12_000.0, 24 * 90 - 1), step=HOUR))
+    assert hours.row("monthly_return").reason == "needs 90 days, had 89.9"
+
+
 def test_importing_it_loads_no_heavy_library() -> None:
     heavy = {"empyrical", "pandas", "scipy", "matplotlib"}
     code = f"import sys, backtest.report.metrics; sys.exit(bool({heavy} & set(sys.modules)))"

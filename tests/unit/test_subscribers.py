@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from backtest import (
     replay_calls,
     run,
 )
+from backtest.report.titled import render_tables
 from backtest.runner.scenario import LoggedCall
 from strategies.breakout import Breakout
 from tests.command_line import backtest
@@ -267,3 +269,14 @@ def test_the_command_refuses_in_one_sentence(saved: Path, arguments: list[str], 
     assert done.status == 2
     assert message in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_narrow_terminal_breaks_heads_over_figures_and_no_words(result: Result) -> None:
+    from rich.console import Console
+
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(render_tables(result.subscribers(drawn=0).tables[:1]))
+    lines = console.export_text().splitlines()
+    assert any(line.split() == ["aggregated,", "backtested,"] for line in lines)
+    assert any(line.split()[:1] == ["Cumulative"] for line in lines)
+    assert max(map(len, lines)) <= 80
