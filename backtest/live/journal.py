@@ -67,6 +67,8 @@ class Journal(Questions):
         self.path = Path(path).resolve()
         if run is None and not self.path.exists():
             raise InvalidSettingError(f"there is no journal {path}; backtest emit makes one")
+        if self.path.is_dir():
+            raise InvalidSettingError(f"the journal {path} is a folder; name the file in it")
         self._mutex = threading.RLock()
         self._mark = Mark(self.path)
         self._lock = FileLock(self.path, "the journal", self._mark.holder) if run else None

@@ -132,11 +132,14 @@ def _count(number: int | None) -> str:
 def _calls(one: StrategyReport, number: int) -> PageTable:
     other = [line for line in one.lines if line.fault is not CallFault.EQUAL]
     lags = sorted(line.lag for line in one.lines if line.lag is not None)
-    about = f"From a close to the answer: {text.duration(lags[len(lags) // 2])} in the median, {text.duration(lags[-1])} at most."
+    about = ""  # a rehearsal on recorded candles knows no lag
+    if lags:
+        median, most = (text.duration(lag) for lag in (lags[len(lags) // 2], lags[-1]))
+        about = f"From a close to the answer: {median} in the median, {most} at most."
     return PageTable(
         f"calls_{number}",
         "Calls that are not equal",
-        about if lags else "",
+        about,
         ["close, UTC", "symbol", "signal", "call", "what"],
         [],
         [[text.when(line.at), line.symbol, line.ref, line.kind, call_words(line)] for line in other[:_MOST]],

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from backtest.errors import InvalidSettingError, StorageError
 from backtest.live.intent import State
 from backtest.live.reconcile_replay import book_of, ground_of, pnl_of
+from backtest.live.track_lines import why_not
 from backtest.market_data.disk import write_atomic
 from backtest.model.events import Status
 from backtest.model.timeframe import milliseconds
@@ -294,8 +295,8 @@ def _entry(path: Path, number: int, line: bytes, previous: str) -> Entry:
     try:
         entry = json.loads(line)
         before = entry.pop("previous")
-        kind = entry["kind"]
-    except (ValueError, TypeError, KeyError, AttributeError):
+        kind, canonical = entry["kind"], _line(entry, before)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise InvalidSettingError(f"line {number} of {path} is no line of a track record: {line[:60]!r}") from None
     if number == 1 and (kind != "record" or entry.get("format") != _FORMAT):
         raise InvalidSettingError(f"{path} is no track record of format {_FORMAT}: its first line was {line[:60]!r}")
@@ -306,8 +307,10 @@ def _entry(path: Path, number: int, line: bytes, previous: str) -> Entry:
             if number > 1
             else f"line 1 of {path} follows a line that is not there: lines before it were removed"
         )
-    if _line(entry, previous).encode() != line:
+    if canonical.encode() != line:
         raise InvalidSettingError(f"line {number} of {path} was written by something else: it is not canonical JSON")
+    if reason := why_not(entry):
+        raise InvalidSettingError(f"line {number} of {path} is no line of a track record: {reason}")
     return dict(entry)
 
 

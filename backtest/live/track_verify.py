@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,10 @@ def _pinned(record: Record, since: str) -> int:
                 "altered, removed or rebuilt since"
             )
         return found[0]
+    if not os.path.isfile(since):  # noqa: PTH113 - pathlib's raises for a name that is too long
+        raise InvalidSettingError(
+            f"--since was {since[:80]!r}, which is neither a file nor a head: {_LEAST_DIGITS} to 64 hex digits"
+        )
     earlier = read_record(Path(since))
     for number, line in enumerate(earlier.lines, 1):
         if number > len(record.lines):
@@ -121,17 +126,29 @@ def _difference(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if isinstance(one, dict) and isinstance(two, dict) and one != two:
             return _difference(one, two)
         if one != two:
-            return f"{name} was {str(one)[:60]}, now it is {str(two)[:60]}"
+            return f"{name} was {_shown(one)}, now it is {_shown(two)}"
     return "what it follows is another line"
 
 
+def _shown(value: object) -> str:
+    """Return a value as it is, in short; escaped where a terminal would take it for something else."""
+    text = str(value)[:60]
+    return text if text.isprintable() else ascii(text)
+
+
 def _check_figures(record: Record) -> None:
-    """Refuse figures that do not follow from the lines above them, results of nothing, and times out of order."""
-    entries, created = record.entries, dict[tuple[str, str], int]()
+    """Refuse figures that do not follow from the lines above them, and what was sent by or came of nothing."""
+    entries, named, created = record.entries, set[str](), set[tuple[str, str]]()
     for number, entry in enumerate(entries, 1):
         key = (entry.get("strategy", ""), entry.get("ref", ""))
+        if entry["kind"] == "strategy":
+            named.add(entry["strategy"])
+        elif key[0] not in {"", *named}:
+            raise InvalidSettingError(
+                f"line {number} of {record.path} is of strategy {key[0][:12]}, which no line before it names"
+            )
         if entry["kind"] == "sent":
-            created.setdefault(key, entry["sent"])
+            created.add(key)
         if entry["kind"] == "result" and key not in created:
             raise InvalidSettingError(f"line {number} of {record.path} is the result of {key[1]}, which no line sent")
         if entry["kind"] != "figures":
@@ -147,8 +164,8 @@ def _check_figures(record: Record) -> None:
 def _check_prices(record: Record, candles_of: Callable[[str, str, str, int, int], Candles | None]) -> tuple[int, int]:
     """Refuse a fill outside of its candle, its slippage allowed; return how many lie within, and how many have none."""
     profiles = {
-        entry["strategy"]: SubscriberProfile.from_dict(entry["profile"])
-        for entry in record.entries
+        entry["strategy"]: _profile(record, number, entry)
+        for number, entry in enumerate(record.entries, 1)
         if entry["kind"] == "strategy"
     }
     fills: dict[tuple[str, str, str], list[tuple[int, str, dict[str, Any]]]] = {}
@@ -176,6 +193,13 @@ def _check_prices(record: Record, candles_of: Callable[[str, str, str, int, int]
                 )
             checked += 1
     return checked, unchecked
+
+
+def _profile(record: Record, number: int, entry: Mapping[str, Any]) -> SubscriberProfile:
+    try:
+        return SubscriberProfile.from_dict(entry["profile"])
+    except InvalidSettingError as error:
+        raise InvalidSettingError(f"line {number} of {record.path}: {error}") from None
 
 
 def _row(candles: Candles | None, time: int) -> int | None:

@@ -257,6 +257,13 @@ def test_a_body_that_is_too_long_or_does_not_say_how_long_is_refused(path: Path,
 # ------------------------------------------------------------ buttons
 
 
+def test_a_form_of_too_many_fields_has_none(path: Path) -> None:
+    with served(path) as here:
+        done = here.ask("/do/resolve", {"token": TOKEN, **{f"a{number}": "1" for number in range(40)}})
+        assert done.status == 303
+        assert "Refused: the token was wrong; nothing was done." in here.ask("/").text
+
+
 def unknown(path: Path) -> str:
     with Journal(path) as journal:
         return journal.intents(State.UNKNOWN)[0].id

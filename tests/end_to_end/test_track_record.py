@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from backtest.errors import InvalidSettingError
 from backtest.live.intent import State
 from backtest.live.journal import Journal
 from backtest.live.person import resolve
 from backtest.live.track_record import record_head
+from backtest.live.track_verify import verify_record
 from tests.command_line import ROOT, backtest
 from tests.end_to_end.test_reconcile import BTC, HISTORY, MARKETS, PARAMETERS, candles, room
 from tests.end_to_end.test_reconcile import store as store  # noqa: PLC0414 - a fixture
@@ -176,6 +178,63 @@ def test_a_price_that_was_never_traded_is_refused_with_the_line(published: tuple
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert f"line {number + 1} of {file}" in done.err
     assert "when it traded between" in done.err
+
+
+SHAPES: list[tuple[str, Callable[[Line], object], str]] = [
+    ("result", lambda line: line.pop("fills"), "fills: field required"),
+    ("result", lambda line: line.pop("strategy"), "strategy: field required"),
+    ("result", lambda line: line.update(fills=[{}]), "fills.1.time: field required"),
+    ("result", lambda line: line.update(pnl="1"), "pnl: it should be a valid number"),
+    ("result", lambda line: line.update(series=["BTC/USDT"]), "series: list should have at least 3 items"),
+    ("result", lambda line: line.update(ended=10**30), "ended: it should be less than"),
+    ("result", lambda line: line.update(ref="\x1b[2J"), "ref: it has characters that cannot be printed"),
+    ("sent", lambda line: line.pop("call"), "call: field required"),
+    ("sent", lambda line: line.update(ref=[1]), "ref: it should be a valid string"),
+    ("sent", lambda line: line.update(timeframe="7q"), "timeframe: timeframe was '7q'"),
+    ("sent", lambda line: line.update(kind="gift"), "its kind should be one of 'record', 'strategy', 'sent'"),
+]
+
+
+@pytest.mark.parametrize(("kind", "change", "sentence"), SHAPES, ids=[each[2] for each in SHAPES])
+def test_a_line_of_another_shape_is_refused_with_its_number(
+    tmp_path: Path, made: tuple[bytes, bytes, str], kind: str, change: Callable[[Line], object], sentence: str
+) -> None:
+    file = tmp_path / "record.jsonl"
+    lines = [json.loads(line) for line in made[0].splitlines()]
+    number = _alter(lines, kind, change)
+    file.write_bytes(rewritten(lines))
+    with pytest.raises(
+        InvalidSettingError, match=re.escape(f"line {number} of {file} is no line of a track record: {sentence}")
+    ):
+        verify_record(file)
+
+
+def test_lines_of_a_strategy_that_none_names_are_refused(tmp_path: Path, made: tuple[bytes, bytes, str]) -> None:
+    file = tmp_path / "record.jsonl"
+    lines = [line for line in map(json.loads, made[0].splitlines()) if line["kind"] != "strategy"]
+    file.write_bytes(rewritten(lines))
+    with pytest.raises(InvalidSettingError, match=r"line 2 of .* which no line before it names"):
+        verify_record(file)
+
+
+@pytest.mark.parametrize(
+    "end", [b'{"a":NaN,"kind":"sent","previous":""}', b'{"a":' + b"[" * 100_000], ids=["nan", "deep"]
+)
+def test_an_end_that_is_no_line_is_refused(tmp_path: Path, made: tuple[bytes, bytes, str], end: bytes) -> None:
+    file = tmp_path / "record.jsonl"
+    file.write_bytes(made[0] + end + b"\n")
+    with pytest.raises(InvalidSettingError, match=f"line {len(made[0].splitlines()) + 1} of .* is no line"):
+        verify_record(file)
+
+
+@pytest.mark.parametrize("since", ["", "abc123", "no-such-file.jsonl", "x" * 5_000])
+def test_what_is_neither_a_copy_nor_a_head_is_one_sentence(
+    tmp_path: Path, made: tuple[bytes, bytes, str], since: str
+) -> None:
+    file = tmp_path / "record.jsonl"
+    file.write_bytes(made[0])
+    with pytest.raises(InvalidSettingError, match="which is neither a file nor a head: 16 to 64 hex digits"):
+        verify_record(file, since)
 
 
 def test_figures_that_do_not_follow_from_the_lines_are_refused(published: tuple[Path, Path, str]) -> None:

@@ -39,6 +39,8 @@ _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=ut
 _LISTENERS = 32
 _TICK = 0.5
 _WRONG_SECONDS = 0.5
+_DIGITS = 16
+_FIELDS = 20
 
 
 def dashboard_app(reading: Reading, gate: Gate) -> ASGIApp:
@@ -108,7 +110,8 @@ class _Paths:
 
     async def _changes(self, known: str) -> AsyncIterator[dict[str, str]]:
         epoch, _, number = known.partition("-")
-        sent = int(number) if epoch == self._board.epoch and number.isdigit() else -1
+        is_number = number.isascii() and number.isdigit() and len(number) < _DIGITS
+        sent = int(number) if epoch == self._board.epoch and is_number else -1
         self._listeners += 1
         try:
             while True:
@@ -171,11 +174,13 @@ class _Paths:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """Return the fields of a form; what is no form has none."""
+    """Return the fields of a form; what is no form, or has too many, has none."""
     text = (await request.body()).decode("utf-8", "replace")
-    return {
-        name: values[-1].strip() for name, values in parse_qs(text, keep_blank_values=True, max_num_fields=20).items()
-    }
+    try:
+        found = parse_qs(text, keep_blank_values=True, max_num_fields=_FIELDS)
+    except ValueError:
+        return {}
+    return {name: values[-1].strip() for name, values in found.items()}
 
 
 def _files() -> dict[str, bytes]:
