@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backtest import Candles, Market, SubscriberProfile
+from backtest.live.reconcile import reconcile
+from backtest.live.reconcile_page import drift_html
+from backtest.live.snapshot import snapshot
 from backtest.runner.loading import load_strategy
 from tests.browser import browser, needs_browser, opened  # noqa: F401 - a fixture
 from tests.command_line import BREAKOUT, backtest
@@ -64,3 +67,20 @@ def test_the_figures_beside_the_page_are_those_of_json(page: Path) -> None:
     figures = json.loads((page.parent / "drift.json").read_text("utf-8"))
     assert figures["verdict"][0] in page.read_text("utf-8")
     assert figures["strategies"][0]["name"] == "Breakout"
+
+
+def test_the_page_of_recorded_candles_says_no_lag(tmp_path: Path) -> None:
+    whole = alike(shorter(Candles.sample("BTC/USD", "1h"), 3000, HISTORY + 60), "BTC/USDT")
+    one, market = replace(whole, exchange="binance"), Market("BTC/USDT", tick="0.01")
+    strategy, path = load_strategy(str(BREAKOUT))(lookback=24), tmp_path / "journal.sqlite"
+    emission = JournalRoom(path, strategy, {one.symbol: one}, {one.symbol: market}, SubscriberProfile.anny(), HISTORY)
+    emission.emit()
+    drift = reconcile(snapshot(path), [], lambda _, known: known or market, lambda *_: None, None)
+    of_recorded = [
+        replace(each, lines=tuple(replace(line, lag=None) for line in each.lines)) for each in drift.strategies
+    ]
+    assert all(each.lines for each in of_recorded)
+    html = drift_html(replace(drift, strategies=of_recorded))
+    assert "every call is equal" in html
+    assert "From a close to the answer" not in html
+    assert "From a close to the answer" in drift_html(drift)
