@@ -259,7 +259,8 @@ def stop_entries(
 
     done = ask(journal, do="stop-entries", stop=not off)
     file = done["file"] if done else str(change(journal, stop=not off))
-    typer.echo(f"entries go again: {file} is gone" if off else f"entries are stopped while {file} is there")
+    nobody = "" if done else f" (no emission runs on {journal} now)"
+    typer.echo((f"entries go again: {file} is gone" if off else f"entries are stopped while {file} is there") + nobody)
 
 
 @app.command("alert")

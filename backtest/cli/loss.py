@@ -46,8 +46,11 @@ def loss(  # noqa: PLR0913, PLR0917  every option is an argument
     from backtest.runner.loss import loss_report
     from backtest.runner.run import run
     from backtest.venue.outlet.settings import read_outlet
+    from backtest.venue.outlet.template import OutletTemplate
 
-    settings, _ = read_outlet(venue)
+    settings, template = read_outlet(venue)
+    if settings.kind != "cornix":
+        OutletTemplate(settings, template)  # a template that is none is refused before anything is said of it
     if not candles:
         raise InvalidSettingError("--candles is missing: a loss is of signals over candles, such as sample:BTC/USD:1h")
     by_symbol, markets = options.series_from(

@@ -134,9 +134,13 @@ def stop_entries(journal: Path, *, stop: bool) -> Path:
 
     Raises
     ------
+    InvalidSettingError
+        For a folder.
     StorageError
         Where the disk refuses.
     """
+    if journal.is_dir():
+        raise InvalidSettingError(f"{journal} is a folder: name the journal whose entries are to stop")
     path = stop_file_of(journal)
     try:
         if stop:

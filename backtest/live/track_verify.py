@@ -14,6 +14,7 @@ import numpy as np
 from backtest.errors import InvalidSettingError
 from backtest.live.track_record import figures_of, hash_of, read_record
 from backtest.model.profile import SubscriberProfile
+from backtest.model.timeframe import milliseconds
 from backtest.report import text
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = ["Verified", "verify_record"]
 
 _LEAST_DIGITS = 16
 _TOLERANCE = 1e-9
+_DAY = 86_400_000
 _FIGURES = ("signals", "ended", "won", "pnl", "fraction")
 
 
@@ -178,6 +180,13 @@ def _check_prices(record: Record, candles_of: Callable[[str, str, str, int, int]
     checked = unchecked = 0
     for (exchange, symbol, timeframe), mine in fills.items():
         times = [fill["time"] for _, _, fill in mine]
+        span = milliseconds(timeframe)
+        for number, _, fill in mine:
+            if fill["time"] % min(span, _DAY):
+                raise InvalidSettingError(
+                    f"line {number} of {record.path} has {symbol} filled at {fill['time']} (UTC ms), when no candle of {timeframe} "
+                    "opens"
+                )
         candles = candles_of(exchange, symbol, timeframe, min(times), max(times)) if times else None
         for number, strategy, fill in mine:
             row = _row(candles, fill["time"])

@@ -43,7 +43,7 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
-        raise StorageError(f"cannot serve on {host}:{port}: {error}; choose another with --port") from None
+        raise StorageError(f"cannot serve on {host}:{port}: {error}; choose another port") from None
     listener.setsockopt(
         socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
     )  # a client that vanished is found out within a minute

@@ -180,6 +180,18 @@ def test_a_price_that_was_never_traded_is_refused_with_the_line(published: tuple
     assert "when it traded between" in done.err
 
 
+def test_a_fill_when_no_candle_opens_is_refused_with_the_line(published: tuple[Path, Path, str], store: Path) -> None:
+    file, _, _ = published
+    lines = lines_of(file)
+    number = next(k for k, line in enumerate(lines) if line["kind"] == "result" and line["fills"])
+    lines[number]["fills"][0]["time"] += 1
+    file.write_bytes(rewritten(lines))
+    done = backtest("verify", file, "--store", store)
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert f"line {number + 1} of {file}" in done.err
+    assert "when no candle of" in done.err
+
+
 SHAPES: list[tuple[str, Callable[[Line], object], str]] = [
     ("result", lambda line: line.pop("fills"), "fills: field required"),
     ("result", lambda line: line.pop("strategy"), "strategy: field required"),

@@ -174,6 +174,15 @@ def test_entries_are_stopped_until_they_are_let_go(url: str, tmp_path: Path) -> 
     assert not (tmp_path / "emit.sqlite.stop").exists()
 
 
+def test_stopping_entries_says_when_nobody_runs_and_refuses_a_folder(tmp_path: Path) -> None:
+    status, text = run("emit", "stop-entries", "--journal", "mistyped.sqlite")
+    assert (status, "no emission runs on mistyped.sqlite now" in text) == (0, True)
+    (tmp_path / "folder").mkdir()
+    status, text = run("emit", "stop-entries", "--journal", "folder")
+    assert (status, "is a folder" in text) == (2, True)
+    assert not (tmp_path / "folder.stop").exists()
+
+
 def test_a_backup_and_the_journal_hold_the_same(url: str) -> None:
     journal_with(url)
     assert run("emit", "backup", "copy.sqlite")[0] == 0

@@ -252,6 +252,15 @@ def test_the_loss_is_told_signal_by_signal_and_in_money(tmp_path: Path) -> None:
     assert sum(one["carried"] for one in found["signals"]) == pytest.approx(found["carried"] * 10_000.0, rel=1e-6)
 
 
+def test_a_template_that_is_none_is_refused_before_a_loss_is_told(tmp_path: Path) -> None:
+    text = 'name = "mine"\nkind = "json"\ntemplate = "t"\n[carries]\nentries = 1\nstop = true\n'
+    (tmp_path / "venue.toml").write_text(text, "utf-8")
+    (tmp_path / "t").write_text('{"price": "{{ entry }"}', "utf-8")
+    done = backtest("loss", BREAKOUT, "--venue", tmp_path / "venue.toml", "--candles", "sample:BTC/USD:1d")
+    assert (done.status, done.out) == (2, "")
+    assert "the template of mine cannot be read" in done.err
+
+
 def test_a_venue_that_carries_all_loses_nothing(tmp_path: Path) -> None:
     text = (
         'name = "all"\nkind = "json"\ntemplate = "t"\n[carries]\nentries = 3\nzone = true\ntargets = 6\nstop = true\n'
