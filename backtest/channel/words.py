@@ -106,7 +106,9 @@ TAKEN_BACK = words_of(
     "skip ignore avoid old closing missed deleted expired outdated previous recall test testing cancel canceling cancelling invalid invalidated mistake half "
     "locked winner winners игнорируйте игнорируем игнор пропускаем пропустите отмена отменяем отменить отменён отменен отменена прошлый прошлая "
     "старый тест неактуально неактуален ошибка половина половиной ignorar ignoren ignora cancelar cancelen cancelamos anulada anulado anterior "
-    "prueba evitar eviten mitad"
+    "prueba evitar eviten mitad "
+    "week month competitor competitors bag flashback throwback remember archive hypothetical imagine неделе неделю месяце конкурент конкуренты "
+    "semana mes competidor"
 )
 """Words beside a whole signal that take it back, tell an old one, or change its size."""
 

@@ -46,6 +46,9 @@ def read(*texts: str) -> Read:
         (f"Half size\n{SIGNAL}", "'half'"),
         (f"прошлый сигнал\n{SIGNAL}", "'прошлый'"),
         (f"señal anterior\n{SIGNAL}", "'anterior'"),
+        (f"Our call last week:\n{SIGNAL}", "'week'"),
+        (f"Competitor posted this\n{SIGNAL}", "'competitor'"),
+        (f"Another one in the bag\n{SIGNAL}", "'bag'"),
     ],
 )
 def test_what_only_looks_like_a_signal_is_refused(text: str, because: str) -> None:
