@@ -153,7 +153,9 @@ def test_a_full_disk_at_the_start_keeps_what_was_there(exchange: str, tmp_path: 
     path = tmp_path / "emit.sqlite"
     code = "import sys; from backtest.cli import main; sys.argv[0] = 'backtest'; sys.exit(main())"
     with paper_room(tmp_path / "venue.sqlite") as url:
-        environment = {**os.environ, "ANNY_BASE_URL": url}
+        # Without coverage, which could not write its own file either.
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "COV_CORE_"))}
+        environment = {**kept, "ANNY_BASE_URL": url}
         found = subprocess.run(
             [sys.executable, "-c", code, *map(str, arguments(exchange, path))],
             cwd=ROOT,
