@@ -54,8 +54,9 @@ def measured(browser: Browser, file: Path) -> dict[str, Any]:
         return 1e3 * float(told["ThreadTime"])
 
     page.goto(file.as_uri())
-    page.wait_for_function("performance.getEntriesByName('painted').length")
     page.wait_for_selector("html.ready")
+    while not page.evaluate("performance.getEntriesByName('painted').length"):  # its policy forbids wait_for_function
+        page.wait_for_timeout(20)
     page.wait_for_timeout(300)
     opening = busy()
     painted = page.evaluate("performance.getEntriesByName('painted')[0].startTime")
