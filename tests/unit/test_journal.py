@@ -229,8 +229,8 @@ def test_files_that_are_no_journal(tmp_path: Path, path: Path) -> None:
     (tmp_path / "text").write_text("no database at all, " * 500)
     with pytest.raises(InvalidSettingError, match="is no journal, or a damaged one"):
         Journal(tmp_path / "text", RUN)
-    with pytest.raises(StorageError, match="cannot be used"):
-        Journal(tmp_path)  # a folder
+    with pytest.raises(InvalidSettingError, match="is a folder"):
+        Journal(tmp_path)
     other = sqlite3.connect(tmp_path / "other")
     other.execute("CREATE TABLE t (x)")
     other.close()

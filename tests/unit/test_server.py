@@ -211,7 +211,7 @@ def test_address_open_to_others_needs_a_token() -> None:
 
 
 def test_taken_port_is_one_sentence() -> None:
-    with listen("127.0.0.1", 0) as taken, pytest.raises(StorageError, match="--port"):
+    with listen("127.0.0.1", 0) as taken, pytest.raises(StorageError, match="choose another port"):
         listen("127.0.0.1", taken.getsockname()[1])
 
 
