@@ -289,9 +289,9 @@ class SimulatedVenue:
 
     def forget_walked(self) -> None:
         """Drop the candles that were walked, and their equity points: a shadow book that runs for months needs neither."""
+        forget_rows(self._memory.address)  # which looks at them for the last time
         for track in self._tracks:
             track.forget()
-        forget_rows(self._memory.address)
         self._memory.forget_points()
 
     def advance(self, until: int | None = None, *, peek: bool = False) -> int:

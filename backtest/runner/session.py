@@ -141,7 +141,7 @@ class Session:
             session._desk_of(made).recall(made)
         venue.advance()
         venue.new_events()
-        _forget_walked(venue)
+        venue.forget_walked()
         for symbol, one in series.items():
             session._windows[symbol].extend(one)
         session._walked = max((window.last or 0 for window in session._windows.values() if len(window)), default=None)
@@ -176,7 +176,7 @@ class Session:
         shadow = Shadow(lambda: feeds, profile, assumptions, outcomes)
         at = int(lived.closes[-1]) if len(lived.closes) else 0
         shadow.recall(lived.made, lived.settled, lived.asked, at, lived.changes())
-        _forget_walked(shadow.venue)
+        shadow.venue.forget_walked()
         session = cls.__new__(cls)
         session.markets = {symbol: one.market for symbol, one in lived.markets.items()}
         session._set_up(strategy, {symbol: one.candles for symbol, one in lived.markets.items()}, shadow.venue)
@@ -444,7 +444,7 @@ class Session:
                 f"the anchor of {symbol} lies within its candles, was {np.datetime64(time, 'ms')}Z"
             )
         window.drop_before(time)
-        _forget_walked(self.venue)
+        self.venue.forget_walked()
 
     # ------------------------------------------------------------ decisions
 
@@ -496,12 +496,6 @@ class Session:
                 f"there is no market {symbol!r}; this session has {known}.{did_you_mean(symbol, self._windows)}"
             )
         return symbol
-
-
-def _forget_walked(venue: SimulatedVenue) -> None:
-    """Drop the candles that were walked, once every market's last price is up to date: quiet ones are passed later."""
-    venue.equity_now  # noqa: B018 - goes to the last close in every market
-    venue.forget_walked()
 
 
 def _by_symbol(

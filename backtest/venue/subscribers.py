@@ -106,7 +106,6 @@ class Account:
         self.events.extend(self.venue.new_events())
         self._kept += len(together)
         if self._kept > _MOST_KEPT:
-            self.venue.equity_now  # noqa: B018 - brings the last price of every market up to date
             self.venue.forget_walked()
             self._kept = 0
 

@@ -204,7 +204,12 @@ def write_points(world: Row) -> None:
 
 @rule
 def forget_rows(world: Row) -> None:
-    """Begin anew with candles to come: those so far, and their equity points, are dropped."""
+    """Begin anew with candles to come: those so far, and their equity points, are dropped.
+
+    Every market goes to the last close that was told first: quiet candles are passed later, and the last price is among them.
+    """
+    if world.passed > 0:
+        go_to_all(world, world.passed)
     for q in range(world.n_markets):
         book = book_of(world, q)
         book.row = book.still = 0
