@@ -8,6 +8,7 @@ import numpy as np
 
 from backtest.report.daily import DAY, daily_equity, simple_returns
 from backtest.report.equity import EquityPath, drawdowns, equity_path, hold_path, longest_drawdown
+from backtest.report.held import held_rows, opens_of
 from backtest.report.marketplace import marketplace_rows
 from backtest.report.signal_metrics import signal_rows
 from backtest.report.statistic import SHORT, Statistic, Statistics, undefined
@@ -110,17 +111,8 @@ def account_figures(initial: float, start: int, path: EquityPath) -> tuple[dict[
 
 def exposure(tables: ResultTables) -> float | None:
     """Return the share of candles (of all symbols' times together) in which a position was held, None without any."""
-    times = [tables.column(symbol, "time") for symbol in tables.symbols]
-    line = times[0] if len(times) == 1 else np.unique(np.concatenate([*times, np.empty(0, np.int64)]))
-    if len(line) == 0:
-        return None
-    first = np.searchsorted(line, tables.trades["entry_time"].to_numpy(np.int64), "right") - 1
-    left = tables.trades["exit_time"].to_numpy(np.int64)
-    last = np.where(left < 0, len(line) - 1, np.searchsorted(line, left, "right") - 1)
-    steps = np.zeros(len(line) + 1, np.int64)
-    np.add.at(steps, np.maximum(first, 0), 1)
-    np.add.at(steps, np.maximum(last, 0) + 1, -1)
-    return float(np.mean(np.cumsum(steps[:-1]) > 0))
+    line = opens_of(tables)
+    return float(np.mean(held_rows(tables, line))) if len(line) else None
 
 
 def scaled_hold(initial: float, path: EquityPath, held: EquityPath) -> dict[str, tuple[float, Floats]]:

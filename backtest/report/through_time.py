@@ -8,6 +8,7 @@ import numpy as np
 
 from backtest.report.daily import daily_equity
 from backtest.report.equity import drawdowns, equity_path
+from backtest.report.held import held_rows, opens_of
 from backtest.report.signal_metrics import signals_of
 from backtest.report.titled import frame_of
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-__all__ = ["MONTHS", "exposure_by_month", "held_rows", "month_returns", "unfilled_signals", "worst_drawdowns"]
+__all__ = ["MONTHS", "exposure_by_month", "month_returns", "unfilled_signals", "worst_drawdowns"]
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -104,26 +105,6 @@ def worst_drawdowns(tables: ResultTables, most: int = 5) -> pd.DataFrame:
     )
 
 
-def held_rows(tables: ResultTables, line: Integers) -> Bools:
-    """Return (n,) whether a position was held at some time in each candle.
-
-    Parameters
-    ----------
-    tables
-        The result.
-    line
-        (n,) int64, opens of the candles of all symbols together, UTC ms, ascending.
-    """
-    first = np.searchsorted(line, tables.trades["entry_time"].to_numpy(np.int64), "right") - 1
-    left = tables.trades["exit_time"].to_numpy(np.int64)
-    last = np.where(left < 0, len(line) - 1, np.searchsorted(line, left, "right") - 1)
-    steps = np.zeros(len(line) + 1, np.int64)
-    np.add.at(steps, np.maximum(first, 0), 1)
-    np.add.at(steps, np.maximum(last, 0) + 1, -1)
-    held: Bools = np.cumsum(steps[:-1]) > 0
-    return held
-
-
 def exposure_by_month(tables: ResultTables, path: EquityPath | None = None) -> pd.DataFrame:
     """Return how much was at stake in each UTC month.
 
@@ -140,8 +121,7 @@ def exposure_by_month(tables: ResultTables, path: EquityPath | None = None) -> p
     import pandas as pd
 
     path = equity_path(tables) if path is None else path
-    times = [tables.column(symbol, "time") for symbol in tables.symbols]
-    line = np.unique(np.concatenate([*times, np.empty(0, np.int64)]).astype(np.int64))
+    line = opens_of(tables)
     if len(line) == 0:
         return frame_of({"month": []})
     held, month = held_rows(tables, line), _month(line)
