@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from backtest.report.statistic import Statistic
 
-__all__ = ["Subscribers"]
+__all__ = ["ACCOUNT_UNITS", "Subscribers"]
 
-_FIGURES = {
+ACCOUNT_UNITS = {
     "total_return": "return",
     "max_drawdown": "return",
     "trades": "count",
@@ -31,6 +31,8 @@ _FIGURES = {
     "fees": "money",
     "refused": "count",
 }
+"""Figures of an account that carried out calls, in the order in which they are shown, and their units."""
+
 _DRAWN = ("max_drawdown", "trades", "refused")
 """Figures of drawn subscribers that are shown beside their total return and their choices."""
 
@@ -88,11 +90,11 @@ class Subscribers:
     def _frame(self, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         base = float(self.named[0]["total_return"])
         columns: dict[str, Any] = {"subscriber": [str(row["subscriber"]) for row in rows]}
-        columns |= {name: [row.get(name) for row in rows] for name in _FIGURES}
+        columns |= {name: [row.get(name) for row in rows] for name in ACCOUNT_UNITS}
         gained = columns["total_return"]
         columns["difference"] = [None if one is None else one - base for one in gained]
         columns["reason"] = [str(row.get("reason", "")) for row in rows]
-        return frame_of(columns, optional=(*_FIGURES, "difference"))
+        return frame_of(columns, optional=(*ACCOUNT_UNITS, "difference"))
 
     @property
     def median(self) -> float | None:
@@ -174,14 +176,19 @@ class Subscribers:
     @property
     def tables(self) -> list[TitledTable]:
         """The tables with their titles, in the order in which reports show them."""
-        units = _FIGURES | {"difference": "return"}
+        units = ACCOUNT_UNITS | {"difference": "return"}
         first = next(iter(self.market.values()))
         shown: dict[str, Any] = {"figure": [row.label for row in first]}
         shown |= {name: [row.shown for row in rows] for name, rows in self.market.items()}
         shown["how"] = [row.definition + row.aside for row in first]
         choices = {"subscribers": "count", "median_with": "return", "median_without": "return", "difference": "return"}
         named = self.table if self.table["reason"].any() else self.table.drop(columns="reason")
-        order = ["subscriber", "total_return", "difference", *(name for name in _FIGURES if name != "total_return")]
+        order = [
+            "subscriber",
+            "total_return",
+            "difference",
+            *(name for name in ACCOUNT_UNITS if name != "total_return"),
+        ]
         return [
             TitledTable("marketplace", "As the venue shows it before one joins", "Not compounded, closed signals only. Aggregated counts every signal sent; backtested drops those that limits or balance refused.", frame_of(shown), dict.fromkeys(self.market, "shown")),
             TitledTable("subscribers", "The same calls, other subscribers", " ".join(self.sentences), named[[*order, *(name for name in named.columns if name == "reason")]], units),

@@ -9,6 +9,7 @@ from backtest.model.events import EventKind
 from backtest.report import grouped, through_time
 from backtest.report.excursions import Walked, excursions, walked_candles
 from backtest.report.quality import quality_rows
+from backtest.report.subscribers import ACCOUNT_UNITS
 from backtest.report.titled import TitledTable, frame_of, tables_html
 from backtest.runner.costed import break_even_rows, costs_table, late_table
 
@@ -36,18 +37,7 @@ _GROUPED = (
     "Closed trades; win rate: PnL above 0; PnL after costs, in quote currency; return: PnL over margin; profit factor: gains over "
     "losses."
 )
-_ACCOUNT = {
-    "total_return": "return",
-    "max_drawdown": "return",
-    "trades": "count",
-    "win_rate": "fraction",
-    "average_return": "return",
-    "profit_factor": "ratio",
-    "pnl": "gain",
-    "fees": "money",
-    "turnover": "money",
-    "refused": "count",
-}
+_ACCOUNT = ACCOUNT_UNITS | {"turnover": "money"}
 _NO_TRADE = "no trade was closed"
 
 

@@ -19,9 +19,9 @@ from backtest.model.profile import SubscriberProfile
 from backtest.model.progress import tracked
 from backtest.report import text
 from backtest.report.daily import simple_returns
-from backtest.report.metrics import YEAR
 from backtest.report.selection import effective_trials
 from backtest.report.statistic import SHORT
+from backtest.report.yearly import YEAR, sharpe
 from backtest.runner.run import feeds_of, lane_of, run
 from backtest.runner.trials import family_of, record, span_of
 from backtest.strategy import Strategy
@@ -527,10 +527,10 @@ def _place(given: str | None, *, far: bool) -> Iterator[str]:
 
 
 def _sharpe(balance: float, values: Floats, *, least: int = SHORT) -> float:
-    """Return mean over standard deviation of daily returns, times the root of a year's days; NaN below ``least`` days."""
+    """Return the Sharpe ratio of daily equity; NaN below ``least`` days, and where it is not defined."""
     if len(values) < least or not (values > 0.0).all():
         return float("nan")
     returns = simple_returns(balance, values)
     if np.ptp(returns) == 0.0:
         return float("nan")
-    return float(np.mean(returns) / np.std(returns, ddof=1) * np.sqrt(YEAR))
+    return sharpe(returns)
