@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backtest.report.chart import chart_of, pack, scripts, sheet
 from backtest.report.fragments import fragment
+from backtest.report.policy import policy_of
 
 if TYPE_CHECKING:
     from backtest.report.tables import ResultTables
@@ -43,12 +42,13 @@ class ChartFrame:
         """The page in the frame: it loads nothing, and its scripts are allowed by their hashes."""
         code = [*scripts(), _MOUNT.replace("HEIGHT", str(max(self.height - 80, 200)))]
         style = _SHEET + sheet()
-        policy = (
-            f"default-src 'none'; script-src {' '.join(map(_hashed, code))}; style-src {_hashed(style)}; img-src data:; "
-            "base-uri 'none'; form-action 'none'"
-        )
         return fragment(
-            "chart", policy=policy, style=style, packed=pack(chart_of(self.tables)), code=code, title=self.tables.name
+            "chart",
+            policy=policy_of(style, code),
+            style=style,
+            packed=pack(chart_of(self.tables)),
+            code=code,
+            title=self.tables.name,
         )
 
     def __repr__(self) -> str:
@@ -56,7 +56,3 @@ class ChartFrame:
 
     def _repr_html_(self) -> str:
         return fragment("frame", page=self.page, height=self.height, title=f"Chart of {self.tables.name}")
-
-
-def _hashed(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from backtest.report.policy import policy_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -32,7 +32,7 @@ _TEMPLATES = {
     "page": """\
 <!doctype html>
 <html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{{ digest }}'; img-src data:; base-uri 'none'; form-action 'none'">
+<meta http-equiv="Content-Security-Policy" content="{{ policy }}">
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">
 <link rel="icon" href="data:,"><title>{{ title }}</title><style>{{ css|safe }}</style></head>
 <body><main><h1>{{ title }}</h1>
@@ -91,6 +91,5 @@ def fragment(name: str, **values: Any) -> str:
         What it shows; every text is escaped.
     """
     if name == "page":
-        digest = base64.b64encode(hashlib.sha256(_CSS.encode()).digest()).decode()
-        values |= {"css": _CSS, "digest": digest}
+        values |= {"css": _CSS, "policy": policy_of(_CSS)}
     return _environment().get_template(name).render(**values)

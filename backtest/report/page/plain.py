@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from backtest.report.chart import scripts, sheet
 from backtest.report.chart.packing import pack_plain
-from backtest.report.page.whole import asset, environment, policy_of
+from backtest.report.page.whole import asset, environment
+from backtest.report.policy import policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from dataclasses import replace
 from functools import cache
@@ -21,6 +19,7 @@ from backtest.report.metrics import statistics
 from backtest.report.page.lists import last_calls, refused_table, signal_steps, trades_table
 from backtest.report.page.origin import origin_section
 from backtest.report.page.verdict import facts, grave, notes, readings
+from backtest.report.policy import policy_of
 
 if TYPE_CHECKING:
     import os
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from backtest.report.statistic import Statistics
     from backtest.report.tables import ResultTables
 
-__all__ = ["asset", "environment", "page_html", "policy_of", "write_page"]
+__all__ = ["asset", "environment", "page_html", "write_page"]
 
 _HERE = Path(__file__).parent
 _STATIC = 12
@@ -158,19 +157,6 @@ def _address(figure: Figure) -> Markup:
     for one, code in (("%", "%25"), ("#", "%23"), ("&", "&amp;"), ("\n", " "), ("\r", " ")):
         text_of = text_of.replace(one, code)
     return Markup(f"data:image/svg+xml,{text_of}")  # noqa: S704 - no quote and no ampersand is left in it
-
-
-def policy_of(style: str, code: Sequence[str]) -> str:
-    """Return what a page allows itself: its own style and scripts, and nothing from elsewhere."""
-    allowed = " ".join(_hashed(one) for one in code)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src {_hashed(style)}; img-src data:; base-uri 'none'; "
-        "form-action 'none'"
-    )
-
-
-def _hashed(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 @cache

@@ -18,7 +18,7 @@
 
   /* ---------------------------------------------------------------- small helpers */
 
-  function make(name, attributes, children) {
+  var make = SC.make = function (name, attributes, children) {
     var element = document.createElement(name);
     Object.keys(attributes || {}).forEach(function (key) {
       if (key === "text") element.textContent = attributes[key];
@@ -27,7 +27,7 @@
     });
     (children || []).forEach(function (child) { element.append(child); });
     return element;
-  }
+  };
 
   function two(x) { return (x < 10 ? "0" : "") + x; }
 

@@ -8,16 +8,7 @@
   var root = document.documentElement;
   var byId = function (id) { return document.getElementById(id); };
 
-  function make(name, attributes, children) {
-    var element = document.createElement(name);
-    Object.keys(attributes || {}).forEach(function (key) {
-      if (key === "text") element.textContent = attributes[key];
-      else if (key.slice(0, 2) === "on") element.addEventListener(key.slice(2), attributes[key]);
-      else element.setAttribute(key, attributes[key]);
-    });
-    (children || []).forEach(function (child) { element.append(child); });
-    return element;
-  }
+  var make = SignalChart.make;
 
   /* ---------------------------------------------------------------- light and dark */
 
