@@ -7,21 +7,21 @@ there, and what cannot be delivered is said to the log and left.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from backtest.errors import InvalidSettingError
+from backtest.live.apprise_service import AppriseService
 from backtest.live.notices import Notice, NoticeKind
-from backtest.venue.webhook import Delivery, Webhook, redactor_of
+from backtest.market_data.disk import replace_private
+from backtest.venue.webhook import Delivery, Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -35,7 +35,6 @@ ALERT_URL = "BACKTEST_ALERT_URL"
 
 _WAITS = (0.0, 2.0, 10.0, 30.0, 120.0, 600.0)
 """Seconds before each try."""
-_TALKATIVE = ("apprise", "urllib3.connectionpool")
 
 WANTS: Mapping[NoticeKind, str] = {
     NoticeKind.STARTED: "Nothing, if you or the service manager started it.",
@@ -76,48 +75,15 @@ class Telling(Webhook):
         return self.post({"title": title, "text": text, **notice.to_dict()})
 
 
-class Apprised:
-    """An alarm through apprise: Telegram, Discord, Slack, mail and a hundred more.
-
-    Parameters
-    ----------
-    url
-        As apprise has it: ``tgram://TOKEN/CHAT``.
-
-    Raises
-    ------
-    InvalidSettingError
-        Where apprise is not installed, or does not know the address.
-    """
-
-    def __init__(self, url: str) -> None:
-        scheme = url.partition(":")[0]
-        try:
-            import apprise
-        except ImportError:
-            raise InvalidSettingError(
-                f"alarms to {scheme}:// need apprise: pip install 'signal-backtest[alerts]'; https:// does without"
-            ) from None
-        for name in _TALKATIVE:
-            logging.getLogger(name).addFilter(redactor_of(url.replace("//", "//-/", 1)))  # its host may be the secret
-        self._apprise = apprise.Apprise()
-        self.name = f"{scheme}://"
-        if not self._apprise.add(url):
-            raise InvalidSettingError(f"apprise knows no such address as the one that begins with {scheme}://")
-
-    def __repr__(self) -> str:
-        return f"Apprised({self.name!r})"
+class Apprised(AppriseService):
+    """An alarm through apprise."""
 
     def send(self, title: str, text: str, notice: Notice) -> Delivery:
         """Let apprise send it."""
         import apprise
 
         kind = apprise.NotifyType.INFO if notice.over else apprise.NotifyType.WARNING
-        try:
-            done = self._apprise.notify(title=title, body=text, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
-        except Exception as error:  # noqa: BLE001 - an alarm that fails must not fail what it is about
-            return Delivery(type(error).__name__, again=True)  # its text could hold the address
-        return Delivery() if done else Delivery("the service did not take it", again=True)
+        return self.notify(text, title=title, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
 
 
 def targets_from(environment: Mapping[str, str] | None = None) -> list[Target]:
@@ -178,13 +144,8 @@ class Sent:
             self._times = {k: at for k, at in self._times.items() if at > moment - 7 * 86_400.0}
             if self._path is None:
                 return
-            fresh = Path(f"{self._path}.new")
             with suppress(OSError):
-                with os.fdopen(
-                    os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w"
-                ) as file:
-                    json.dump(self._times, file)
-                fresh.replace(self._path)
+                replace_private(self._path, json.dumps(self._times))
 
 
 class Alerts:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backtest.errors import InvalidSettingError, StorageError
+from backtest.market_data.disk import replace_private
 
 __all__ = ["Mark"]
 
@@ -56,10 +57,7 @@ class Mark:
     def write(self, mode: str, rows: dict[str, int]) -> None:
         """Say who writes, in which mode, and how much there is."""
         text = json.dumps({"process": os.getpid(), "mode": mode, "rows": rows})
-        fresh = Path(f"{self.path}.new")
         try:
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-                file.write(text)
-            fresh.replace(self.path)
+            replace_private(self.path, text)
         except OSError as error:
             raise StorageError(f"the mark {self.path} cannot be written: {error.strerror}") from None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from backtest.errors import InvalidSettingError, StorageError
+from backtest.live.apprise_service import AppriseService
 from backtest.market_data.disk import write_atomic
 from backtest.venue.webhook import Delivery, Webhook
 
@@ -113,7 +114,7 @@ class Hook(Webhook):
         return self.post({**post.values, "kind": post.kind, "text": post.text, "picture": picture})
 
 
-class Service:
+class Service(AppriseService):
     """A post through apprise: Telegram, Discord, Slack, mail.
 
     Parameters
@@ -130,13 +131,9 @@ class Service:
     """
 
     def __init__(self, url: str, markup: str) -> None:
-        from backtest.live.alerts import Apprised
-
-        self.name = Apprised(url).name  # which says what is wrong with an address, and keeps it out of every log
+        super().__init__(url)
         import apprise
 
-        self._apprise = apprise.Apprise()
-        self._apprise.add(url)
         formats = {
             "plain": apprise.NotifyFormat.TEXT,
             "markdown": apprise.NotifyFormat.MARKDOWN,
@@ -144,21 +141,18 @@ class Service:
         }
         self._format = formats[markup]
 
-    def __repr__(self) -> str:
-        return f"Service({self.name!r})"
-
     def send(self, post: Post) -> Delivery:
-        """Let apprise send it."""
+        """Let apprise send it; where it failed it may have arrived, so that it is not tried again."""
         try:
             with tempfile.TemporaryDirectory(prefix="post-") as folder:
                 picture = Path(folder) / post.picture_name
                 if post.picture:
                     picture.write_bytes(post.picture)
                 attached = [str(picture)] if post.picture else None
-                done = self._apprise.notify(body=post.text, title="", body_format=self._format, attach=attached)
-        except Exception as error:  # noqa: BLE001 - its text could hold the address
+                found = self.notify(post.text, title="", body_format=self._format, attached=attached)
+        except OSError as error:
             return Delivery(type(error).__name__)
-        return Delivery() if done else Delivery("the service did not take it")
+        return Delivery(found.failed)
 
 
 def post_targets(settings: PostSettings, environment: Mapping[str, str] | None = None) -> list[PostTarget]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-__all__ = ["UNFINISHED", "Disk", "LocalDisk", "write_atomic"]
+__all__ = ["UNFINISHED", "Disk", "LocalDisk", "replace_private", "write_atomic"]
 
 UNFINISHED = ".unfinished-"
 """Begins the name of a file that is being written; one left by a crash may be deleted."""
@@ -151,6 +151,27 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview) -> None
         if written:
             with suppress(OSError):
                 Path(written).unlink()
+
+
+def replace_private(path: Path, text: str) -> None:
+    """Put a small file that its owner alone may read in its place in one step; it is not flushed to the disk.
+
+    Parameters
+    ----------
+    path
+        Of the file; ``.new`` behind its name is what is written first.
+    text
+        All of it.
+
+    Raises
+    ------
+    OSError
+        Where the disk refuses; the old file is left.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+        file.write(text)
+    fresh.replace(path)
 
 
 def _locked(fcntl: Any, handle: int) -> bool:

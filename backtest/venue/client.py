@@ -14,7 +14,7 @@ import logging
 import ssl
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,14 +30,14 @@ from backtest.venue.timeouts import Timeouts
 from backtest.venue.verdict import Failure, Reply, Verdict, failed, held_back, judged
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator, Iterator
     from types import TracebackType
     from typing import Self
 
     from backtest.venue.credentials import Credentials
     from backtest.wire.request import Request
 
-__all__ = ["TALKATIVE", "AsyncClient", "Client", "FreshTransport", "post_once", "tls_context"]
+__all__ = ["TALKATIVE", "AsyncClient", "Client", "FreshTransport", "post_once", "posted"]
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """Raised before a byte of the request leaves. ``RemoteProtocolError`` and the read and write errors are not."""
@@ -287,21 +287,43 @@ def post_once(url: str, content: bytes, timeouts: Timeouts) -> Reply | Failure:
     timeouts
         See :class:`Timeouts`.
     """
-    headers = {"content-type": "application/json", "user-agent": "signal-backtest", "accept-encoding": "identity"}
     timeout = httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=timeouts.write, pool=timeouts.pool)
-    transport = FreshTransport(tls_context(url.partition(":")[0]), keep_alive=0)
-    token = DEADLINE.set(time.monotonic() + timeouts.total)
+    try:
+        with posted(url, content, timeout, timeouts.total) as response:
+            return _reply(response, *_read(response))
+    except Exception as error:  # noqa: BLE001 - whatever it was, the call may have arrived
+        return _failure(error)
+
+
+@contextmanager
+def posted(url: str, content: bytes, timeout: httpx.Timeout, total: float) -> Iterator[httpx.Response]:
+    """Post JSON to an address over a connection of its own, once; yield the answer, whose body is not read yet.
+
+    Nothing is followed or retried, and no proxy is taken from the environment; what fails is raised as httpx has it.
+
+    Parameters
+    ----------
+    url
+        Whoever knows it may post there.
+    content
+        The bytes.
+    timeout
+        For each step.
+    total
+        Seconds after which it is over, whatever the other side does.
+    """
+    headers = {"content-type": "application/json", "user-agent": "signal-backtest", "accept-encoding": "identity"}
+    transport = FreshTransport(tls_context(url.partition(":")[0].lower()), keep_alive=0)
+    token = DEADLINE.set(time.monotonic() + total)
     try:
         with httpx.Client(transport=transport, trust_env=False, follow_redirects=False, timeout=timeout) as client:
             request = client.build_request("POST", url, content=content, headers={**headers, "connection": "close"})
             response = client.send(request, stream=True)
             try:
-                return _reply(response, *_read(response))
+                yield response
             finally:
                 with suppress(Exception):
                     response.close()
-    except Exception as error:  # noqa: BLE001 - whatever it was, the call may have arrived
-        return _failure(error)
     finally:
         DEADLINE.reset(token)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,9 +13,8 @@ import httpx
 from pydantic import SecretStr
 
 from backtest.errors import InvalidSettingError
-from backtest.venue.client import TALKATIVE, FreshTransport, tls_context
+from backtest.venue.client import TALKATIVE, posted
 from backtest.venue.credentials import is_loopback
-from backtest.venue.deadline import DEADLINE
 from backtest.venue.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -81,7 +79,7 @@ class Webhook:
         if parts.scheme == "http" and not is_loopback(host):
             raise InvalidSettingError(f"the webhook at {host} is plain http; a secret address travels over https")
         self.name = host
-        self._url, self._seconds, self._tls = SecretStr(url), seconds, parts.scheme == "https"
+        self._url, self._seconds = SecretStr(url), seconds
         self._redactor = redactor_of(url)
 
     def __repr__(self) -> str:
@@ -89,7 +87,6 @@ class Webhook:
 
     def post(self, body: Mapping[str, Any]) -> Delivery:
         """Post one message; a redirect is not followed, and the answer's body is not read."""
-        token = DEADLINE.set(time.monotonic() + self._seconds)
         for name in TALKATIVE:
             logging.getLogger(name).addFilter(self._redactor)
         try:
@@ -97,18 +94,11 @@ class Webhook:
         finally:
             for name in TALKATIVE:
                 logging.getLogger(name).removeFilter(self._redactor)
-            DEADLINE.reset(token)
 
     def _post(self, content: bytes) -> Delivery:
-        headers = {"content-type": "application/json", "user-agent": "signal-backtest", "accept-encoding": "identity"}
         timeout = httpx.Timeout(self._seconds, connect=min(5.0, self._seconds))
-        transport = FreshTransport(tls_context("https" if self._tls else "http"), keep_alive=0)
-        options = {"headers": headers, "timeout": timeout, "trust_env": False, "follow_redirects": False}
         try:
-            with (
-                httpx.Client(transport=transport, **options) as client,  # type: ignore[arg-type]  # each fits its own
-                client.stream("POST", self._url.get_secret_value(), content=content) as response,
-            ):
+            with posted(self._url.get_secret_value(), content, timeout, self._seconds) as response:
                 return _judged(response.status_code)
         except Exception as error:  # noqa: BLE001 - an alarm that fails must not fail what it is about
             return Delivery(f"{type(error).__name__}", again=True)  # its text could hold the address
