@@ -59,7 +59,7 @@ $(READY): pyproject.toml $(LOCKS)
 demo: $(READY)
 	$(BIN)/backtest demo
 
-test: lint types imports docs tests
+test: lint types imports tests
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -72,7 +72,7 @@ types: $(READY)
 imports: $(READY)
 	$(BIN)/lint-imports
 
-# A dead link ends it. The programs and commands of the pages run in the tests.
+# A dead link ends it. test_docs.py builds it the same way, and runs the programs and commands of the pages.
 docs: $(READY)
 	$(BIN)/python -m tools.docs
 
