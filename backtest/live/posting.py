@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
 
 from backtest.live.posts import Way
+from backtest.venue.credentials import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Posting"]
 
-_SECRETS = "ANNY_"
 _AGAIN_SECONDS = 60.0
 _END_SECONDS = 30.0
 
@@ -85,10 +84,9 @@ class Posting:
             self._over.wait(_AGAIN_SECONDS)
 
     def _start(self) -> subprocess.Popen[bytes] | None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
         try:
             return subprocess.Popen(  # noqa: S603 - ourselves, with the arguments of this process
-                self._arguments, stdin=subprocess.PIPE, env=kept, start_new_session=True
+                self._arguments, stdin=subprocess.PIPE, env=without_credentials(), start_new_session=True
             )
         except OSError:
             return None

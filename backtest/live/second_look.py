@@ -24,6 +24,7 @@ from backtest.market_data.series import Series
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
 from backtest.runner.loading import load_strategy
+from backtest.venue.credentials import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -191,7 +192,6 @@ class SecondLook:
         if notice.kind is not NoticeKind.REVISION:
             return
         command = [sys.executable, "-m", "backtest.live.second_look"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ANNY_")}
         done = subprocess.run(  # noqa: S603 - our own command
             command,
             input=self._asked,
@@ -199,7 +199,7 @@ class SecondLook:
             text=True,
             timeout=_SECONDS,
             check=False,
-            env=environment,
+            env=without_credentials(),
         )
         for one in json.loads(done.stdout) if done.returncode == 0 else []:
             key = (*one["place"], one["time"], one["sentence"])

@@ -18,7 +18,7 @@ from backtest.venue.redaction import Redactor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_BASE_URL", "Credentials", "is_loopback", "refuse_secrets"]
+__all__ = ["DEFAULT_BASE_URL", "Credentials", "is_loopback", "refuse_secrets", "without_credentials"]
 
 DEFAULT_BASE_URL = "https://api.anny.trade"
 _KEY, _SECRET, _URL, _FILE = "ANNY_API_KEY", "ANNY_API_SECRET", "ANNY_BASE_URL", "ANNY_SECRET_FILE"
@@ -118,6 +118,11 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def without_credentials() -> dict[str, str]:
+    """Return this process's environment for a child that sends nothing: without the account's variables."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ANNY_")}
 
 
 def refuse_secrets(settings: Mapping[str, Any], where: str) -> None:

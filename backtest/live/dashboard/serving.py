@@ -13,6 +13,7 @@ from backtest.errors import InvalidSettingError
 from backtest.live.dashboard.app import dashboard_app
 from backtest.live.dashboard.gate import TOKEN, Gate
 from backtest.live.dashboard.reading import Reading
+from backtest.venue.credentials import without_credentials
 from backtest.venue.serving import PaperServer, listen
 
 if TYPE_CHECKING:
@@ -138,12 +139,11 @@ class Beside:
         host = f"[{self._host}]" if ":" in self._host else self._host
         command = [sys.executable, "-m", "backtest", "dashboard", str(self._path), "--listen", host, *own]
         number = self._listener.fileno()
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("ANNY_")}
         with subprocess.Popen(  # noqa: S603 - our own command
             [*command, "--socket", str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            env={**environment, TOKEN: self.gate.token},
+            env={**without_credentials(), TOKEN: self.gate.token},
             pass_fds=(number,),
             start_new_session=True,
         ) as process:
