@@ -8,14 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from backtest.channel.answer import answer_of
-from backtest.channel.calls import calls_of_answer, calls_of_order
+from backtest.channel.calls import calls_of_follow_up, calls_of_order
 from backtest.channel.clean import clean
+from backtest.channel.conventions import ChannelRules
+from backtest.channel.follow_up import follow_up_of
 from backtest.channel.message import Message
 from backtest.channel.order import is_order, order_of
 from backtest.channel.prices import Prices
 from backtest.channel.reading import Reading
-from backtest.channel.rules import ChannelRules
 from backtest.errors import InvalidSignalError
 
 TEXTS = Path(__file__).parent / "channel"
@@ -50,7 +50,7 @@ def rules_of(label: dict[str, Any], base: dict[str, Any]) -> ChannelRules:
 def _judge(label: dict[str, Any], by_name: dict[str, Any], base: dict[str, Any]) -> Judged:
     rules, why = rules_of(label, base), ""
     try:
-        found = _answer(label, by_name[label["to"]], base) if "to" in label else _order(label["text"], rules)
+        found = _follow_up(label, by_name[label["to"]], base) if "to" in label else _order(label["text"], rules)
     except InvalidSignalError as error:
         found, why = {"is": "refuse"}, str(error)
     want = _wanted(label)
@@ -86,13 +86,13 @@ def _order(text: str, rules: ChannelRules) -> dict[str, Any]:
     }
 
 
-def _answer(label: dict[str, Any], about: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+def _follow_up(label: dict[str, Any], about: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
     rules = rules_of(about, base)
-    answer = answer_of(label["text"], order_of(about["text"], rules), rules)
-    calls_of_answer(answer, "1")
-    if answer.kind != "update":
-        return {"is": answer.kind}
-    return {"is": "update", "stop": answer.stop, "targets": answer.targets}
+    follow_up = follow_up_of(label["text"], order_of(about["text"], rules), rules)
+    calls_of_follow_up(follow_up, "1")
+    if follow_up.kind != "update":
+        return {"is": follow_up.kind}
+    return {"is": "update", "stop": follow_up.stop, "targets": follow_up.targets}
 
 
 def _wanted(label: dict[str, Any]) -> dict[str, Any]:

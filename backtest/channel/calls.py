@@ -13,12 +13,12 @@ from backtest.wire import body_of, call_from_body, kind_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backtest.channel.answer import Answer
+    from backtest.channel.conventions import ChannelRules
+    from backtest.channel.follow_up import FollowUp
     from backtest.channel.order import Order
-    from backtest.channel.rules import ChannelRules
     from backtest.model.calls import Call
 
-__all__ = ["calls_of_answer", "calls_of_order", "shown"]
+__all__ = ["calls_of_follow_up", "calls_of_order", "shown"]
 
 _MOST = {1: 6, 2: 5}
 _THIRDS = (33.33, 33.34, 33.33)
@@ -64,24 +64,24 @@ def calls_of_order(order: Order, ref: str, rules: ChannelRules) -> list[Call]:
     return made
 
 
-def calls_of_answer(answer: Answer, ref: str) -> list[Call]:
-    """Return the call that an answer means, none for a report or chatter.
+def calls_of_follow_up(follow_up: FollowUp, ref: str) -> list[Call]:
+    """Return the call that a follow-up means, none for a report or chatter.
 
     Parameters
     ----------
-    answer
+    follow_up
         As read.
     ref
         The signal that it is about.
     """
-    if answer.kind == "cancel":
+    if follow_up.kind == "cancel":
         return [Cancel(SignalRef(ref))]
-    if answer.kind != "update":
+    if follow_up.kind != "update":
         return []
     prices: dict[str, Any] = {
-        f"exit_price_{number}": price for number, price in enumerate(answer.targets, 1) if price is not None
+        f"exit_price_{number}": price for number, price in enumerate(follow_up.targets, 1) if price is not None
     }
-    return [_checked(UpdatePrices(SignalRef(ref), stop_loss=answer.stop, **prices), ref)]
+    return [_checked(UpdatePrices(SignalRef(ref), stop_loss=follow_up.stop, **prices), ref)]
 
 
 def _checked(call: Call, ref: str) -> Call:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from backtest.channel.rules import ChannelRules
+    from backtest.channel.conventions import ChannelRules
 
 __all__ = ["LARGEST", "read_history"]
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from backtest.channel.conventions import read_rules
 from backtest.channel.export import read_history
 from backtest.channel.honesty import sentences
 from backtest.channel.prices import Prices
 from backtest.channel.reading import counts, read
 from backtest.channel.review import read_decisions, rows_of, seen
-from backtest.channel.rules import read_rules
 from backtest.errors import InvalidSettingError, StorageError
 from backtest.model.calls import CreateSignal
 from backtest.model.posted import POSTED, Posted
@@ -62,7 +62,7 @@ def import_channel(export: Path, rules: Path, out: Path, *, prices: Prices | Non
     export
         See :func:`backtest.channel.export.read_history`.
     rules
-        ``channel.toml``, see :class:`backtest.channel.rules.ChannelRules`.
+        ``channel.toml``, see :class:`backtest.channel.conventions.ChannelRules`.
     out
         The folder; it is made.
     prices

@@ -14,7 +14,7 @@ from backtest.errors import InvalidSignalError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backtest.channel.rules import ChannelRules
+    from backtest.channel.conventions import ChannelRules
 
 __all__ = ["Order", "is_order", "order_of"]
 

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from backtest.channel.answer import Answer, answer_of
-from backtest.channel.calls import calls_of_answer, calls_of_order, shown
+from backtest.channel.calls import calls_of_follow_up, calls_of_order, shown
 from backtest.channel.clean import clean
+from backtest.channel.follow_up import FollowUp, follow_up_of
 from backtest.channel.order import is_order, order_of
 from backtest.channel.review import seen
 from backtest.channel.tokens import pairs_of, stripped
@@ -19,11 +19,11 @@ from backtest.report import text as words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from backtest.channel.conventions import ChannelRules
     from backtest.channel.message import History, Message
     from backtest.channel.order import Order
     from backtest.channel.prices import Prices
     from backtest.channel.review import Decision
-    from backtest.channel.rules import ChannelRules
     from backtest.model.calls import Call
 
 __all__ = ["Read", "Reading", "counts", "read"]
@@ -148,7 +148,7 @@ class Reading:
             if found is not None:
                 return found
         if root is not None:
-            return self._answer(message, text, root, decision)
+            return self._follow_up(message, text, root, decision)
         return self._unreplied(message, text, plain, decision)
 
     def _root(self, message: Message) -> str | None:
@@ -167,7 +167,7 @@ class Reading:
             if error.field == "ticked":
                 self._stood(message, kept=False)  # a late edit is the better reason, and is counted
                 raise
-            if root is None and not self._is_answer(text, plain):
+            if root is None and not self._is_follow_up(text, plain):
                 raise
             return None
         if root in self._signals and (order.coin, order.quote) == self._pair(root):
@@ -176,13 +176,13 @@ class Reading:
             )
         return self._create(message, order, decision)
 
-    def _is_answer(self, text: str, plain: str) -> bool:
+    def _is_follow_up(self, text: str, plain: str) -> bool:
         """Whether a text that answers no message can be read as one about the newest signal of its pair."""
         about = self._newest(plain)
         if about is None:
             return False
         try:
-            return answer_of(text, self._signals[about].order, self.rules).kind != "chatter"
+            return follow_up_of(text, self._signals[about].order, self.rules).kind != "chatter"
         except InvalidSignalError:
             return False
 
@@ -230,20 +230,22 @@ class Reading:
         """Return what a message says that answers none: of the newest signal of its pair, if the rules say so."""
         about = self._newest(plain)
         try:
-            answer = answer_of(text, None if about is None else self._signals[about].order, self.rules)
+            follow_up = follow_up_of(text, None if about is None else self._signals[about].order, self.rules)
         except InvalidSignalError:
             if about is None and not re.search(
                 r"(?i)(?:\bsl\b|\btp\b|stop|target|стоп|цель|objetivo)[^\n\d]{0,12}\d", plain
             ):
                 return Read(message, "chatter", message.time)
             raise
-        if answer.kind not in _ACTS:
-            return Read(message, answer.kind, message.time, about=about or "", words=answer.words)
+        if follow_up.kind not in _ACTS:
+            return Read(message, follow_up.kind, message.time, about=about or "", words=follow_up.words)
         if about is None:
-            raise InvalidSignalError(f"it {answer.words}, and answers no message and names no pair of a signal")
-        if self.rules.need("unreplied", f"it {answer.words} and answers no message") == "refuse":
-            raise InvalidSignalError(f"it {answer.words} and answers no message, and the rule unreplied refuses such")
-        return self._act(message, answer, about, decision)
+            raise InvalidSignalError(f"it {follow_up.words}, and answers no message and names no pair of a signal")
+        if self.rules.need("unreplied", f"it {follow_up.words} and answers no message") == "refuse":
+            raise InvalidSignalError(
+                f"it {follow_up.words} and answers no message, and the rule unreplied refuses such"
+            )
+        return self._act(message, follow_up, about, decision)
 
     def _newest(self, plain: str) -> str | None:
         """Return the newest signal of the pair that a text names and that has not been ended."""
@@ -254,16 +256,16 @@ class Reading:
         mine = reversed(self._of_coin.get(names.pop(), ()))
         return next((ref for ref in mine if not self._signals[ref].ended), None)
 
-    def _answer(self, message: Message, text: str, root: str, decision: Decision | None) -> Read:
+    def _follow_up(self, message: Message, text: str, root: str, decision: Decision | None) -> Read:
         signal = self._signals.get(root)
-        answer = answer_of(text, None if signal is None else signal.order, self.rules)
-        if answer.kind not in _ACTS:
-            return Read(message, answer.kind, message.time, about=root, words=answer.words)
+        follow_up = follow_up_of(text, None if signal is None else signal.order, self.rules)
+        if follow_up.kind not in _ACTS:
+            return Read(message, follow_up.kind, message.time, about=root, words=follow_up.words)
         if signal is None:
             raise InvalidSignalError(f"it answers message {root}, which is no signal that counts: {self._lost[root]}")
-        return self._act(message, answer, root, decision)
+        return self._act(message, follow_up, root, decision)
 
-    def _act(self, message: Message, answer: Answer, root: str, decision: Decision | None) -> Read:
+    def _act(self, message: Message, follow_up: FollowUp, root: str, decision: Decision | None) -> Read:
         """Return an update or a cancel, and remember what it changes."""
         signal = self._signals[root]
         kept = decision is not None and decision.kind in {"keep", "as"}
@@ -272,15 +274,15 @@ class Reading:
             raise InvalidSignalError(f"its signal {root} was ended by message {signal.ended}")
         if at < signal.at:
             raise InvalidSignalError(f"it was sent before its signal {root} stood as it is exported")
-        calls = tuple(calls_of_answer(answer, root))
-        if answer.kind == "cancel":
+        calls = tuple(calls_of_follow_up(follow_up, root))
+        if follow_up.kind == "cancel":
             signal.ended = message.id
         else:
             moved = enumerate(signal.order.targets)
-            targets = tuple((answer.targets[k : k + 1] or (None,))[0] or price for k, price in moved)
-            stop = answer.stop if answer.stop is not None else signal.order.stop
+            targets = tuple((follow_up.targets[k : k + 1] or (None,))[0] or price for k, price in moved)
+            stop = follow_up.stop if follow_up.stop is not None else signal.order.stop
             signal.order = replace(signal.order, targets=targets, stop=stop)
-        return Read(message, answer.kind, at, calls, about=root, marks=frozenset(marks))
+        return Read(message, follow_up.kind, at, calls, about=root, marks=frozenset(marks))
 
 
 def read(history: History, rules: ChannelRules, prices: Prices, decisions: Mapping[str, Decision]) -> list[Read]:

@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def rules() -> None:
     """Print a channel.toml to begin with: every rule, and what it is about."""
-    from backtest.channel.rules import TEMPLATE
+    from backtest.channel.conventions import TEMPLATE
 
     typer.echo(TEMPLATE, nl=False)
 
@@ -64,9 +64,9 @@ def import_(
 
     Write drop, keep, or as and another text into the column decision, and run it again.
     """
+    from backtest.channel.conventions import read_rules
     from backtest.channel.importing import import_channel
     from backtest.channel.prices import Prices
-    from backtest.channel.rules import read_rules
 
     asked: dict[str, Any] = {"symbol": symbol, "timeframe": timeframe, "store": store, "incomplete": True}
     given, minutes = (_by_pair(sources or [], asked) for sources in (candles, market))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from backtest.market_data.job import Outcome, Wish
+    from backtest.market_data.job import Fetched, Wish
     from backtest.market_data.series import Series
     from backtest.market_data.store import Store
 
@@ -70,7 +70,7 @@ def fetch(  # noqa: PLR0913, PLR0917  every option is an argument
             typer.echo(f"  {note}")
 
 
-def run(wish: Wish, exchange: str, store: Store, *, retries: int, url: str | None) -> list[Outcome]:
+def run(wish: Wish, exchange: str, store: Store, *, retries: int, url: str | None) -> list[Fetched]:
     """Fetch with progress bars; a Ctrl-C ends the program with one sentence.
 
     Raises
@@ -134,7 +134,7 @@ def _progress(console: Any) -> Any:
     return Progress(*columns, console=console, transient=True)
 
 
-def _line(outcome: Outcome, store: Store) -> str:
+def _line(outcome: Fetched, store: Store) -> str:
     """Return one line about what a series gained and holds."""
     from backtest.cli.data import day
 

@@ -269,7 +269,7 @@ def market_from(
     }
     held = None
     if source.startswith("store:"):
-        from backtest.market_data.rules import read_market
+        from backtest.market_data.market_rules import read_market
         from backtest.market_data.store import Store
 
         held = read_market(Store(store), candles.exchange, candles.symbol)

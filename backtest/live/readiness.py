@@ -12,7 +12,7 @@ from backtest.live.intent import intents_of
 from backtest.live.journal import Journal
 from backtest.live.schema import Stream
 from backtest.market_data.exchange import connect
-from backtest.market_data.rules import read_rules
+from backtest.market_data.market_rules import read_rules
 from backtest.model.calls import CreateSignal
 from backtest.runner.linting import lint_decisions
 from backtest.runner.loading import load_strategy

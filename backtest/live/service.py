@@ -27,8 +27,8 @@ from backtest.live.sender import Sender
 from backtest.live.ticking import MachineTime, TickingClock
 from backtest.live.track import Follow
 from backtest.market_data.exchange import Access, connect
+from backtest.market_data.market_rules import read_rules
 from backtest.market_data.retry import Retry
-from backtest.market_data.rules import read_rules
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.timeframe import week_offset
 from backtest.runner.loading import load_strategy

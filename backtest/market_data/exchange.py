@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from backtest.errors import BacktestError, DataUnavailableError, InvalidSettingError, did_you_mean
-from backtest.market_data.answer import forget, keep_answers, last_answer, sent_times
 from backtest.market_data.layout import read_at_once
+from backtest.market_data.response import forget, keep_responses, last_response, sent_times
 from backtest.market_data.retry import AskAgain, Retry
 from backtest.market_data.series import exchange_name
 from backtest.market_data.symbol import unified
@@ -214,7 +214,7 @@ class Exchange:
 
     async def _read_clock(self) -> float:
         if not self._client.has.get("fetchTime"):
-            answer = last_answer()
+            answer = last_response()
             date = answer.header("date") if answer is not None else ""
             return parsedate_to_datetime(date).timestamp() * 1000 if date else time.time() * 1000
         there = await self._client.fetch_time()
@@ -238,7 +238,7 @@ class Exchange:
 
     def _translated(self, error: Exception, what: str) -> BacktestError | AskAgain:
         ccxt = _ccxt()
-        answer = last_answer(error)
+        answer = last_response(error)
         reason = _shortened(str(error)) or type(error).__name__
         if answer is not None and answer.status == 451:
             return DataUnavailableError(
@@ -255,7 +255,7 @@ class Exchange:
     def _checked(self, rows: Sequence[Any] | NDArray[np.float64], width: int, series: Series) -> NDArray[np.float64]:
         """Return rows as an array; what was read as no rows must have been sent as no rows."""
         if len(rows) == 0:
-            answer = last_answer()
+            answer = last_response()
             traits = traits_of(self.name, contract=":" in series.symbol)
             listed = 0 if answer is None else answer.listed(traits.place)
             if listed is None:
@@ -310,7 +310,7 @@ def client_of(name: str, symbols: Sequence[str], access: Access, classes: Mappin
         client.has["fetchCurrencies"] = False
     if access.url is not None:
         client.urls["api"] = _rebased(client.urls["api"], access.url.rstrip("/"))
-    keep_answers(client)
+    keep_responses(client)
     _guard(client, access.retry)
     read_at_once(client)
     return client

@@ -16,10 +16,10 @@ import numpy as np
 from backtest.errors import DataUnavailableError, StorageError
 from backtest.market_data.columns import empty
 from backtest.market_data.exchange import connect
-from backtest.market_data.job import Job, Outcome, Wish, jobs
+from backtest.market_data.job import Fetched, Job, Wish, jobs
+from backtest.market_data.market_rules import read_rules, write_market
 from backtest.market_data.pages import Page, pages
 from backtest.market_data.ranges import without
-from backtest.market_data.rules import read_rules, write_market
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from backtest.market_data.series import Series
     from backtest.market_data.store import Store
 
-__all__ = ["Outcome", "Progress", "Wish", "fetch"]
+__all__ = ["Fetched", "Progress", "Wish", "fetch"]
 
 T = TypeVar("T")
 _PARALLEL = 16
@@ -59,7 +59,7 @@ def fetch(
     progress: Progress | None = None,
     access: Access | None = None,
     batch: int = 1_000_000,
-) -> list[Outcome]:
+) -> list[Fetched]:
     """Fetch what the store lacks of a wish.
 
     All series share the exchange's rate limit. Rows are written while they come; a Ctrl-C, a crash or a failure keeps
@@ -73,7 +73,7 @@ def fetch(
 
     Returns
     -------
-    list of Outcome
+    list of Fetched
         One for each series, in the order of the wish.
 
     Raises
@@ -91,7 +91,7 @@ def fetch(
 
 async def _fetch(
     wish: Wish, name: str, store: Store, progress: Progress | None, access: Access | None, batch: int
-) -> list[Outcome]:
+) -> list[Fetched]:
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     with ThreadPoolExecutor(1, "store") as thread:  # one: the series share a disk
         async with connect(name, wish.symbols, access) as exchange, _undisturbed():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from backtest.market_data.ranges import Range
     from backtest.market_data.store import Store
 
-__all__ = ["Job", "Outcome", "Wish", "jobs"]
+__all__ = ["Fetched", "Job", "Wish", "jobs"]
 
 _LATE = 600_000
 """An exchange may publish a row this many ms late; a row missing at the very end is asked for again."""
@@ -50,7 +50,7 @@ class Wish:
 
 
 @dataclass(slots=True)
-class Outcome:
+class Fetched:
     """What one series gained: new rows, revised ones and those refused, and the range that was asked for.
 
     ``notes`` are sentences that a person should read.
@@ -82,7 +82,7 @@ class Job:
         Whether an empty answer before the first row proves that there is nothing.
     """
 
-    outcome: Outcome
+    outcome: Fetched
     ranges: list[Range]
     source: CandleSource | RateSource
     settled: int
@@ -148,7 +148,7 @@ def _job(series: Series, wish: Wish, exchange: Exchange, store: Store) -> Job:
         _refuse_too_old(series, traits, low, closed)
     source = RateSource if series.kind == FUNDING else CandleSource
     settled = closed - max(length, _LATE)
-    return Job(Outcome(series, start, end, notes), ranges, source(exchange, series, traits, now), settled, traits.tried)
+    return Job(Fetched(series, start, end, notes), ranges, source(exchange, series, traits, now), settled, traits.tried)
 
 
 def _start(series: Series, wish: Wish, known: int | None, traits: Traits, closed: int) -> int:

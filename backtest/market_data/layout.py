@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from backtest.market_data.answer import note_times
+from backtest.market_data.response import note_times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,8 +11,8 @@ import numpy as np
 from backtest.errors import DataUnavailableError, InvalidCandlesError, InvalidSettingError, did_you_mean
 from backtest.market_data.columns import CANDLE_NAMES
 from backtest.market_data.funding import FundingRates
+from backtest.market_data.market_rules import read_market
 from backtest.market_data.ranges import without
-from backtest.market_data.rules import read_market
 from backtest.market_data.series import FUNDING, Series, exchange_name
 from backtest.market_data.store import Store, repair_command
 from backtest.market_data.symbol import refuse_inverse

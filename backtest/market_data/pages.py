@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from backtest.market_data.ranges import Range
 
-__all__ = ["ASKED_TWICE", "Answer", "Page", "Source", "pages", "surely"]
+__all__ = ["ASKED_TWICE", "Page", "Reply", "RowSource", "pages", "surely"]
 
 ASKED_TWICE = 4
 """How often nothing is to be said before it counts as nothing: servers answer empty when they are busy."""
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """Rows inside the range, and what rows outside of it tell where there are none.
 
     Attributes
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
     beyond: int = 0
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """Where rows come from; a row is a time in ms and its values."""
 
     step: int
@@ -52,7 +52,7 @@ class Source(Protocol):
     jumps: bool
     """Whether an answer starts at the first row there is (see :class:`backtest.market_data.traits.Traits`)."""
 
-    async def ask(self, start: int, end: int) -> Answer:
+    async def ask(self, start: int, end: int) -> Reply:
         """Return rows in ``[start, end)``."""
 
     async def later(self, moment: int, reach: int, end: int) -> int:
@@ -72,7 +72,7 @@ class Page(NamedTuple):
     answered: Range
 
 
-async def pages(source: Source, start: int, end: int) -> AsyncIterator[Page]:
+async def pages(source: RowSource, start: int, end: int) -> AsyncIterator[Page]:
     """Yield every row of ``[start, end)``, in order."""
     moment, doubted = start, -1
     while moment < end:
@@ -97,7 +97,7 @@ async def pages(source: Source, start: int, end: int) -> AsyncIterator[Page]:
         moment = following
 
 
-async def surely(source: Source, start: int, end: int) -> Answer:
+async def surely(source: RowSource, start: int, end: int) -> Reply:
     """Return an answer; nothing counts as nothing when it was said several times."""
     for _ in range(ASKED_TWICE):
         answer = await source.ask(start, end)
@@ -106,7 +106,7 @@ async def surely(source: Source, start: int, end: int) -> Answer:
     return answer
 
 
-async def _with_the_earlier(source: Source, rows: NDArray[np.float64], start: int) -> NDArray[np.float64]:
+async def _with_the_earlier(source: RowSource, rows: NDArray[np.float64], start: int) -> NDArray[np.float64]:
     """Return the rows with those before them, as an answer may hold only the newest rows of its window."""
     found, open_parts = [rows], [(start, int(rows[0, 0]))]
     while open_parts:

@@ -9,7 +9,7 @@ import numpy as np
 from backtest.errors import DataUnavailableError
 from backtest.market_data.columns import CANDLE_NAMES, RATE_NAMES, Columns
 from backtest.market_data.manifest import Refused
-from backtest.market_data.pages import ASKED_TWICE, Answer
+from backtest.market_data.pages import ASKED_TWICE, Reply
 from backtest.model.timeframe import week_offset
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class CandleSource:
         self.refused: list[Refused] = []
         self._exchange, self._series, self._traits, self._now = exchange, series, traits, now
 
-    async def ask(self, start: int, end: int) -> Answer:
+    async def ask(self, start: int, end: int) -> Reply:
         """Return closed, sound candles that open in ``[start, end)``."""
         rows, answer = await self._closed(start, end)
         sound = _sound(rows)
@@ -103,7 +103,7 @@ class CandleSource:
             earliest = high = int(found[0, 0])
         return earliest
 
-    async def _closed(self, start: int, end: int) -> tuple[NDArray[np.float64], Answer]:
+    async def _closed(self, start: int, end: int) -> tuple[NDArray[np.float64], Reply]:
         limit = max(1, min(self._limit, -(-(end - start) // self.step)))
         until = self._until(end) if end - start <= self.window else None
         rows, sent = await self._exchange.candle_rows(self._series, self._series.timeframe, start, limit, until)
@@ -112,9 +112,9 @@ class CandleSource:
         time = rows[:, 0]
         inside = rows[(time >= start) & (time < end) & (time + self.step <= self._now)]
         if len(inside) or sent is None or self.jumps:
-            return inside, Answer(inside)
+            return inside, Reply(inside)
         first, last = sent
-        return inside, Answer(inside, nothing=last < start, beyond=first if first >= end else 0)
+        return inside, Reply(inside, nothing=last < start, beyond=first if first >= end else 0)
 
     def _until(self, end: int) -> int | None:
         return None if self._traits.until is None else end + self._traits.until
@@ -132,12 +132,12 @@ class RateSource:
         self.refused: list[Refused] = []
         self._limit, self._exchange, self._series, self._now = traits.rates, exchange, series, now
 
-    async def ask(self, start: int, end: int) -> Answer:
+    async def ask(self, start: int, end: int) -> Reply:
         """Return the rates that were charged in ``[start, end)``."""
         until = end if end - start <= self.window else None
         rows = await self._exchange.rate_rows(self._series, start, self._limit, until)
         time = rows[:, 0]
-        return Answer(rows[(time >= start) & (time < end) & (time <= self._now) & np.isfinite(rows[:, 1])])
+        return Reply(rows[(time >= start) & (time < end) & (time <= self._now) & np.isfinite(rows[:, 1])])
 
     async def later(self, moment: int, reach: int, end: int) -> int:
         """Go on behind the window that was empty."""

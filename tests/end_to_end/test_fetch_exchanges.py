@@ -12,8 +12,8 @@ from backtest.errors import InvalidSettingError
 from backtest.market_data.exchange import Access
 from backtest.market_data.fetch import fetch
 from backtest.market_data.job import Wish
+from backtest.market_data.market_rules import read_market
 from backtest.market_data.retry import Retry
-from backtest.market_data.rules import read_market
 from backtest.market_data.series import FUNDING, Series
 from backtest.market_data.store import Store
 from tests.loopback_exchange import HOUR, Fault, Loopback, now

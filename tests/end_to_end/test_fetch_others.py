@@ -11,9 +11,9 @@ import pytest
 
 from backtest.errors import DataUnavailableError, InvalidSettingError, StorageError
 from backtest.market_data.fetch import fetch
-from backtest.market_data.job import Outcome, Wish
+from backtest.market_data.job import Fetched, Wish
 from backtest.market_data.load import load_candles
-from backtest.market_data.rules import read_market
+from backtest.market_data.market_rules import read_market
 from backtest.market_data.series import Series
 from backtest.market_data.store import Store
 from tests.end_to_end.test_fetch_exchanges import DAY, access, assert_held, midnight, until
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SYMBOLS = {"htx": "BTC/USDT:USDT", "bitget": "BTC/USDT", "hyperliquid": "BTC/USDC:USDC"}
 
 
-def bring(server: Others, exchange: str, store: Store, wish: Wish) -> Outcome:
+def bring(server: Others, exchange: str, store: Store, wish: Wish) -> Fetched:
     return fetch(wish, exchange=exchange, store=store, access=access(server, exchange))[0]
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from backtest.channel.answer import answer_of
 from backtest.channel.clean import clean
+from backtest.channel.conventions import ChannelRules
+from backtest.channel.follow_up import follow_up_of
 from backtest.channel.order import Order, is_order, order_of
-from backtest.channel.rules import ChannelRules
 from backtest.errors import InvalidSignalError
 from tests.command_line import backtest
 
@@ -145,7 +145,7 @@ def test_most_made_texts_are_read() -> None:
 @example("Long BTC/USDT " + "1 - " * 1500)
 def test_any_text_gets_a_reading_or_a_sentence(text: str) -> None:
     rules = ChannelRules(**BASE)
-    for read in (lambda: order_of(text, rules), lambda: answer_of(text, None, rules), lambda: is_order(clean(text))):
+    for read in (lambda: order_of(text, rules), lambda: follow_up_of(text, None, rules), lambda: is_order(clean(text))):
         assert "\n" not in sentence_of(read)
 
 
@@ -270,7 +270,7 @@ def test_wrong_rules_get_one_sentence(tmp_path: Path, toml: str, words: str) -> 
 
 
 def test_the_printed_rules_are_rules(tmp_path: Path) -> None:
-    from backtest.channel.rules import read_rules
+    from backtest.channel.conventions import read_rules
 
     printed = backtest("channel", "rules").out
     whole = printed.replace("# ", "", 1)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.channel.calls import calls_of_order
+from backtest.channel.conventions import ChannelRules
 from backtest.channel.order import order_of
-from backtest.channel.rules import ChannelRules
 from backtest.model.calls import CreateSignal
 from backtest.model.events import SignalRef
 from backtest.venue.outlet.carried import carry

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.market_data.pages import Answer, pages
+from backtest.market_data.pages import Reply, pages
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,13 +31,13 @@ class Rows:
     window: int = 20 * STEP
     asked: int = field(default=0)
 
-    async def ask(self, start: int, end: int) -> Answer:
+    async def ask(self, start: int, end: int) -> Reply:
         self.asked += 1
         reach = end if self.jumps else min(end, start + self.window)
         found = [t for t in self.times if start <= t < reach]
         newest = self.newest and end - start <= self.window  # a start alone is answered from the start on
         found = found[-self.cap :] if newest else found[: self.cap]
-        return Answer(np.array([[t, 1.0] for t in found]).reshape(-1, 2))
+        return Reply(np.array([[t, 1.0] for t in found]).reshape(-1, 2))
 
     async def later(self, moment: int, reach: int, end: int) -> int:
         return end if self.jumps else reach

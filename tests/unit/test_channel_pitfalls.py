@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from backtest.channel.conventions import ChannelRules
 from backtest.channel.message import Message
 from backtest.channel.prices import Prices
 from backtest.channel.reading import Read, Reading
-from backtest.channel.rules import ChannelRules
 
 START = 1_700_000_040_000
 RULES = ChannelRules(

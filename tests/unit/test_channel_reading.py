@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from backtest import Candles
+from backtest.channel.conventions import ChannelRules
 from backtest.channel.message import Message
 from backtest.channel.prices import Prices
 from backtest.channel.reading import Read, Reading
 from backtest.channel.review import Decision
-from backtest.channel.rules import ChannelRules
 from backtest.errors import InvalidSettingError
 from backtest.model.calls import CreateSignal, UpdatePrices
 

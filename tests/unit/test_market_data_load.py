@@ -12,7 +12,7 @@ from backtest.errors import DataUnavailableError, InvalidCandlesError, InvalidSe
 from backtest.market_data.columns import columns_of
 from backtest.market_data.files import read_candles, write_candles
 from backtest.market_data.load import align, detail_for, funding_for, load_candles, load_funding, load_many, load_market
-from backtest.market_data.rules import market_from_ccxt, read_market, write_market
+from backtest.market_data.market_rules import market_from_ccxt, read_market, write_market
 from backtest.market_data.series import FUNDING, Series
 from backtest.market_data.store import Store
 from backtest.model.candles import Candles

@@ -9,7 +9,7 @@ from email.utils import formatdate
 import pytest
 
 from backtest.errors import DataUnavailableError, InvalidSettingError
-from backtest.market_data.answer import Answer
+from backtest.market_data.response import Response
 from backtest.market_data.retry import AskAgain, Retry
 
 
@@ -80,7 +80,7 @@ def test_a_wait_of_hours_is_not_waited() -> None:
     ],
 )
 def test_retry_after_is_a_number_or_a_date(header: str, least: float, most: float) -> None:
-    assert least <= Answer(429, {"RETRY-AFTER": header}, "").retry_after <= most
+    assert least <= Response(429, {"RETRY-AFTER": header}, "").retry_after <= most
 
 
 BYBIT, KRAKEN = ("result", "list"), ("result", "*")
@@ -100,4 +100,4 @@ BYBIT, KRAKEN = ("result", "list"), ("result", "*")
 def test_no_rows_are_believed_only_from_an_answer_with_a_place_for_rows(
     body: str, place: tuple[str, ...] | None, rows: int | None
 ) -> None:
-    assert Answer(200, {}, body).listed(place) == rows
+    assert Response(200, {}, body).listed(place) == rows

@@ -1,4 +1,4 @@
-"""Answer: the grammar of what is said about a signal later: reached, stop to entry, close, cancel, new stop, new target."""
+"""FollowUp: the grammar of what is said about a signal later: reached, stop to entry, close, cancel, new stop, new target."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from backtest.channel.tokens import pairs_of, stripped
 from backtest.errors import InvalidSignalError
 
 if TYPE_CHECKING:
+    from backtest.channel.conventions import ChannelRules
     from backtest.channel.order import Order
-    from backtest.channel.rules import ChannelRules
 
-__all__ = ["Answer", "answer_of"]
+__all__ = ["FollowUp", "follow_up_of"]
 
 _STOP = r"(?:stop[ -]?loss|stoploss|stop|s/l|sl|стоп[ -]?лосс|стоплосс|стоп|сл|stop de p[ée]rdidas)"
 _TARGET = r"(?:take[ -]?profit|targets?|tp|tgt|goal|цель|цели|тейк(?:[ -]?профит)?|тп|objetivo|meta|salida|t)"
@@ -63,7 +63,7 @@ _PERCENT = re.compile(r"[+\-−]?\s?\d+(?:[.,]\d+)?\s?(?:%|percent|процен�
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FollowUp:
     """What a later message says.
 
     Attributes
@@ -106,7 +106,7 @@ class _Text:
         return taken
 
 
-def answer_of(text: str, order: Order | None, rules: ChannelRules) -> Answer:
+def follow_up_of(text: str, order: Order | None, rules: ChannelRules) -> FollowUp:
     """Return what a message says about a signal.
 
     Parameters
@@ -147,10 +147,10 @@ def answer_of(text: str, order: Order | None, rules: ChannelRules) -> Answer:
     if over is not None or found:
         _all_known(whole.left, over[0].strip() if over is not None else "what moves")
     if over is not None:
-        return Answer("cancel", words=f"ends it ({over[0].strip()})")
+        return FollowUp("cancel", words=f"ends it ({over[0].strip()})")
     if found:
         stop, targets, said = found
-        return Answer("update", stop, targets, f"moves {said}")
+        return FollowUp("update", stop, targets, f"moves {said}")
     return _told(whole.left, told)
 
 
@@ -165,13 +165,13 @@ def _check_end(text: str) -> None:
             )
 
 
-def _told(left: str, told: list[str]) -> Answer:
+def _told(left: str, told: list[str]) -> FollowUp:
     """Return a report, or chatter; refuse what acts in words that are not understood."""
     rest = _PERCENT.sub(" ", left)
     acts = [word for word in re.findall(r"[^\W_][\w'/.-]*", rest.lower()) if word in _ACTS or word[0].isdigit()]
     if any(word in _ACTS for word in acts):
         raise InvalidSignalError(f"it says {' '.join(acts)!r} and cannot be understood")
-    return Answer("report", words=", ".join(told)) if told else Answer("chatter")
+    return FollowUp("report", words=", ".join(told)) if told else FollowUp("chatter")
 
 
 def _refuse_cases(text: str) -> None:

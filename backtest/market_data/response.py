@@ -1,4 +1,4 @@
-"""Answer: what a server really sent, beside what ccxt made of it, as much that is broken becomes an empty list."""
+"""Response: what a server really sent, beside what ccxt made of it, as much that is broken becomes an empty list."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Answer", "forget", "keep_answers", "last_answer", "note_times", "sent_times"]
+__all__ = ["Response", "forget", "keep_responses", "last_response", "note_times", "sent_times"]
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """Status, headers and text of one HTTP response."""
 
     status: int
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
         return max(_lengths(content, ("*?",) * 3 if place is None else place), default=None)
 
 
-_ANSWER: ContextVar[Answer | None] = ContextVar("answer", default=None)
+_RESPONSE: ContextVar[Response | None] = ContextVar("answer", default=None)
 _SENT: ContextVar[tuple[int, int] | None] = ContextVar("sent", default=None)
 
 
@@ -66,26 +66,26 @@ def sent_times() -> tuple[int, int] | None:
     return _SENT.get()
 
 
-def last_answer(error: Exception | None = None) -> Answer | None:
+def last_response(error: Exception | None = None) -> Response | None:
     """Return the answer that became ``error``, or the last one to this task's request."""
     if error is None:
-        return _ANSWER.get()
+        return _RESPONSE.get()
     found = getattr(error, "answer", None)
-    return found if isinstance(found, Answer) else None
+    return found if isinstance(found, Response) else None
 
 
 def forget() -> None:
     """Forget the last answer, before the next request of this task."""
-    _ANSWER.set(None)
+    _RESPONSE.set(None)
     _SENT.set(None)
 
 
-def keep_answers(client: Any) -> None:
+def keep_responses(client: Any) -> None:
     """Make a ccxt client remember each answer: for its request, and with the error that it becomes."""
     handle, by_status = client.handle_errors, client.handle_http_status_code
 
     def handle_errors(code: int, reason: str, url: str, method: str, headers: Any, body: str, *rest: Any) -> Any:
-        _ANSWER.set(Answer(code, headers or {}, body or ""))
+        _RESPONSE.set(Response(code, headers or {}, body or ""))
         return _with_answer(lambda: handle(code, reason, url, method, headers, body, *rest))
 
     def handle_http_status_code(*arguments: Any) -> Any:
@@ -98,7 +98,7 @@ def _with_answer(function: Callable[[], Any]) -> Any:
     try:
         return function()
     except Exception as error:
-        error.answer = _ANSWER.get()  # type: ignore[attr-defined]
+        error.answer = _RESPONSE.get()  # type: ignore[attr-defined]
         raise
 
 
