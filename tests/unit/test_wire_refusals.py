@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -190,6 +191,24 @@ def test_misspelt_field_is_told_its_neighbour() -> None:
         call_from_body("create_v2", changed("create_v2", {"stop_loss": GONE, "stop_los": "62000"}), "s1")
     with pytest.raises(MissingFieldError, match=r'entry_price_max is missing.*Did you mean "entry_price_max"'):
         call_from_body("create_v2", changed("create_v2", {"entry_price_max": GONE, "entry_price_mx": "1"}), "s1")
+
+
+def test_sixth_target_is_told_the_version_that_has_it() -> None:
+    with pytest.raises(InvalidSignalError, match="does not exist in version 2, which has 5 targets; version 1 has six"):
+        call_from_body("create_v2", changed("create_v2", {"exit_price_6": "90000"}), "s1")
+    for kind in ("create_v1", "takeprofit"):
+        with pytest.raises(InvalidSignalError, match=f"exit_price_6 is no field of {kind}"):
+            call_from_body(kind, changed(kind, {"exit_price_6": "90000"}), "s1")
+    with pytest.raises(InvalidSignalError, match="stop_los is no field of create_v2"):
+        call_from_body("create_v2", changed("create_v2", {"stop_los": "62000"}), "s1")
+
+
+@pytest.mark.parametrize(("kind", "field"), [("create_v2", "invest"), ("rebuy", "invest"), ("dca", "multiplier")])
+def test_number_too_large_for_a_double_is_not_finite(kind: str, field: str) -> None:
+    body = changed(kind, {field: "@"})
+    raw = json.dumps(body).replace('"@"', "1e400").encode()  # which Python reads as an infinity
+    with pytest.raises(InvalidSignalError, match=f"{field} is a finite number, was Infinity"):
+        call_from_body(kind, read_object(raw), "s1")
 
 
 def test_unknown_kind_is_told_its_neighbour() -> None:
