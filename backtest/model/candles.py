@@ -122,6 +122,24 @@ class Candles:
             return 0
         return int((self.time[-1] - self.time[0]) // self.milliseconds) + 1 - len(self)
 
+    def row_at(self, time: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the position of the last candle that opened at or before each instant, -1 before the first.
+
+        Parameters
+        ----------
+        time
+            (k,) int64, UTC ms, in any order.
+        """
+        if len(self) == 0:
+            return np.full(len(time), -1)
+        # Most candles lie where their time says; the others are looked for.
+        rows = np.clip((time - self.time[0]) // self.milliseconds, -1, len(self) - 1)
+        opened, next_open = self.time[np.maximum(rows, 0)], self.time[np.minimum(rows + 1, len(self) - 1)]
+        there = ((rows < 0) | (opened <= time)) & ((rows == len(self) - 1) | (time < next_open))
+        if not there.all():
+            rows[~there] = np.searchsorted(self.time, time[~there], "right") - 1
+        return np.asarray(rows)
+
     @cached_property
     def hash(self) -> str:
         """SHA-256 of symbol, timeframe and columns: the identity of the data in a result."""

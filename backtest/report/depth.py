@@ -41,7 +41,7 @@ def deepest(balance: float, equity: Floats, parts: Sequence[tuple[Candles, Trade
     """
     worst = np.array(equity)
     for candles, traded, place in parts:
-        rows = np.maximum(np.searchsorted(candles.time, traded.time, "right") - 1, 0)
+        rows = np.maximum(candles.row_at(traded.time), 0)
         held = [_through(rows[some], traded, some, len(candles)) for some in (traded.long, ~traded.long)]
         _sink(worst, place, candles.high, candles.low, candles.close, *held[0], *held[1])
     return float(_depth(balance, np.ascontiguousarray(equity), worst))

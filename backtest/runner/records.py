@@ -61,8 +61,8 @@ def records_of(venue: SimulatedVenue) -> Records:
     entry_row, exit_row = np.zeros(len(signal), np.int64), np.full(len(signal), -1, np.int64)
     for q, feed in enumerate(venue.feeds):
         own = market == q
-        entry_row[own] = feed.candles.time.searchsorted(entered[own], "right") - 1
-        exit_row[own] = feed.candles.time.searchsorted(left[own], "right") - 1
+        entry_row[own] = feed.candles.row_at(entered[own])
+        exit_row[own] = feed.candles.row_at(left[own])
     return Records(
         market=market,
         side=np.r_[closed["side"], np.array([one.side for one in still], np.int64)],

@@ -24,9 +24,9 @@ CANDLES = Candles("BTC/USDT", "1m", **columns())
 
 
 def once() -> tuple[int, float]:
-    """Run, and ask for trades and equity."""
+    """Run, and ask for trades as numbers and for equity."""
     result = run(SmaCross(), CANDLES, profile=PROFILE)
-    return len(result.trades), float(result.equity.iloc[-1])
+    return len(result.records), float(result.equity.iloc[-1])
 
 
 def labelled() -> int:

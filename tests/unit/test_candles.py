@@ -125,6 +125,19 @@ def test_gaps_are_counted() -> None:
     assert made(10, time=MIDNIGHT + HOUR * np.r_[0:5, 8:13]).gaps == 3
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_an_instant_lies_in_the_last_candle_that_opened_by_then(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.choice(60, 40, replace=False))
+    late = rng.integers(0, 900, 40) * (seed % 2)  # exchanges stamp some a part of a second late
+    candles = made(40, time=MIDNIGHT + HOUR * rows + late)
+    at = MIDNIGHT + rng.integers(-3 * HOUR, 64 * HOUR, 500)
+    at[:40] = candles.time
+    wanted = [sum(1 for opened in candles.time if opened <= instant) - 1 for instant in at]
+    assert candles.row_at(at).tolist() == wanted
+    assert made(0, time=np.empty(0, np.int64)).row_at(at[:2]).tolist() == [-1, -1]
+
+
 def test_pandas_and_back() -> None:
     candles = made()
     again = Candles.from_pandas(candles.to_pandas(), symbol="BTC/USDT")
