@@ -153,6 +153,7 @@ BOOK = _record(
     candidate=_I, width=_I, table_end=_I, pending=_I, funding=_I, time=_I, leg=_I,
     others=_F, others_maintenance=_F, others_reserved=_F,  # of the cross positions of other markets (L13.2)
     still=_I, range=_F, tight=_I,  # the next row in which nothing trades; the range of the candle on whose legs the price is
+    raised=_I, stopped=_I,  # of a journey: whether a trailing stop has moved on its path, and whether a stop was met
     signals=_I, signal_room=_I, orders=_I, order_room=_I,  # where they lie in memory
     next=_I, known=_I, ahead=_I, stale=_I,  # of several markets: the row that is walked next, or from which to look on
     first_segment=_I, last_segment=_I, noted_units=_F, noted_cost=_F, before=_F,  # before: the last price before row 0

@@ -5,14 +5,23 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from backtest.engine.codes import CANDLE, FIXED, O_DCA, O_LIMIT, O_TP_MARKET, RESTING, SPOT, T_LIVE, TRAILING
-from backtest.engine.kernel.closing import end_candle
+from backtest.engine.codes import CANDLE, FIXED, LEG_CLOSE, O_DCA, O_LIMIT, O_TP_MARKET, RESTING, SPOT, T_LIVE, TRAILING
+from backtest.engine.kernel.closing import end_trailing
 from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.ending import is_range
 from backtest.engine.kernel.fills import exit_level, live_targets
 from backtest.engine.kernel.liquidation import liquidation_touch
 from backtest.engine.kernel.memory import orders_in, signals_in
-from backtest.engine.kernel.protection import begin_legs, end_legs, ratchet, trail_distance, would_meet
+from backtest.engine.kernel.protection import (
+    begin_legs,
+    end_legs,
+    is_calm,
+    is_tight,
+    ratchet,
+    see_price,
+    trail_distance,
+    would_meet,
+)
 from backtest.engine.records import NEVER
 
 if TYPE_CHECKING:
@@ -156,22 +165,40 @@ def see_range(view: View, candle: Candle, path: bool) -> None:
 
 @rule
 def quiet_candle(view: View, candle: Candle) -> None:
-    """Pass a candle on which nothing is met: only ratchets, at its end (L8.4)."""
-    book, path = view.book, view.config.mode != CANDLE
+    """Pass a candle on which nothing is met: only ratchets, at its end (L8.4), of the stops that see better prices.
+
+    Nothing expires in it, and it closes beyond no stop that the close triggers: those bound the band as well.
+    """
+    book, tight = view.book, False
     if book.ratcheting:
-        see_range(view, candle, path)
-        end_candle(view, candle, path)
+        book.leg = LEG_CLOSE
         for i in range(book.n_signals):
             signal = signals_in(view.book)[i]
-            if signal.sale != 0:
-                book.slow = 1
-            if signal.protection == TRAILING and signal.side > 0:
-                signal.quiet_low = max(signal.quiet_low, signal.stop)
-                book.low = max(book.low, signal.stop)
-            elif signal.protection == TRAILING:
-                signal.quiet_high = min(signal.quiet_high, signal.stop)
-                book.high = min(book.high, signal.stop)
+            if signal.protection == TRAILING and not is_calm(signal, view.config, candle.low, candle.high):
+                tight = see_candle(view, i, candle) or tight
+        if tight:
+            view.account.tight += 1
     book.last = candle.close
+
+
+@folded
+def see_candle(view: View, slot: int, candle: Candle) -> bool:
+    """Let a trailing stop see a candle on which nothing is met; return whether the candle is wider than its distance."""
+    signal, book, path = signals_in(view.book)[slot], view.book, view.config.mode != CANDLE
+    see_price(view, signal, candle.open, path)
+    tight = is_tight(signal, view.config, candle.high - candle.low)
+    see_price(view, signal, candle.high, path)
+    see_price(view, signal, candle.low, path)
+    end_trailing(view, slot, candle.close, path)
+    if signal.sale != 0:
+        book.slow = 1
+    if signal.side > 0:
+        signal.quiet_low = max(signal.quiet_low, signal.stop)
+        book.low = max(book.low, signal.stop)
+    else:
+        signal.quiet_high = min(signal.quiet_high, signal.stop)
+        book.high = min(book.high, signal.stop)
+    return tight
 
 
 @rule

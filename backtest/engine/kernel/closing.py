@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from backtest.engine.kernel.state import Candle, View
     from backtest.engine.records import Rows
 
-__all__ = ["compact", "end_candle", "pass_candle", "sell_later"]
+__all__ = ["compact", "end_candle", "end_trailing", "pass_candle", "sell_later"]
 
 
 @rule

@@ -14,7 +14,7 @@ from backtest.engine.codes import OPEN, TRAILING
 from backtest.engine.kernel.band import measure
 from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.memory import orders_in, signals_in
-from backtest.engine.kernel.protection import trail_distance
+from backtest.engine.kernel.protection import is_calm
 
 if TYPE_CHECKING:
     from backtest.engine.kernel.state import Candle, View
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["choose", "put_back", "take_out"]
 
 ABSENT = np.int64(-1)  # the place of a signal that has ended
-
-
-@folded
-def is_calm(signal: Row, config: Row, low: float, high: float) -> bool:
-    """Whether a trailing stop sees no better price, and none as far off as its distance, on the prices of a candle."""
-    distance = trail_distance(signal, config)
-    if signal.side > 0:
-        return low > signal.best - distance and high < signal.best
-    return low > signal.best and high < signal.best + distance
 
 
 @folded

@@ -30,7 +30,7 @@ from backtest.engine.kernel.ledger import book_equity
 from backtest.engine.kernel.liquidation import end_newest, has_cross, is_uncovered, liquidate_cross, see_others
 from backtest.engine.kernel.memory import events_in, orders_in, outcomes_of, signals_in, trades_in
 from backtest.engine.kernel.path import Way, settle, travel, walk_legs
-from backtest.engine.kernel.protection import ratchet
+from backtest.engine.kernel.protection import ratchet, settles_at_stop
 from backtest.engine.kernel.state import (
     account_of,
     book_of,
@@ -222,6 +222,24 @@ def begin_journey(world: Row, index: int, journey: int) -> None:
     copy_book(world, world.n_markets + journey, index)
     account = scratch_account(world, journey)
     account.n_events = account.n_trades = 0
+    book = book_of(world, world.n_markets + journey)
+    book.raised = book.stopped = 0
+
+
+@rule
+def is_walked_alike(world: Row, index: int, journey: int) -> bool:
+    """Whether a walk that let stops ratchet on the path must equal the one that lets them at the end only (L8.4).
+
+    No stop has moved; or some have, none was met, and nothing else looks at where they stood: a stop further off is not
+    met either, and the same best price puts it where it is at the end of the candle, with the close not beyond it.
+    """
+    view = scratch_of(world, index, journey)
+    if view.book.raised and (view.book.stopped or view.config.trail_from != 0):
+        return False
+    for i in range(view.book.n_signals):
+        if not settles_at_stop(signals_in(view.book)[i], view.market, view.config):
+            return False
+    return True
 
 
 @rule
@@ -262,7 +280,8 @@ def fork(world: Row, index: int, candle: Candle, cross: bool, trails: bool) -> i
 
     Scratch 0 and 1: filled, down-first and up-first; 2 and 3: the same with what expires inside the candle unfilled.
     Where a stop may trail, scratch 4 is the journey of mode ``candle``, by colour and with stops that ratchet at the
-    end; then the open belongs to the journeys, for it ratchets too. Elsewhere that journey is 0 or 1.
+    end; then the open belongs to the journeys, for it ratchets too. Elsewhere, or where it must equal it, that journey is
+    0 or 1.
     """
     falls, by_mode = candle.close < candle.open, config_of(world).mode == CANDLE
     walks = 4 if expires_before(view_of(world, index), candle.end) else 2
@@ -270,7 +289,7 @@ def fork(world: Row, index: int, candle: Candle, cross: bool, trails: bool) -> i
         begin_journey(world, index, w)
         walk_journey(scratch_of(world, index, w), candle, Journey(w % 2 == 1, YES, w >= 2, trails), cross)
     ambiguous, by_colour = differ(world, index, walks), np.int64(1) if falls else np.int64(0)
-    if trails and (by_mode or not ambiguous):
+    if trails and (by_mode or not (ambiguous or is_walked_alike(world, index, by_colour))):
         by_colour = BY_COLOUR
         begin_journey(world, index, by_colour)
         walk_journey(scratch_of(world, index, by_colour), candle, Journey(falls, NO, NO, YES), cross)

@@ -353,6 +353,7 @@ def act(view: View, met: Meeting, step: Step) -> None:
     if met.what == W_ORDER:
         act_order(view, orders_in(view.book)[met.which], step)
     elif met.what == W_STOP:
+        view.book.stopped = 1
         act_stop(view, met.slot, step.end if step.gap else step.price)
     elif met.what == W_SALE:
         act_sale(view, met.slot, step.price)

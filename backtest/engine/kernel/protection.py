@@ -37,10 +37,14 @@ __all__ = [
     "arm_trailing",
     "begin_legs",
     "end_legs",
+    "is_calm",
+    "is_tight",
     "move_stop_after_target",
     "place_stop",
     "raise_stop",
     "ratchet",
+    "see_price",
+    "settles_at_stop",
     "trail_distance",
     "trails",
     "would_meet",
@@ -112,11 +116,25 @@ def raise_stop(signal: Row, market: Row, config: Row) -> None:
 def ratchet(view: View, price: float, path: bool) -> None:
     """Let every trailing stop see a traded price (L8.3); on the path it moves at once, else at the end (L8.4)."""
     for i in range(view.book.n_signals):
-        signal = signals_in(view.book)[i]
-        if trails(signal) and signal.side * price >= signal.side * signal.best:
-            signal.best = price
-            if path:
-                raise_stop(signal, view.market, view.config)
+        see_price(view, signals_in(view.book)[i], price, path)
+
+
+@folded
+def see_price(view: View, signal: Row, price: float, path: bool) -> None:
+    """Let a trailing stop see a traded price (L8.3); on the path it moves at once, else at the end (L8.4)."""
+    if trails(signal) and signal.side * price >= signal.side * signal.best:
+        signal.best = price
+        if path:
+            before = signal.stop
+            raise_stop(signal, view.market, view.config)
+            if signal.stop != before:
+                view.book.raised = 1
+
+
+@folded
+def settles_at_stop(signal: Row, market: Row, config: Row) -> bool:
+    """Whether a trailing stop stands already where its best price puts it, so that the end of a candle moves it no more."""
+    return not trails(signal) or trail_level(signal, market, config) == signal.stop
 
 
 @folded
@@ -158,8 +176,26 @@ def trail_distance(signal: Row, config: Row) -> float:
 @folded
 def note_tight(view: View, signal: Row) -> None:
     """Note that a trailing stop is nearer than the range of the candle on whose legs it stands (L2.7)."""
-    if trails(signal) and trail_distance(signal, view.config) < view.book.range * (1.0 - TIE):
+    if is_tight(signal, view.config, view.book.range):
         view.book.tight = 1
+
+
+@folded
+def is_tight(signal: Row, config: Row, range_: float) -> bool:
+    """Whether a trailing stop is nearer than the range of a candle (L2.7)."""
+    return trails(signal) and trail_distance(signal, config) < range_ * (1.0 - TIE)
+
+
+@folded
+def is_calm(signal: Row, config: Row, low: float, high: float) -> bool:
+    """Whether a trailing stop sees no better price, and none as far off as its distance, between two prices.
+
+    Its distance is no smaller than the range between them (L2.7) then, whatever the tick did to the stop.
+    """
+    distance = trail_distance(signal, config)
+    if signal.side > 0:
+        return low > signal.best - distance and high < signal.best
+    return low > signal.best and high < signal.best + distance
 
 
 @folded
