@@ -27,7 +27,7 @@ from timing import Times, in_turns, machine
 from backtest import Candles, SubscriberProfile, VenueAssumptions, run, run_many
 from backtest.engine.simulator import SimulatedVenue
 from backtest.runner.execute import prepare
-from backtest.runner.run import feeds_of
+from backtest.runner.run import histories_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,11 +71,11 @@ def finished(strategy: Strategy, candles: Candles | dict[str, Candles], **option
 
 def engine_alone(candles: Candles) -> Callable[[], SimulatedVenue]:
     """Return a task: a table that is made already, to fills and equity."""
-    profile, assumptions, feeds = SubscriberProfile.anny(), VenueAssumptions(), feeds_of(candles)
-    records = prepare(SmaCross(), feeds[0], lane="table").records
+    profile, assumptions, histories = SubscriberProfile.anny(), VenueAssumptions(), histories_of(candles)
+    records = prepare(SmaCross(), histories[0], lane="table").records
 
     def walk() -> SimulatedVenue:
-        venue = SimulatedVenue(feeds, profile, assumptions)
+        venue = SimulatedVenue(histories, profile, assumptions)
         venue.send_table(0, records, width=1, conditional=True)
         venue.advance()
         return venue
@@ -85,11 +85,11 @@ def engine_alone(candles: Candles) -> Callable[[], SimulatedVenue]:
 
 def walks(candles: Candles, plain: Result, managed: Result, rounds: int) -> dict[str, Times]:
     """Return the times of the compiled walk alone: all calls of a run are sent before it begins."""
-    feeds = feeds_of(candles)
+    histories = histories_of(candles)
     times = {"plain": Times(), "managed": Times()}
     for _ in range(rounds):
         for name, result in (("plain", plain), ("managed", managed)):
-            venue = SimulatedVenue(feeds, SubscriberProfile.anny())
+            venue = SimulatedVenue(histories, SubscriberProfile.anny())
             for decision in result.calls:
                 venue.send(decision.call, decision.at)
             start = time.perf_counter()

@@ -21,7 +21,7 @@ from made import hours
 from timing import machine
 
 from backtest import Market, SubscriberProfile
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.engine.simulator import SimulatedVenue
 from backtest.model.calls import CreateSignal, TrailingStop
 from backtest.model.events import SignalRef
@@ -58,9 +58,9 @@ def calls_of(candles: Candles, signals: int, *, trailing: bool) -> list[tuple[in
     return made
 
 
-def walked(feeds: Sequence[Feed], calls: Sequence[tuple[int, Call]]) -> tuple[float, int]:
+def walked(histories: Sequence[MarketHistory], calls: Sequence[tuple[int, Call]]) -> tuple[float, int]:
     """Return the seconds of a walk over one account, its equity included, and its events."""
-    venue = SimulatedVenue(feeds, SubscriberProfile.anny())
+    venue = SimulatedVenue(histories, SubscriberProfile.anny())
     for at, call in calls:
         venue.send(call, at)
     start = time.process_time()
@@ -71,14 +71,14 @@ def walked(feeds: Sequence[Feed], calls: Sequence[tuple[int, Call]]) -> tuple[fl
 
 def line(name: str, series: Sequence[Candles], signals: int, rounds: int, *, trailing: bool) -> None:
     """Print one case."""
-    feeds = [Feed(Market(one.symbol), one) for one in series]
+    histories = [MarketHistory(Market(one.symbol), one) for one in series]
     calls = [calls_of(one, signals, trailing=trailing) for one in series]
     every = sorted((pair for mine in calls for pair in mine), key=lambda pair: pair[0])
     together, alone = [], []
     for _ in range(rounds + 1):
-        seconds, events = walked(feeds, every)
+        seconds, events = walked(histories, every)
         together.append(seconds)
-        alone.append(sum(walked([feed], mine)[0] for feed, mine in zip(feeds, calls, strict=True)))
+        alone.append(sum(walked([history], mine)[0] for history, mine in zip(histories, calls, strict=True)))
     ratios = [one / other for one, other in zip(together[1:], alone[1:], strict=True)]
     least = min(together[1:]) / min(alone[1:])
     print(

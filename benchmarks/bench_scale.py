@@ -22,7 +22,7 @@ from sma_cross import PAIRS, SmaCross
 from timing import machine
 
 from backtest import SubscriberProfile, VenueAssumptions, run_many
-from backtest.runner.run import feeds_of
+from backtest.runner.run import histories_of
 from backtest.study.crew import crew_of
 from backtest.study.measured import Account
 from backtest.study.task import Job, Parts, Task
@@ -57,7 +57,7 @@ def main() -> None:
         print(f"{jobs} processes: {wall:.2f} ms a pair, {first / wall:.2f} times one; aim 1.8 at two")
     with tempfile.TemporaryDirectory() as folder:
         parts = Parts(folder)
-        account = Account(feeds_of(year), "table", SubscriberProfile.anny(), VenueAssumptions(), 0)
+        account = Account(histories_of(year), "table", SubscriberProfile.anny(), VenueAssumptions(), 0)
         job = Job.of(SmaCross, account, parts)
         rows = [SmaCross(**pair).parameters for pair in PAIRS[:190]]
         task = Task.of(parts, parts.put_job(job), job.identity, rows)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.engine.simulator import SimulatedVenue
 from backtest.model.calls import CreateSignal, placed_call
 from backtest.model.candles import Candles
@@ -136,15 +136,15 @@ def venue_of(values: dict[str, Any]) -> tuple[SimulatedVenue, list[tuple[int, Ca
     symbol, known = values["market"]["symbol"], any(row[5] for row in values["candles"]["rows"])
     candles = Candles(symbol, values["candles"]["timeframe"], *([] for _ in range(6)), volume_known=known)  # type: ignore[arg-type]
     funding = np.array(values.get("funding", []), np.float64).reshape(-1, 2)
-    feed = Feed(Market.from_dict(values["market"]), candles, funding=funding)
+    history = MarketHistory(Market.from_dict(values["market"]), candles, funding=funding)
     profile = SubscriberProfile.from_dict(values["profile"])
     calls = [(entry["at"], called(entry)) for entry in values["calls"]]
     creates = {call.ref: call for _, call in calls if isinstance(call, CreateSignal)}
     placed = [
-        (at, placed_call(call, call if isinstance(call, CreateSignal) else creates[call.signal], feed.market))
+        (at, placed_call(call, call if isinstance(call, CreateSignal) else creates[call.signal], history.market))
         for at, call in calls
     ]
-    return SimulatedVenue([feed], profile), sorted(placed, key=lambda pair: pair[0])
+    return SimulatedVenue([history], profile), sorted(placed, key=lambda pair: pair[0])
 
 
 def called(entry: dict[str, Any]) -> Call:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.profile import SubscriberProfile
 
@@ -64,15 +64,15 @@ def config_record(profile: SubscriberProfile, assumptions: VenueAssumptions, *, 
     return record
 
 
-def market_records(feeds: Sequence[Feed], profile: SubscriberProfile) -> NDArray[Any]:
+def market_records(histories: Sequence[MarketHistory], profile: SubscriberProfile) -> NDArray[Any]:
     """Return one record a market."""
-    records = np.zeros(len(feeds), MARKET)
-    for record, feed in zip(records, feeds, strict=True):
-        market = feed.market
+    records = np.zeros(len(histories), MARKET)
+    for record, history in zip(records, histories, strict=True):
+        market = history.market
         record.tick, record.tick_scale = market.price_grid.mantissa, market.price_grid.scale
         record.step, record.step_scale = market.quantity_grid.mantissa, market.quantity_grid.scale
         record.min_amount, record.min_cost = market.min_amount, market.min_cost
         record.max_leverage, record.maintenance = market.max_leverage, market.maintenance_margin_rate
         record.slippage = profile.slippage_for(market.coin)
-        record.span, record.fine_span = feed.candles.milliseconds, feed.fine_span
+        record.span, record.fine_span = history.candles.milliseconds, history.fine_span
     return records

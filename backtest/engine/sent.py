@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
     from backtest.engine.memory import Memory
 
 __all__ = ["SentCalls"]
@@ -31,7 +31,7 @@ class SentCalls:
 
     Parameters
     ----------
-    feeds
+    histories
         The markets, in order of symbol.
     memory
         In which the calls are written, for the kernel.
@@ -46,10 +46,10 @@ class SentCalls:
         Why calls were refused.
     """
 
-    def __init__(self, feeds: Sequence[Feed], memory: Memory, latency_ms: int) -> None:
+    def __init__(self, histories: Sequence[MarketHistory], memory: Memory, latency_ms: int) -> None:
         self.refs: list[SignalRef] = []
         self.sentences = Sentences()
-        self._feeds, self._memory, self._latency = feeds, memory, latency_ms
+        self._histories, self._memory, self._latency = histories, memory, latency_ms
         self._ids: dict[SignalRef, int] = {}
         self._creates: list[CreateSignal | None] = []
         self._n_calls = 0
@@ -146,9 +146,9 @@ class SentCalls:
             memory.calls["reason"][start:end] += self.sentences.count
         else:
             memory.take_calls(records)
-        latency = nearest_multiple(self._latency, self._feeds[q].candles.milliseconds)
+        latency = nearest_multiple(self._latency, self._histories[q].candles.milliseconds)
         number_calls(memory.address, start, end, width, base, q, latency)
-        if self._feeds[q].detail is not None:
+        if self._histories[q].detail is not None:
             memory.calls["arrival"][start:end] = self._arrival(q, memory.calls["at"][start:end])
         self.sentences.add_many(reasons, n)
         self.refs.extend([SignalRef("")] * signals)
@@ -168,9 +168,9 @@ class SentCalls:
 
     def _arrival(self, q: int, at: Any) -> Any:
         """Return when calls sent at instants reach a market: latency is whole candles of those walked there (L1.2)."""
-        feed = self._feeds[q]
-        coarse = nearest_multiple(self._latency, feed.candles.milliseconds)
-        fine = nearest_multiple(self._latency, feed.fine_span)
+        history = self._histories[q]
+        coarse = nearest_multiple(self._latency, history.candles.milliseconds)
+        fine = nearest_multiple(self._latency, history.fine_span)
         if coarse == fine:
             return at + coarse
         time, kind = self._memory.walked(q)
@@ -233,10 +233,10 @@ class SentCalls:
         return signal
 
     def _market_of(self, call: CreateSignal) -> int:
-        for q, feed in enumerate(self._feeds):
-            if (feed.market.coin, feed.market.trade_market) == (call.coin, call.trade_market):
+        for q, history in enumerate(self._histories):
+            if (history.market.coin, history.market.trade_market) == (call.coin, call.trade_market):
                 return q
-        known = ", ".join(f"{feed.market.coin}/{feed.market.trade_market}" for feed in self._feeds)
+        known = ", ".join(f"{history.market.coin}/{history.market.trade_market}" for history in self._histories)
         raise InvalidSignalError(
             f"coin and trade_market were {call.symbol}; the candles given are those of {known}", "coin"
         )
@@ -247,7 +247,7 @@ class SentCalls:
         """(n,) int64: how long each call that found a candle waited for its open after its arrival, ms (L1.2)."""
         calls = self.records
         found = [np.empty(0, np.int64)]
-        for q in range(len(self._feeds)):
+        for q in range(len(self._histories)):
             time, arrival = self._memory.walked(q)[0], calls["arrival"][calls["market"] == q]
             k = time.searchsorted(arrival)
             late = k < len(time)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
     from backtest.model.calls import Call, CreateSignal
     from backtest.model.events import Event, SignalRef, Status
     from backtest.model.market import Market
@@ -48,7 +48,7 @@ class SimulatedVenue:
 
     Parameters
     ----------
-    feeds
+    histories
         One for each market. They are walked in the order of their symbols.
     profile, assumptions
         On which the signals are executed.
@@ -58,28 +58,28 @@ class SimulatedVenue:
 
     def __init__(
         self,
-        feeds: Sequence[Feed],
+        histories: Sequence[MarketHistory],
         profile: SubscriberProfile,
         assumptions: VenueAssumptions | None = None,
         *,
         want_events: bool = False,
     ) -> None:
-        self.feeds = sorted(feeds, key=lambda feed: feed.candles.symbol)
+        self.histories = sorted(histories, key=lambda history: history.candles.symbol)
         self.profile = profile
         self.assumptions = assumptions or VenueAssumptions()
-        self.symbols = [feed.candles.symbol for feed in self.feeds]
+        self.symbols = [history.candles.symbol for history in self.histories]
         self._index = {symbol: q for q, symbol in enumerate(self.symbols)}
         self._told = 0
-        self._one = len(self.feeds) == 1 and self.feeds[0].detail is None
+        self._one = len(self.histories) == 1 and self.histories[0].detail is None
         fills = self.assumptions.fill_without_volume
-        self._tracks = [Track(feed, fill_without_volume=fills, flat=not self._one) for feed in self.feeds]
+        self._tracks = [Track(history, fill_without_volume=fills, flat=not self._one) for history in self.histories]
         config = config_record(profile, self.assumptions, want_events=want_events)
-        self._memory = Memory(self._tracks, market_records(self.feeds, profile), config, profile.balance)
+        self._memory = Memory(self._tracks, market_records(self.histories, profile), config, profile.balance)
         if self._one:
             self._memory.reserve_points(self._tracks[0].filled)
         else:
-            self._memory.set_closes(*closes_of(self.feeds))
-        self._sent = SentCalls(self.feeds, self._memory, profile.latency_ms)
+            self._memory.set_closes(*closes_of(self.histories))
+        self._sent = SentCalls(self.histories, self._memory, profile.latency_ms)
 
     # ------------------------------------------------------------ calls
 
@@ -139,7 +139,7 @@ class SimulatedVenue:
 
     def settle_tables(self, now: int) -> None:
         """Decide on the conditional creates of tables that were due at an instant (the last close, in a run)."""
-        for q in range(len(self.feeds)):
+        for q in range(len(self.histories)):
             examine(self._memory.address, q, now)
         self._sent.note_refused()
 
@@ -199,7 +199,7 @@ class SimulatedVenue:
         futures = self._sent.of_futures(q)
         trades = self.trade_records[np.isin(self.trade_records["signal"], futures)]
         held = [record for record in self.open_records if record["id"] in futures]
-        end = int(self.feeds[q].candles.close_time[-1]) if held else 0
+        end = int(self.histories[q].candles.close_time[-1]) if held else 0
         begins = np.r_[trades["entry_time"], np.array([record["t_time"] for record in held], np.int64)]
         return begins, np.r_[trades["exit_time"], np.full(len(held), end, np.int64)]
 
@@ -236,7 +236,7 @@ class SimulatedVenue:
     def outcomes(self) -> NDArray[Any]:
         """Return where each signal stands, by position: ended ones as they ended, living ones as they are."""
         out = self._memory.outcomes[: len(self.refs)].copy()
-        for q in range(len(self.feeds)):
+        for q in range(len(self.histories)):
             living = self._living(q)
             for name in ("status", "side", "created", "missed", "realised", "fees", "funding", "quantity", "average"):
                 out[name][living["id"]] = living[name]
@@ -262,7 +262,7 @@ class SimulatedVenue:
             known (L2.6).
         """
         q = self._index[symbol]
-        candles, track = self.feeds[q].candles, self._tracks[q]
+        candles, track = self.histories[q].candles, self._tracks[q]
         still = volume == 0.0 and candles.volume_known and not self.assumptions.fill_without_volume
         if not self._one and self._memory.is_passed(time):
             self._write_points()  # those that were passed do not know it
@@ -284,8 +284,8 @@ class SimulatedVenue:
             Its rules, addressed as before.
         """
         q = self._index[symbol]
-        self.feeds[q] = replace(self.feeds[q], market=market)
-        self._memory.markets[q] = market_records([self.feeds[q]], self.profile)[0]
+        self.histories[q] = replace(self.histories[q], market=market)
+        self._memory.markets[q] = market_records([self.histories[q]], self.profile)[0]
 
     def forget_walked(self) -> None:
         """Drop the candles that were walked, and their equity points: a shadow book that runs for months needs neither."""
@@ -326,7 +326,7 @@ class SimulatedVenue:
         return int(self._memory.closes[done - 1]) if done else 0
 
     def _advance_one(self, until: int | None, *, peek: bool) -> int:
-        memory, span = self._memory, self.feeds[0].candles.milliseconds
+        memory, span = self._memory, self.histories[0].candles.milliseconds
         time = memory.walked(0)[0]
         last = len(time) if until is None else int(time.searchsorted(until - span, "right"))
         while advance_one(memory.address, last, peek) == GROW:
@@ -395,7 +395,7 @@ class SimulatedVenue:
     def equity_time(self) -> NDArray[np.int64]:
         """(n,) int64: the closes, UTC ms."""
         if self._one:
-            return self._tracks[0].time[: self.row] + self.feeds[0].candles.milliseconds
+            return self._tracks[0].time[: self.row] + self.histories[0].candles.milliseconds
         return self._memory.closes[: self._memory.points]
 
     @property
@@ -411,4 +411,4 @@ class SimulatedVenue:
     @property
     def open_records(self) -> list[Any]:
         """The records of living signals with a position, in order of symbol and creation."""
-        return [s for q in range(len(self.feeds)) for s in self._living(q) if s.quantity > 0.0]
+        return [s for q in range(len(self.histories)) for s in self._living(q) if s.quantity > 0.0]

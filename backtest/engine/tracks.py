@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
 
 __all__ = ["Track", "closes_of", "with_room"]
 
@@ -31,7 +31,7 @@ class Track:
 
     Parameters
     ----------
-    feed
+    history
         The market with its candles.
     fill_without_volume
         Whether a candle of volume 0 trades.
@@ -39,17 +39,17 @@ class Track:
         Whether candles in which nothing trades are made flat.
     """
 
-    def __init__(self, feed: Feed, *, fill_without_volume: bool, flat: bool) -> None:
-        rows = feed.rows(fill_without_volume=fill_without_volume)
+    def __init__(self, history: MarketHistory, *, fill_without_volume: bool, flat: bool) -> None:
+        rows = history.rows(fill_without_volume=fill_without_volume)
         self.time, self.open, self.high, self.low, self.close, self.kind = (
             np.ascontiguousarray(getattr(rows, name)) for name in _COLUMNS
         )
         self.still = np.ascontiguousarray(rows.still, np.int64)
         self.filled = len(self.time)
-        self.detailed = feed.detail is not None
-        self.funding_times = nearest_multiple(np.ascontiguousarray(feed.funding[:, 0], np.int64), _MINUTE)
-        self.funding_rates = np.ascontiguousarray(feed.funding[:, 1], np.float64)
-        self._span = feed.fine_span
+        self.detailed = history.detail is not None
+        self.funding_times = nearest_multiple(np.ascontiguousarray(history.funding[:, 0], np.int64), _MINUTE)
+        self.funding_rates = np.ascontiguousarray(history.funding[:, 1], np.float64)
+        self._span = history.fine_span
         self._apart, self._even = _distance(self.time, self._span)
         self._last = np.nan
         self._flat = flat
@@ -138,17 +138,17 @@ def with_room(old: NDArray[Any], size: int) -> NDArray[Any]:
     return new
 
 
-def closes_of(feeds: Sequence[Feed]) -> tuple[NDArray[np.int64], int]:
+def closes_of(histories: Sequence[MarketHistory]) -> tuple[NDArray[np.int64], int]:
     """Return the closes of all markets, each once, ascending, and how far two of them are apart at least."""
-    span = feeds[0].candles.milliseconds
-    series = [feed.candles.time for feed in feeds if len(feed.candles)]
+    span = histories[0].candles.milliseconds
+    series = [history.candles.time for history in histories if len(history.candles)]
     if not series:
         return np.empty(0, np.int64), span
     start = min(int(time[0]) for time in series)
-    if any(feed.candles.milliseconds != span for feed in feeds) or not all(
+    if any(history.candles.milliseconds != span for history in histories) or not all(
         _on_grid(one, start, span) for one in series
     ):
-        return np.unique(np.concatenate([feed.candles.close_time for feed in feeds])), 1
+        return np.unique(np.concatenate([history.candles.close_time for history in histories])), 1
     seen = np.zeros(max((int(time[-1]) - start) // span for time in series) + 1, np.bool_)
     for time in series:  # on one grid they need no sorting
         first, last = (int(time[0]) - start) // span, (int(time[-1]) - start) // span

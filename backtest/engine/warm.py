@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.engine.records import CALL
 from backtest.engine.simulator import SimulatedVenue
 from backtest.model.calls import CreateSignal
@@ -32,7 +32,7 @@ def warm() -> None:
     )
     market, profile = Market("BTC/USDT"), SubscriberProfile.anny()
     for detail in (None, half):
-        venue = SimulatedVenue([Feed(market, hour, detail)], profile)
+        venue = SimulatedVenue([MarketHistory(market, hour, detail)], profile)
         venue.send_table(0, np.zeros(0, CALL), width=1, conditional=True)
         venue.send(signal, 0)
         venue.advance()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.errors import InvalidSettingError
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.candles import Candles
@@ -103,9 +103,9 @@ class Channel:
             first, number = result.refused[0], len(result.refused)
             were = "1 call is refused" if number == 1 else f"{number:,} calls are refused"
             warn(f"{were} at the desk and not sent; the first, about {first.signal}: {first.reason}")
-        for one in lint_decisions(result.calls, self._feeds(), self.profile):
+        for one in lint_decisions(result.calls, self._histories(), self.profile):
             warn(f"{one.sentence} ({one.finding.code})")
         return result
 
-    def _feeds(self) -> list[Feed]:
-        return [Feed(market, self.series[symbol]) for symbol, market in self.markets.items()]
+    def _histories(self) -> list[MarketHistory]:
+        return [MarketHistory(market, self.series[symbol]) for symbol, market in self.markets.items()]

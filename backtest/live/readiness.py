@@ -16,7 +16,7 @@ from backtest.market_data.market_rules import read_rules
 from backtest.model.calls import CreateSignal
 from backtest.runner.linting import lint_decisions
 from backtest.runner.loading import load_strategy
-from backtest.runner.run import feeds_of, run
+from backtest.runner.run import histories_of, run
 from backtest.venue.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -334,7 +334,7 @@ def _lint(
     creates = sum(isinstance(one.call, CreateSignal) for one in result.calls)
     found = [
         f"{one.sentence} ({one.finding.code})"
-        for one in lint_decisions(result.calls, feeds_of(candles, markets), profile)
+        for one in lint_decisions(result.calls, histories_of(candles, markets), profile)
     ]
     if result.refused:
         first = result.refused[0]

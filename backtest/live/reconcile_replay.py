@@ -146,7 +146,7 @@ def book_of_intents(intents: Sequence[Intent], ground: Ground, profile: Subscrib
 
 
 def _book(calls: Sequence[tuple[Intent, int]], ground: Ground, profile: SubscriberProfile) -> SimulatedVenue:
-    venue, changes = SimulatedVenue(ground.lived.feeds(), profile), ground.lived.changes()
+    venue, changes = SimulatedVenue(ground.lived.histories(), profile), ground.lived.changes()
     for intent, at in calls:
         while changes and changes[0][0] < at:
             _change(venue, *changes.pop(0))
@@ -187,7 +187,9 @@ def pnl_of(venue: SimulatedVenue) -> dict[str, float]:
     All of them together are the account's gain.
     """
     outcomes = venue.outcomes()
-    last = np.array([float(feed.candles.close[-1]) if len(feed.candles) else 0.0 for feed in venue.feeds] or [0.0])
+    last = np.array(
+        [float(history.candles.close[-1]) if len(history.candles) else 0.0 for history in venue.histories] or [0.0]
+    )
     held = np.where(
         outcomes["quantity"] > 0.0,
         outcomes["side"] * outcomes["quantity"] * (last[outcomes["market"]] - outcomes["average"]),

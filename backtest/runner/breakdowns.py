@@ -328,27 +328,27 @@ class Breakdowns:
         return tables_html([one for one in self.tables if one.key != "excursions"])
 
 
-def walked_by(tables: ResultTables, feeds: Sequence[Any] | None) -> dict[str, Walked]:
-    """Return the candles that were walked, by symbol; fine ones where there are feeds that have them.
+def walked_by(tables: ResultTables, histories: Sequence[Any] | None) -> dict[str, Walked]:
+    """Return the candles that were walked, by symbol; fine ones where there are histories that have them.
 
     Parameters
     ----------
     tables
         The result.
-    feeds
+    histories
         Its markets; None of a saved one, whose detail candles are not kept.
     """
-    if feeds is None:
+    if histories is None:
         return walked_candles(tables)
     import numpy as np
 
     filled = any(one["name"] == "fill_without_volume" and one["value"] for one in tables.assumptions)
     found = {}
-    for feed in feeds:
-        rows = feed.rows(fill_without_volume=filled)
+    for history in histories:
+        rows = history.rows(fill_without_volume=filled)
         trades = np.ones(len(rows.time), bool)
         trades[rows.still] = False
-        found[feed.candles.symbol] = Walked(
+        found[history.candles.symbol] = Walked(
             rows.time[trades], rows.open[trades], rows.high[trades], rows.low[trades], rows.close[trades]
         )
     return found

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
     from backtest.model.events import SignalRef
     from backtest.model.posted import Posted
 
@@ -81,9 +81,9 @@ class CallLog:
             doc="Calls that were really sent, replayed over candles.",
         )
 
-    def warnings(self, feeds: Sequence[Feed]) -> list[str]:
+    def warnings(self, histories: Sequence[MarketHistory]) -> list[str]:
         """Return what a reader must know about calls that lie outside the candles."""
-        spans = {(feed.market.coin, feed.market.trade_market): _opens(feed) for feed in feeds}
+        spans = {(history.market.coin, history.market.trade_market): _opens(history) for history in histories}
         creates = (logged.call for logged in self.calls)
         address = {
             create.ref: (create.coin, create.trade_market) for create in creates if isinstance(create, CreateSignal)
@@ -238,10 +238,10 @@ _FIELDS = {
 """The API's body fields, and whether each is a JSON number."""
 
 
-def _opens(feed: Feed) -> tuple[int, int]:
+def _opens(history: MarketHistory) -> tuple[int, int]:
     """Return the opens of the first and the last candle that are walked."""
-    last = max(int(one.time[-1]) for one in (feed.candles, feed.detail) if one is not None and len(one))
-    return int(feed.candles.time[0]), last
+    last = max(int(one.time[-1]) for one in (history.candles, history.detail) if one is not None and len(one))
+    return int(history.candles.time[0]), last
 
 
 def _ref(logged: LoggedCall) -> SignalRef:

@@ -15,7 +15,7 @@ from backtest.runner.timing import timing_caveats
 from backtest.strategy import Strategy
 
 if TYPE_CHECKING:
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
     from backtest.runner.finished import Finished
 
 __all__ = ["caveats"]
@@ -23,13 +23,15 @@ __all__ = ["caveats"]
 
 def caveats(run: Finished) -> list[str]:
     """Return what a reader of the figures must know of candles, market, account and calls."""
-    feeds = run.feeds
+    histories = run.histories
     found = [f"This result is not to be believed, {one.check}: {one.sentence}." for one in run.checks.failed]
     found += [f"This run was not counted: {run.ledger_problem}."] if run.ledger_problem else []
     found += [] if run.state is None else [f"{run.state}."]
-    found += [*_of_candles(run), *_of_market(feeds)]
+    found += [*_of_candles(run), *_of_market(histories)]
     free = [
-        feed.candles.symbol for feed in feeds if not len(feed.funding) and run.venue.has_futures(feed.candles.symbol)
+        history.candles.symbol
+        for history in histories
+        if not len(history.funding) and run.venue.has_futures(history.candles.symbol)
     ]
     if free:
         found.append(f"No funding rates were given for {text.some(free)}: funding was taken as 0.")
@@ -37,8 +39,8 @@ def caveats(run: Finished) -> list[str]:
     found += _of_funding(run)
     found += _of_refusals(run)
     if not isinstance(run.strategy, Strategy):
-        found.extend(run.strategy.warnings(feeds))
-    found.extend(lint_sentences(run.execution.decisions, feeds, run.profile))
+        found.extend(run.strategy.warnings(histories))
+    found.extend(lint_sentences(run.execution.decisions, histories, run.profile))
     return found
 
 
@@ -61,26 +63,26 @@ def _of_refusals(run: Finished) -> list[str]:
 
 
 def _of_candles(run: Finished) -> list[str]:
-    found, feeds = [], run.feeds
-    gaps = [f"{feed.candles.gaps:,} of {feed.candles.symbol}" for feed in feeds if feed.candles.gaps]
+    found, histories = [], run.histories
+    gaps = [f"{history.candles.gaps:,} of {history.candles.symbol}" for history in histories if history.candles.gaps]
     if gaps:
         found.append(
             f"Candles are missing between the first and the last: {text.some(gaps)}; nothing was invented for them."
         )
     still = [
-        f"{int(np.sum(feed.candles.volume == 0.0)):,} of {feed.candles.symbol}"
-        for feed in feeds
-        if feed.candles.volume_known and (feed.candles.volume == 0.0).any()
+        f"{int(np.sum(history.candles.volume == 0.0)):,} of {history.candles.symbol}"
+        for history in histories
+        if history.candles.volume_known and (history.candles.volume == 0.0).any()
     ]
     if still and not run.assumptions.fill_without_volume:
         found.append(f"Candles of volume 0, in which nothing trades: {text.some(still)}.")
-    unknown = [feed.candles.symbol for feed in feeds if not feed.candles.volume_known]
+    unknown = [history.candles.symbol for history in histories if not history.candles.volume_known]
     if unknown:
         found.append(f"The volumes of {text.some(unknown)} are not known: every candle is taken to trade.")
     coarse = [
-        f"{int((~feed.complete()).sum()):,} of {text.plural(len(feed.candles), 'candle')} of {feed.candles.symbol}"
-        for feed in feeds
-        if feed.detail is not None and not feed.complete().all()
+        f"{int((~history.complete()).sum()):,} of {text.plural(len(history.candles), 'candle')} of {history.candles.symbol}"
+        for history in histories
+        if history.detail is not None and not history.complete().all()
     ]
     if coarse:
         found.append(f"Detail candles were incomplete for {text.some(coarse)}, which were walked as they are.")
@@ -89,7 +91,7 @@ def _of_candles(run: Finished) -> list[str]:
 
 def _of_funding(run: Finished) -> list[str]:
     """Say where a perpetual was traded as if it were spot."""
-    spot = [feed.candles.symbol for feed in run.feeds if _is_spot(run, feed)]
+    spot = [history.candles.symbol for history in run.histories if _is_spot(run, history)]
     if not spot:
         return []
     said = (
@@ -99,23 +101,23 @@ def _of_funding(run: Finished) -> list[str]:
     return [said]
 
 
-def _is_spot(run: Finished, feed: Feed) -> bool:
-    symbol = feed.candles.symbol
+def _is_spot(run: Finished, history: MarketHistory) -> bool:
+    symbol = history.candles.symbol
     creates = (decision.call for decision in run.execution.decisions if isinstance(decision.call, CreateSignal))
-    address = (feed.market.coin, feed.market.trade_market)
+    address = (history.market.coin, history.market.trade_market)
     accounts = {create.account or "SPOT" for create in creates if (create.coin, create.trade_market) == address}
     return ":" in symbol and accounts == {"SPOT"}
 
 
-def _of_market(feeds: list[Feed]) -> list[str]:
+def _of_market(histories: list[MarketHistory]) -> list[str]:
     found = []
-    free = [feed.candles.symbol for feed in feeds if feed.market.price_grid.mantissa == 0.0]
+    free = [history.candles.symbol for history in histories if history.market.price_grid.mantissa == 0.0]
     if free:
         found.append(f"No tick was given for {text.some(free)}, so prices were not rounded as the exchange would.")
     other = [
-        f"{feed.market.exchange} {feed.market.coin}/{feed.market.trade_market} for candles of {feed.candles.symbol}"
-        for feed in feeds
-        if f"{feed.market.coin}/{feed.market.trade_market}" != feed.candles.symbol.partition(":")[0]
+        f"{history.market.exchange} {history.market.coin}/{history.market.trade_market} for candles of {history.candles.symbol}"
+        for history in histories
+        if f"{history.market.coin}/{history.market.trade_market}" != history.candles.symbol.partition(":")[0]
     ]
     if other:
         found.append(f"The signals are emitted for another market than that of the candles: {text.some(other)}.")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.calls import Call
     from backtest.model.intake import Condition
@@ -44,7 +44,7 @@ _NO_POSITIONS: NDArray[np.int64] = np.empty(0, np.int64)
 class Prepared:
     """What a strategy computes once over the candles of one market, whatever the mode."""
 
-    feed: Feed
+    history: MarketHistory
     ind: Indicators
     table: SignalTable | None
     records: Any
@@ -98,7 +98,7 @@ class Execution:
         import pandas as pd
 
         if len(self.prepared) == 1:
-            return self.prepared[0].feed.candles.close_index
+            return self.prepared[0].history.candles.close_index
         return pd.DatetimeIndex(self.venue.equity_time.view("M8[ms]"), tz="UTC", name="time")
 
     def name_signals(self) -> None:
@@ -115,7 +115,7 @@ class Execution:
         part = self.prepared[q]
         assert part.table is not None  # noqa: S101
         rows, made = part.table.rows, self.venue.table_creates(q)
-        at = part.feed.candles.time[rows[made]] + part.feed.candles.milliseconds
+        at = part.history.candles.time[rows[made]] + part.history.candles.milliseconds
         number = np.arange(len(made)) - np.searchsorted(rows[made], rows[made])
         return made.tolist(), at.tolist(), number.tolist()
 
@@ -137,7 +137,7 @@ class Execution:
                 yield Decision(at, call)
 
 
-def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
+def prepare(strategy: Strategy, history: MarketHistory, *, lane: str) -> Prepared:
     """Compute indicators, and the table or the triggers, over all candles of one market.
 
     Raises
@@ -146,7 +146,7 @@ def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
         For the first row of a table that is a fault of the code, naming its candle.
     """
     keep_freed_columns()
-    candles = feed.candles
+    candles = history.candles
     ind = strategy.indicators(candles)
     if lane == "table":
         table = strategy.signals(candles, ind)
@@ -155,20 +155,20 @@ def prepare(strategy: Strategy, feed: Feed, *, lane: str) -> Prepared:
                 f"SignalTable.at lies within the {len(candles)} candles, was {int(table.rows[0])} to {int(table.rows[-1])}"
             )
         try:
-            records = table_records(table, candles, feed.market)
+            records = table_records(table, candles, history.market)
         except InvalidSignalError as error:
             raise InvalidSignalError(f"{type(strategy).__name__} on {candles.symbol} {error}", error.field) from None
-        return Prepared(feed, ind, table, records, _NO_POSITIONS)
+        return Prepared(history, ind, table, records, _NO_POSITIONS)
     if not strategy.has("on_candle"):
-        return Prepared(feed, ind, None, None, _NO_POSITIONS)
+        return Prepared(history, ind, None, None, _NO_POSITIONS)
     triggers = strategy.triggers(candles, ind)
     if triggers is None:
-        return Prepared(feed, ind, None, None, np.arange(len(candles)))
+        return Prepared(history, ind, None, None, np.arange(len(candles)))
     if triggers.shape != (len(candles),) or triggers.dtype != np.bool_:
         raise InvalidSettingError(
             f"triggers are {len(candles)} of true and false, one a candle, had shape {triggers.shape} of {triggers.dtype}"
         )
-    return Prepared(feed, ind, None, None, np.flatnonzero(triggers))
+    return Prepared(history, ind, None, None, np.flatnonzero(triggers))
 
 
 def execute(
@@ -198,14 +198,14 @@ def execute(
         For a fault of the strategy's code, naming candle, field and value.
     """
     hears = hears_events(strategy)
-    venue = SimulatedVenue([part.feed for part in prepared], profile, assumptions, want_events=hears)
-    desks = [Desk(strategy, part.feed.candles, part.feed.market, venue, strict=strict) for part in prepared]
+    venue = SimulatedVenue([part.history for part in prepared], profile, assumptions, want_events=hears)
+    desks = [Desk(strategy, part.history.candles, part.history.market, venue, strict=strict) for part in prepared]
     pure = not hears and all(part.table is not None for part in prepared)
     run = Execution(venue, prepared, desks, from_tables=pure)
     if pure:
         for q, part in enumerate(prepared):
             assert part.table is not None  # noqa: S101
-            conditional, worded = part.table.while_open == "skip", refused_at(part.table, part.feed.market)
+            conditional, worded = part.table.while_open == "skip", refused_at(part.table, part.history.market)
             reasons = partial(_sentence, worded)
             venue.send_table(q, part.records, width=part.table.width, conditional=conditional, reasons=reasons)
         venue.settle_tables(venue.advance())
@@ -213,8 +213,8 @@ def execute(
             raise run.strict_error()
         return run
     for desk, part in zip(desks, prepared, strict=True):
-        desk.bind(part.feed.candles, part.ind)
-    if len(prepared) == 1 and prepared[0].feed.detail is None:
+        desk.bind(part.history.candles, part.ind)
+    if len(prepared) == 1 and prepared[0].history.detail is None:
         _walk_one(run, desks[0], prepared[0])
     else:
         _walk_many(run)
@@ -242,7 +242,7 @@ def _decide(run: Execution, desk: Desk, part: Prepared, position: int, events: S
 def _walk_one(run: Execution, desk: Desk, part: Prepared) -> None:
     """Walk one market: compiled code between two closes at which Python has something to decide."""
     venue, hears = run.venue, desk.hears_events
-    closes, last, due = part.feed.candles.close_time, len(part.feed.candles) - 1, 0
+    closes, last, due = part.history.candles.close_time, len(part.history.candles) - 1, 0
     rows = None if part.table is None else partial(_decide, run, desk, part, events=(), asked=True)
     scout = Scout(desk, _asked_at(part).tolist(), partial(_send, run, desk), rows)
     with progress("candles", len(closes) if len(closes) > LONG else 0) as bar:
@@ -288,7 +288,7 @@ def _walk_many(run: Execution) -> None:
     """Walk several markets, or one with detail candles, close by close where there is something to decide (L14.1)."""
     venue = run.venue
     asked = [_asked_at(part) for part in run.prepared]
-    closes = [part.feed.candles.close_time for part in run.prepared]
+    closes = [part.history.candles.close_time for part in run.prepared]
     due = (
         np.unique(np.concatenate([close[positions] for close, positions in zip(closes, asked, strict=True)]))
         if asked

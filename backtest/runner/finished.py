@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
     from backtest.engine.simulator import SimulatedVenue
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.profile import SubscriberProfile
@@ -66,9 +66,9 @@ class Finished:
     ledger_problem: str = ""
 
     @property
-    def feeds(self) -> list[Feed]:
+    def histories(self) -> list[MarketHistory]:
         """The markets, by name of the symbol."""
-        return [part.feed for part in self.prepared]
+        return [part.history for part in self.prepared]
 
     @property
     def venue(self) -> SimulatedVenue:

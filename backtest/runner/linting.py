@@ -15,7 +15,7 @@ from backtest.model.lint import lint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
     from backtest.model.profile import SubscriberProfile
     from backtest.runner.decision import Decision
 
@@ -37,13 +37,17 @@ class Linted:
         return f"{signals} {self.first}: {self.finding.sentence}"
 
 
-def lint_sentences(decisions: Sequence[Decision], feeds: Sequence[Feed], profile: SubscriberProfile) -> list[str]:
+def lint_sentences(
+    decisions: Sequence[Decision], histories: Sequence[MarketHistory], profile: SubscriberProfile
+) -> list[str]:
     """Return one sentence for each kind of finding."""
-    found = lint_decisions(decisions, feeds, profile)
+    found = lint_decisions(decisions, histories, profile)
     return [f"Lint ({one.finding.severity}, {one.finding.code}): {one.sentence}." for one in found]
 
 
-def lint_decisions(decisions: Sequence[Decision], feeds: Sequence[Feed], profile: SubscriberProfile) -> list[Linted]:
+def lint_decisions(
+    decisions: Sequence[Decision], histories: Sequence[MarketHistory], profile: SubscriberProfile
+) -> list[Linted]:
     """Return each kind of finding, by its code.
 
     Each signal is judged once, together with every call that followed it; the last price of a later call is the close
@@ -55,23 +59,25 @@ def lint_decisions(decisions: Sequence[Decision], feeds: Sequence[Feed], profile
             followed.setdefault(decision.call.signal, []).append(decision)
     decisions_at = {one.call.ref: one.at for one in decisions if isinstance(one.call, CreateSignal)}
     twins = _twins(decisions)
-    about = {(feed.market.coin, feed.market.trade_market): (feed, _median_range(feed)) for feed in feeds}
+    about = {
+        (history.market.coin, history.market.trade_market): (history, _median_range(history)) for history in histories
+    }
     first: dict[str, tuple[SignalRef, Finding]] = {}
     count: dict[str, int] = {}
     for create in (decision.call for decision in decisions):
         if not isinstance(create, CreateSignal):
             continue
-        feed, median_range = about[create.coin, create.trade_market]
+        history, median_range = about[create.coin, create.trade_market]
         later = followed.get(create.ref, ())
         found = lint(
             create,
-            feed.market,
+            history.market,
             profile,
             later=[decision.call for decision in later],
-            prices=[_last_price(feed, decision.at) for decision in later],
+            prices=[_last_price(history, decision.at) for decision in later],
             median_range=median_range,
-            timeframe=feed.candles.timeframe,
-            has_detail=feed.detail is not None,
+            timeframe=history.candles.timeframe,
+            has_detail=history.detail is not None,
         )
         found += _early(decisions_at.get(create.ref), later)
         if create.ref in twins:
@@ -110,13 +116,13 @@ def _early(at: int | None, later: Sequence[Decision]) -> list[Finding]:
     return [Finding("before_create", "ref", "warn", sentence)]
 
 
-def _median_range(feed: Feed) -> float:
-    candles = feed.candles
+def _median_range(history: MarketHistory) -> float:
+    candles = history.candles
     return float(np.median((candles.high - candles.low) / candles.close))
 
 
-def _last_price(feed: Feed, at: int) -> float:
+def _last_price(history: MarketHistory, at: int) -> float:
     """Return the close of the last candle that had closed at an instant, or the first open."""
-    candles = feed.candles
+    candles = history.candles
     closed = int(np.searchsorted(candles.time, at - candles.milliseconds, "right"))
     return float(candles.close[closed - 1] if closed else candles.open[0])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.model.calls import CreateSignal
 from backtest.runner.decision import Decision, Refusal
 from backtest.runner.shadow import CallKey, Fate, Settled
@@ -98,9 +98,9 @@ class Lived:
     decided_before: int = 0
     profile: SubscriberProfile | None = None
 
-    def feeds(self) -> list[Feed]:
+    def histories(self) -> list[MarketHistory]:
         """Return each market with the candles on which the account trades, and the rules that it began with."""
-        return [Feed(one.market, one.traded) for one in self.markets.values()]
+        return [MarketHistory(one.market, one.traded) for one in self.markets.values()]
 
     def changes(self) -> list[tuple[int, str, Market]]:
         """Return the close behind which the rules of a market changed, its symbol and the new rules, in order."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.runner.desk import Desk, table_rows
 from backtest.runner.execute import Execution, Prepared, prepare
 from backtest.runner.passes import fresh
@@ -56,11 +56,11 @@ def walk_lived(
         Whether the first call that the desk refuses is an error.
     """
     asked = fresh(strategy)
-    feeds = lived.feeds()
-    shadow = Shadow(lambda: feeds, profile, assumptions, lived)
+    histories = lived.histories()
+    shadow = Shadow(lambda: histories, profile, assumptions, lived)
     nothing = np.empty(0, np.int64)
     seats = [_Asked(asked, one, lane, shadow, strict=strict) for one in lived.markets.values()]
-    parts = [Prepared(feed, {}, None, None, nothing) for feed in feeds]
+    parts = [Prepared(history, {}, None, None, nothing) for history in histories]
     run = Execution(shadow.venue, parts, [seat.desk for seat in seats])
     changes, reached = lived.changes(), 0
     for close in lived.closes.tolist():
@@ -133,7 +133,7 @@ class _Asked:
         candles = self._followed.candles
         self._until = self._anchors[1][0] if len(self._anchors) > 1 else 2**62
         window = candles.between(self._anchors[0][1], max(self._until - candles.milliseconds + 1, 0))
-        part = self._part = prepare(self._strategy, Feed(self.desk.market, window), lane=self._lane)
+        part = self._part = prepare(self._strategy, MarketHistory(self.desk.market, window), lane=self._lane)
         self._closes = window.close_time
         self._places = {close: place for place, close in enumerate(self._closes.tolist())}
         due = np.zeros(len(window), bool)

@@ -18,7 +18,7 @@ from backtest.runner.desk import Desk
 from backtest.runner.execute import Execution, Prepared
 from backtest.runner.finished import Finished
 from backtest.runner.result import Result
-from backtest.runner.run import feeds_of
+from backtest.runner.run import histories_of
 from backtest.runner.scenario import check_markets, check_unit, placed_creates, placed_logged, walk_log
 from backtest.strategy import Strategy
 from backtest.strategy.plan import Plan
@@ -65,11 +65,11 @@ def replay_calls(
     else:
         log = CallLog(tuple(calls))
         check_log(log.calls)
-    feeds = feeds_of(candles, market, detail, funding)
-    check_markets(log.calls, feeds)
-    check_unit(log.calls, feeds)
+    histories = histories_of(candles, market, detail, funding)
+    check_markets(log.calls, histories)
+    check_unit(log.calls, histories)
     profile, assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
-    prepared = [Prepared(feed, {}, None, None, np.empty(0, np.int64)) for feed in feeds]
+    prepared = [Prepared(history, {}, None, None, np.empty(0, np.int64)) for history in histories]
     execution = execute_log(log, prepared, profile, assumptions)
     return Result(Finished(log, prepared, profile, assumptions, execution, execute_log))
 
@@ -90,7 +90,7 @@ def execute_log(
     """
     if log.plan is not None:
         return _with_plan(log, prepared, profile, assumptions)
-    venue = walk_log([part.feed for part in prepared], log.calls, profile, assumptions)
+    venue = walk_log([part.history for part in prepared], log.calls, profile, assumptions)
     decided = sorted((Decision(logged.at, logged.call) for logged in log.calls), key=lambda decision: decision.at)
     return Execution(venue, prepared, [], [*decided])
 
@@ -108,16 +108,16 @@ def _with_plan(
 
     A call of the log that was sent while a candle was walked is sent after what the plan wanted at the close before.
     """
-    venue = SimulatedVenue([part.feed for part in prepared], profile, assumptions, want_events=True)
-    markets = {(part.feed.market.coin, part.feed.market.trade_market): part.feed.market for part in prepared}
+    venue = SimulatedVenue([part.history for part in prepared], profile, assumptions, want_events=True)
+    markets = {(part.history.market.coin, part.history.market.trade_market): part.history.market for part in prepared}
     creates = placed_creates(log.calls, markets)
     for create in creates.values():
         venue.announce(create)
     carrier = _Channel(plan=log.plan)
-    desks = [Desk(carrier, part.feed.candles, part.feed.market, venue) for part in prepared]
+    desks = [Desk(carrier, part.history.candles, part.history.market, venue) for part in prepared]
     logged = sorted(log.calls, key=lambda one: one.at)
     run = Execution(venue, prepared, desks, [])
-    closes = [part.feed.candles.close_time for part in prepared]
+    closes = [part.history.candles.close_time for part in prepared]
     sent = 0
     for instant in np.unique(np.concatenate(closes)).tolist():
         while sent < len(logged) and logged[sent].at < instant:

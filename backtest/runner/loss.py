@@ -123,12 +123,12 @@ def loss_report(run: Finished, carries: Carries, name: str) -> LossReport:
         lost.setdefault(one.signal, []).extend(missing)
         if call is not None:
             kept.append(LoggedCall(one.at, call))
-    feeds = run.feeds
-    whole = walk_log(feeds, [LoggedCall(one.at, one.call) for one in made], run.profile, run.assumptions)
-    less = walk_log(feeds, kept, run.profile, run.assumptions)
+    histories = run.histories
+    whole = walk_log(histories, [LoggedCall(one.at, one.call) for one in made], run.profile, run.assumptions)
+    less = walk_log(histories, kept, run.profile, run.assumptions)
     before, after = _pnl(whole), _pnl(less)
     signals = tuple(SignalLoss(str(ref), tuple(lost[ref]), before.get(ref, 0.0), after.get(ref, 0.0)) for ref in lost)
-    quotes = {feed.market.trade_market for feed in feeds}
+    quotes = {history.market.trade_market for history in histories}
     balance = run.profile.balance
     return LossReport(
         name, signals, _total(whole, balance), _total(less, balance), quotes.pop() if len(quotes) == 1 else ""
@@ -148,7 +148,7 @@ def _pnl(venue: SimulatedVenue) -> dict[str, float]:
     for ref, out in zip(venue.refs, venue.outcomes(), strict=True):
         held = 0.0
         if out.quantity > 0.0:
-            last = float(venue.feeds[int(out.market)].candles.close[-1])
+            last = float(venue.histories[int(out.market)].candles.close[-1])
             held = float(out.side * out.quantity * (last - out.average))
         found[str(ref)] = float(out.realised - out.fees - out.funding) + held
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.errors import BacktestError, InvalidSettingError
 from backtest.model.calls import CreateSignal
 from backtest.model.candles import Candles
@@ -393,7 +393,7 @@ def luck_of(run: Finished, kinds: Sequence[str] = KINDS, draws: int | None = Non
             found[kind] = _drawn(draws or DRAWS, seed, kind, once)
     count = Tried()
     if isinstance(run.strategy, Strategy):
-        count = tried(family_of(run.strategy), span_of([feed.candles for feed in run.feeds]))
+        count = tried(family_of(run.strategy), span_of([history.candles for history in run.histories]))
     if count.problem:
         reasons["ledger"] = count.problem
     return Luck(total, daily, len(venue.trade_records), found, reasons, max(1.0, count.effective), count.variance, seed)
@@ -404,20 +404,20 @@ def _draw_of(run: Finished, kind: str, *, answers: bool) -> Callable[[np.random.
     reason = _not_drawn(run, answers=answers)
     if reason:
         return reason
-    feed, part = run.feeds[0], run.prepared[0]
+    history, part = run.histories[0], run.prepared[0]
     if kind == "permuted candles":
         strategy, lane = cast("Strategy", run.strategy), "candle" if part.table is None else "table"
 
         def permuted(rng: np.random.Generator) -> float:
-            again = Feed(feed.market, permuted_candles(feed.candles, rng))
+            again = MarketHistory(history.market, permuted_candles(history.candles, rng))
             return _total(run, copy.deepcopy(strategy), again, lane)
 
         return permuted
     try:
-        table = table_of(_creates(run), feed.candles.close_time)
+        table = table_of(_creates(run), history.candles.close_time)
     except InvalidSettingError as error:
         return str(error)
-    rows, close, plain = np.arange(len(table)), feed.candles.close, Feed(feed.market, feed.candles)
+    rows, close, plain = np.arange(len(table)), history.candles.close, MarketHistory(history.market, history.candles)
     if kind == "shifted times":
         return lambda rng: _total(
             run, Given(table=shifted_table(table, close, int(rng.integers(1, len(close))))), plain, "table"
@@ -430,7 +430,7 @@ def _not_drawn(run: Finished, *, answers: bool) -> str:
     strategy = run.strategy
     if not isinstance(strategy, Strategy):
         return "a call log has no strategy to run again"
-    if len(run.feeds) > 1:
+    if len(run.histories) > 1:
         return "several markets on one account are not drawn"
     if not answers and (strategy.has("on_event") or plan_of(strategy) is not None):
         return "not drawn by default: its later calls answer what happened"
@@ -441,16 +441,18 @@ def _creates(run: Finished) -> list[tuple[int, CreateSignal]]:
     return [(one.at, one.call) for one in run.execution.decisions if isinstance(one.call, CreateSignal)]
 
 
-def _as_many(run: Finished, table: SignalTable, feed: Feed) -> int:
+def _as_many(run: Finished, table: SignalTable, history: MarketHistory) -> int:
     """Return how many random rows it takes until as many become signals as in the run.
 
     Where only one may live at a time, rows at random closes fall into each other's way more often than the run's own.
     """
     rng = np.random.default_rng(len(table))
-    close, rows = feed.candles.close, np.arange(len(table))
+    close, rows = history.candles.close, np.arange(len(table))
     made = [
         len(
-            _walked(run, Given(table=random_table(table, rows, close, len(table), rng)), feed, "table").table_creates(0)
+            _walked(
+                run, Given(table=random_table(table, rows, close, len(table), rng)), history, "table"
+            ).table_creates(0)
         )
         for _ in range(5)
     ]
@@ -458,12 +460,12 @@ def _as_many(run: Finished, table: SignalTable, feed: Feed) -> int:
     return min(len(close) - 1, round(len(table) / share))
 
 
-def _walked(run: Finished, strategy: Strategy, feed: Feed, lane: str) -> SimulatedVenue:
-    return execute(strategy, [prepare(strategy, feed, lane=lane)], run.profile, run.assumptions).venue
+def _walked(run: Finished, strategy: Strategy, history: MarketHistory, lane: str) -> SimulatedVenue:
+    return execute(strategy, [prepare(strategy, history, lane=lane)], run.profile, run.assumptions).venue
 
 
-def _total(run: Finished, strategy: Strategy, feed: Feed, lane: str) -> float:
-    return float(_walked(run, strategy, feed, lane).equity[-1]) / run.profile.balance - 1.0
+def _total(run: Finished, strategy: Strategy, history: MarketHistory, lane: str) -> float:
+    return float(_walked(run, strategy, history, lane).equity[-1]) / run.profile.balance - 1.0
 
 
 def _drawn(count: int, seed: int, kind: str, once: Callable[[np.random.Generator], float]) -> Floats:

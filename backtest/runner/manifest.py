@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
     from backtest.runner.execute import Prepared
     from backtest.runner.finished import Finished
 
@@ -43,14 +43,14 @@ def tables_of(run: Finished) -> ResultTables:
     lowest, highest = run.equity_bounds
     return ResultTables(
         manifest=_manifest(run),
-        candles={feed.candles.symbol: _candles_frame(feed) for feed in run.feeds},
+        candles={history.candles.symbol: _candles_frame(history) for history in run.histories},
         trades=trades_frame(venue),
         fills=fills_frame(venue),
         equity=equity_frame(venue).assign(lowest=lowest, highest=highest),
         events=events_frame(venue),
         calls=[sent(decision) for decision in run.execution.decisions],
         refused=[_unsent(refusal) for refusal in run.execution.refusals],
-        indicators={part.feed.candles.symbol: _indicators(part) for part in run.prepared},
+        indicators={part.history.candles.symbol: _indicators(part) for part in run.prepared},
     )
 
 
@@ -107,7 +107,7 @@ def _unsent(refusal: Refusal) -> dict[str, Any]:
 
 
 def _manifest(run: Finished) -> dict[str, Any]:
-    feeds, strategy = run.feeds, run.strategy
+    histories, strategy = run.histories, run.strategy
     calls = (decision.call for decision in run.execution.decisions)
     record = record_of(strategy, calls) if isinstance(strategy, Strategy) else strategy.record
     return {
@@ -115,11 +115,11 @@ def _manifest(run: Finished) -> dict[str, Any]:
         "strategy": record.to_dict(),
         "profile": run.profile.to_dict(),
         "assumptions": [assumption._asdict() for assumption in run.assumptions.listed()],
-        "market": {feed.candles.symbol: feed.market.to_dict() for feed in feeds},
-        "candles": {feed.candles.symbol: _described(feed) for feed in feeds},
+        "market": {history.candles.symbol: history.market.to_dict() for history in histories},
+        "candles": {history.candles.symbol: _described(history) for history in histories},
         "emitted": {
-            feed.candles.symbol: f"{feed.market.exchange} {feed.market.coin}/{feed.market.trade_market}"
-            for feed in feeds
+            history.candles.symbol: f"{history.market.exchange} {history.market.coin}/{history.market.trade_market}"
+            for history in histories
         },
         "versions": _versions(),
         "total_return": run.total_return,
@@ -139,10 +139,10 @@ def _posted(run: Finished) -> dict[str, Any]:
     return {"posted": {"sentences": told, "counts": log.posted.counts}}
 
 
-def _candles_frame(feed: Feed) -> pd.DataFrame:
+def _candles_frame(history: MarketHistory) -> pd.DataFrame:
     import pandas as pd
 
-    candles = feed.candles
+    candles = history.candles
     return pd.DataFrame({name: getattr(candles, name) for name in ("time", "open", "high", "low", "close", "volume")})
 
 
@@ -150,14 +150,14 @@ def _indicators(part: Prepared) -> pd.DataFrame:
     """Return what the strategy computed over the candles of a market: the columns of numbers, a row a candle."""
     import pandas as pd
 
-    n = len(part.feed.candles)
+    n = len(part.history.candles)
     columns = {str(name): np.asarray(values) for name, values in (part.ind or {}).items()}
     chosen = {name: x.astype(np.float64) for name, x in columns.items() if x.shape == (n,) and x.dtype.kind in "fiu"}
     return pd.DataFrame(chosen, index=range(n))
 
 
-def _described(feed: Feed) -> dict[str, Any]:
-    candles = feed.candles
+def _described(history: MarketHistory) -> dict[str, Any]:
+    candles = history.candles
     row = {
         "hash": candles.hash,
         "rows": len(candles),
@@ -168,12 +168,12 @@ def _described(feed: Feed) -> dict[str, Any]:
         "exchange": candles.exchange,
         "volume_known": candles.volume_known,
     }
-    if feed.detail is not None:
+    if history.detail is not None:
         row["detail"] = {
-            "timeframe": feed.detail.timeframe,
-            "hash": feed.detail.hash,
-            "rows": len(feed.detail),
-            "complete": int(feed.complete().sum()),
+            "timeframe": history.detail.timeframe,
+            "hash": history.detail.hash,
+            "rows": len(history.detail),
+            "complete": int(history.complete().sum()),
         }
     return row
 

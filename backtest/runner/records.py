@@ -59,10 +59,10 @@ def records_of(venue: SimulatedVenue) -> Records:
     entered = np.r_[closed["entry_time"], np.array([one.t_time for one in still], np.int64)]
     left = np.r_[closed["exit_time"], np.full(len(still), -1, np.int64)]
     entry_row, exit_row = np.zeros(len(signal), np.int64), np.full(len(signal), -1, np.int64)
-    for q, feed in enumerate(venue.feeds):
+    for q, history in enumerate(venue.histories):
         own = market == q
-        entry_row[own] = feed.candles.row_at(entered[own])
-        exit_row[own] = feed.candles.row_at(left[own])
+        entry_row[own] = history.candles.row_at(entered[own])
+        exit_row[own] = history.candles.row_at(left[own])
     return Records(
         market=market,
         side=np.r_[closed["side"], np.array([one.side for one in still], np.int64)],

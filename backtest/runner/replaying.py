@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import InvalidSettingError
 from backtest.model.calls import CreateSignal, Rebuy, TrailingStop, UpdatePrices
@@ -58,7 +58,7 @@ class Replay:
 
     Attributes
     ----------
-    feeds
+    histories
         The markets with their candles, detail and funding.
     calls
         The calls that were sent, in order of time.
@@ -68,7 +68,7 @@ class Replay:
         What the result had and this does not, in a sentence; empty mostly.
     """
 
-    feeds: Sequence[Feed]
+    histories: Sequence[MarketHistory]
     calls: tuple[LoggedCall, ...]
     profile: SubscriberProfile
     assumptions: VenueAssumptions
@@ -77,7 +77,7 @@ class Replay:
     @cached_property
     def placed(self) -> Placed:
         """The calls with their prices on the tick."""
-        markets = {(feed.market.coin, feed.market.trade_market): feed.market for feed in self.feeds}
+        markets = {(history.market.coin, history.market.trade_market): history.market for history in self.histories}
         creates = placed_creates(self.calls, markets)
         in_order = sorted(self.calls, key=lambda logged: logged.at)
         return [(logged.at, placed_logged(logged.call, creates, markets)) for logged in in_order]
@@ -85,7 +85,7 @@ class Replay:
     @property
     def candle(self) -> int:
         """Length of a candle, ms."""
-        return self.feeds[0].candles.milliseconds
+        return self.histories[0].candles.milliseconds
 
     def walk(self, profile: SubscriberProfile | None = None, placed: Placed | None = None) -> SimulatedVenue:
         """Return the account of a subscriber at the end of the candles.
@@ -98,7 +98,7 @@ class Replay:
             Other calls in place of those that were sent.
         """
         calls = self.placed if placed is None else placed
-        venue = SimulatedVenue(self.feeds, profile or self.profile, self.assumptions)
+        venue = SimulatedVenue(self.histories, profile or self.profile, self.assumptions)
         for _, call in calls:
             if isinstance(call, CreateSignal):
                 venue.announce(call)
@@ -161,7 +161,7 @@ def _says_something(update: UpdatePrices) -> bool:
 
 def replay_of(run: Finished) -> Replay:
     """Return what a run sent, ready to be walked again."""
-    return Replay(run.feeds, _logged(run.execution.decisions), run.profile, run.assumptions)
+    return Replay(run.histories, _logged(run.execution.decisions), run.profile, run.assumptions)
 
 
 def replay_of_tables(
@@ -184,7 +184,7 @@ def replay_of_tables(
         By symbol: finer candles, and (k, 2) funding rates, neither of which are saved.
     """
     detail, funding = detail or {}, funding or {}
-    feeds, lacks = [], []
+    histories, lacks = [], []
     for symbol in tables.symbols:
         about = dict((tables.manifest.get("candles") or {}).get(symbol) or {})
         frame = tables.candles[symbol]
@@ -200,7 +200,7 @@ def replay_of_tables(
         )
         market = Market.from_dict(dict(tables.manifest["market"][symbol]))
         rates = np.asarray(funding.get(symbol, np.empty((0, 2))), np.float64)
-        feeds.append(Feed(market, candles, detail.get(symbol), rates))
+        histories.append(MarketHistory(market, candles, detail.get(symbol), rates))
         if about.get("detail") and symbol not in detail:
             lacks.append(f"the {about['detail']['timeframe']} detail candles of {symbol}")
     paid = tables.trades["funding"].to_numpy(np.float64) != 0.0
@@ -211,7 +211,7 @@ def replay_of_tables(
         if lacks
         else ""
     )
-    return Replay(feeds, _logged(calls_of(tables.calls)), profile, assumptions, missing)
+    return Replay(histories, _logged(calls_of(tables.calls)), profile, assumptions, missing)
 
 
 def _logged(decisions: Sequence[Decision]) -> tuple[LoggedCall, ...]:
@@ -240,8 +240,8 @@ def account_of(venue: SimulatedVenue, balance: float) -> dict[str, float | None]
     lost = -float(pnl[pnl < 0.0].sum())
     equity, time = np.asarray(venue.equity), np.asarray(venue.equity_time)
     worst = equity.copy()
-    for feed in venue.feeds:
-        candles = feed.candles
+    for history in venue.histories:
+        candles = history.candles
         dip, _ = dips(candles.time, candles.high, candles.low, candles.close, traded_of(venue, candles.symbol))
         np.subtract.at(worst, np.searchsorted(time, candles.close_time), dip)
     fills = venue.event_records
@@ -266,14 +266,14 @@ def _refused(venue: SimulatedVenue) -> int:
     return int((venue.outcomes()["status"] == REFUSED).sum())
 
 
-def require_visible(latencies: Sequence[int], feeds: Sequence[Feed]) -> None:
+def require_visible(latencies: Sequence[int], histories: Sequence[MarketHistory]) -> None:
     """Refuse latencies that the candles walked cannot tell apart (L1.2).
 
     Parameters
     ----------
     latencies
         Milliseconds, each compared with the others.
-    feeds
+    histories
         The markets with their candles.
 
     Raises
@@ -281,13 +281,15 @@ def require_visible(latencies: Sequence[int], feeds: Sequence[Feed]) -> None:
     InvalidSettingError
         Naming the first latency that rounding to the candles walked would move by more than a tenth of itself.
     """
-    for feed in feeds:
-        fine = feed.detail is not None and bool(feed.complete().any())
-        span = feed.fine_span if fine else feed.candles.milliseconds
+    for history in histories:
+        fine = history.detail is not None and bool(history.complete().any())
+        span = history.fine_span if fine else history.candles.milliseconds
         for latency in latencies:
             if abs(nearest_multiple(latency, span) - latency) > _MOVED * latency:
-                timeframe = feed.detail.timeframe if fine and feed.detail is not None else feed.candles.timeframe
+                timeframe = (
+                    history.detail.timeframe if fine and history.detail is not None else history.candles.timeframe
+                )
                 raise InvalidSettingError(
                     f"a latency of {text.duration(latency)} cannot be told from another in {timeframe} candles of "
-                    f"{feed.candles.symbol}: give detail candles of at most that length, or whole candles as latency"
+                    f"{history.candles.symbol}: give detail candles of at most that length, or whole candles as latency"
                 )

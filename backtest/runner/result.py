@@ -231,8 +231,8 @@ class Result:
         """The result taken apart, each part a pandas table: by exit, target, side, hour, month; MAE and MFE; costs; and more."""
         from backtest.runner.breakdowns import Breakdowns, walked_by
 
-        feeds = self._run.feeds if self._run else None
-        return Breakdowns(self.tables, lambda: walked_by(self.tables, feeds), lambda: self._replay)
+        histories = self._run.histories if self._run else None
+        return Breakdowns(self.tables, lambda: walked_by(self.tables, histories), lambda: self._replay)
 
     def subscribers(
         self,
@@ -280,7 +280,7 @@ class Result:
         from backtest.runner.replaying import replay_of_tables
 
         replay = replay_of_tables(self.tables, self.profile, self.assumptions)
-        series = {feed.candles.symbol: feed.candles for feed in replay.feeds}
+        series = {history.candles.symbol: history.candles for history in replay.histories}
         fine, rates = by_symbol(detail, Candles, series, "detail"), rates_of(funding, series)
         return replay_of_tables(self.tables, self.profile, self.assumptions, detail=fine, funding=rates)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.errors import InvalidSettingError
 from backtest.market_data.symbol import refuse_inverse
 from backtest.model.assumptions import VenueAssumptions
@@ -33,7 +33,7 @@ from backtest.strategy import Strategy
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["feeds_of", "lane_of", "market_of", "run"]
+__all__ = ["histories_of", "lane_of", "market_of", "run"]
 
 
 def run(
@@ -119,17 +119,17 @@ def run(
     _check_kind("strategy", strategy, Strategy)
     _check_kind("profile", profile, SubscriberProfile)
     _check_kind("assumptions", assumptions, VenueAssumptions)
-    feeds = feeds_of(candles, market, detail, funding)  # type: ignore[arg-type]  # which refuses None in its own words
+    histories = histories_of(candles, market, detail, funding)  # type: ignore[arg-type]  # which refuses None in its own words
     chosen = lane_of(strategy, lane)
     level: Any = checks or os.environ.get("BACKTEST_CHECKS") or "auto"
     if level not in get_args(Level):
         raise InvalidSettingError(f"checks is auto, full or off, was {level!r}")
     asked, around = fresh(strategy), Surroundings(strategy)
-    prepared: list[Prepared] = [prepare(asked, feed, lane=chosen) for feed in feeds]
+    prepared: list[Prepared] = [prepare(asked, history, lane=chosen) for history in histories]
     execution = walk_pass(asked, prepared, profile, assumptions, strict=strict)
     changed = tuple(around.changed(execution.desks[0].strategy))
-    checked = Checked(fresh(strategy), feeds, chosen, profile, assumptions, execution, around, changed)
-    problem = _remember(strategy, feeds, profile, execution)
+    checked = Checked(fresh(strategy), histories, chosen, profile, assumptions, execution, around, changed)
+    problem = _remember(strategy, histories, profile, execution)
     return Result(Finished(asked, prepared, profile, assumptions, execution, walk_pass, checked, level, problem))
 
 
@@ -154,7 +154,7 @@ def _run_lived(
         given = {candles.symbol: candles} if isinstance(candles, Candles) else dict(candles or series)
         if given.keys() != series.keys():
             raise InvalidSettingError(f"the emission was on {', '.join(series)}; candles were of {', '.join(given)}")
-        feeds_of(given)
+        histories_of(given)
         lived = lived.on(given, by_symbol(market, Market, series, "market"))
     profile = profile or lived.profile or SubscriberProfile.anny()
     assumptions = VenueAssumptions() if assumptions is None else assumptions
@@ -174,13 +174,17 @@ def _run_lived(
     return Result(Finished(asked, execution.prepared, profile, assumptions, execution, walk))
 
 
-def _remember(strategy: Strategy, feeds: list[Feed], profile: SubscriberProfile, execution: Execution) -> str:
+def _remember(
+    strategy: Strategy, histories: list[MarketHistory], profile: SubscriberProfile, execution: Execution
+) -> str:
     """Add the run to the ledger of trials, where there is one; return why it could not be written, or ""."""
     if ledger_path() is None or type(strategy).__name__.startswith("_"):
         return ""
     daily = daily_returns(profile.balance, execution.venue.equity_time, execution.venue.equity)
     sharpe = float(sharpe_of(daily)) if len(daily) > 1 else float("nan")
-    return record(family_of(strategy), span_of([feed.candles for feed in feeds]), strategy.identity, sharpes=[sharpe])
+    return record(
+        family_of(strategy), span_of([history.candles for history in histories]), strategy.identity, sharpes=[sharpe]
+    )
 
 
 def _check_kind(name: str, value: object, kind: type) -> None:
@@ -216,13 +220,13 @@ def lane_of(strategy: Strategy, lane: str | None = None) -> str:
     return lane or lanes[0]
 
 
-def feeds_of(
+def histories_of(
     candles: Candles | Mapping[str, Candles],
     market: Market | Mapping[str, Market] | None = None,
     detail: Candles | Mapping[str, Candles] | None = None,
     funding: ArrayLike | Mapping[str, ArrayLike] | None = None,
-) -> list[Feed]:
-    """Return one feed a symbol, by name of the symbol.
+) -> list[MarketHistory]:
+    """Return one history a symbol, by name of the symbol.
 
     Parameters
     ----------
@@ -250,7 +254,7 @@ def feeds_of(
         rates_of(funding, series),
     )
     return [
-        Feed(markets.get(symbol) or market_of(one), one, fine.get(symbol), rates.get(symbol, np.empty((0, 2))))
+        MarketHistory(markets.get(symbol) or market_of(one), one, fine.get(symbol), rates.get(symbol, np.empty((0, 2))))
         for symbol, one in sorted(series.items())
     ]
 

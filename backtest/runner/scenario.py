@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtest.engine.codes import STATUSES
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.engine.parameters import MODES
 from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import BacktestError, InvalidSettingError, InvalidSignalError, did_you_mean
@@ -72,7 +72,7 @@ class LoggedCall:
 class Scenario:
     """Feeds, profile, assumptions and a call log, checked."""
 
-    feeds: tuple[Feed, ...]
+    histories: tuple[MarketHistory, ...]
     profile: SubscriberProfile
     assumptions: VenueAssumptions
     calls: tuple[LoggedCall, ...]
@@ -95,12 +95,12 @@ class Scenario:
                 )
         profile = SubscriberProfile.from_dict(_object(values.get("profile") or {}, "profile"))
         assumptions = VenueAssumptions.from_dict(_object(values.get("assumptions") or {}, "assumptions"))
-        feeds = tuple(_feeds(values))
+        histories = tuple(_histories(values))
         calls = tuple(_calls(values.get("calls") or []))
         check_refs(calls)
-        check_markets(calls, feeds)
-        check_unit(calls, feeds)
-        return cls(feeds, profile, assumptions, calls)
+        check_markets(calls, histories)
+        check_unit(calls, histories)
+        return cls(histories, profile, assumptions, calls)
 
     @classmethod
     def from_file(cls, path: Path) -> Scenario:
@@ -124,25 +124,28 @@ class Scenario:
             if mode in (None, self.profile.intrabar)
             else self.profile.model_copy(update={"intrabar": mode})
         )
-        return walk_log(self.feeds, self.calls, profile, self.assumptions)
+        return walk_log(self.histories, self.calls, profile, self.assumptions)
 
 
 def walk_log(
-    feeds: Sequence[Feed], calls: Sequence[LoggedCall], profile: SubscriberProfile, assumptions: VenueAssumptions
+    histories: Sequence[MarketHistory],
+    calls: Sequence[LoggedCall],
+    profile: SubscriberProfile,
+    assumptions: VenueAssumptions,
 ) -> SimulatedVenue:
     """Send a call log in order of time and walk the candles to their end.
 
     Parameters
     ----------
-    feeds
+    histories
         The markets with their candles.
     calls
         In the order of the log; those of one instant act in this order.
     profile, assumptions
         On which the signals are executed.
     """
-    venue = SimulatedVenue(feeds, profile, assumptions)
-    markets = {(feed.market.coin, feed.market.trade_market): feed.market for feed in feeds}
+    venue = SimulatedVenue(histories, profile, assumptions)
+    markets = {(history.market.coin, history.market.trade_market): history.market for history in histories}
     creates = placed_creates(calls, markets)
     for create in creates.values():
         venue.announce(create)
@@ -264,12 +267,12 @@ def _object(value: Any, name: str) -> dict[str, Any]:
     return value
 
 
-def _feeds(values: dict[str, Any]) -> list[Feed]:
+def _histories(values: dict[str, Any]) -> list[MarketHistory]:
     if ("market" in values) == ("markets" in values):
         raise InvalidSettingError("a scenario has either market or markets")
     if "market" in values:
         return [
-            _feed(
+            _history(
                 Market.from_dict(_object(values["market"], "market")),
                 values.get("candles"),
                 values.get("detail"),
@@ -286,7 +289,7 @@ def _feeds(values: dict[str, Any]) -> list[Feed]:
         )
         market = Market.from_dict(fields)
         found.append(
-            _feed(
+            _history(
                 market,
                 entry.get("candles"),
                 entry.get("detail"),
@@ -295,7 +298,7 @@ def _feeds(values: dict[str, Any]) -> list[Feed]:
         )
     if not found:
         raise InvalidSettingError("markets is empty; give at least one with its candles")
-    if len({feed.market.symbol for feed in found}) != len(found):
+    if len({history.market.symbol for history in found}) != len(found):
         raise InvalidSettingError("markets name one symbol twice")
     return found
 
@@ -312,11 +315,11 @@ def _funding_of(funding: Any, symbol: str) -> Any:
     return funding.get(symbol) if isinstance(funding, dict) and "rows" not in funding else funding
 
 
-def _feed(market: Market, candles: Any, detail: Any, funding: Any) -> Feed:
+def _history(market: Market, candles: Any, detail: Any, funding: Any) -> MarketHistory:
     if candles is None:
         raise InvalidSettingError(f"candles of {market.symbol} are missing")
     series = _candles(candles, market.symbol, "candles")
-    return Feed(
+    return MarketHistory(
         market,
         series,
         None if detail is None else _candles(detail, market.symbol, "detail"),
@@ -437,17 +440,17 @@ def check_refs(calls: Sequence[LoggedCall]) -> None:
             raise InvalidSignalError(f"{label}: {error}", error.field) from None
 
 
-def check_markets(calls: Sequence[LoggedCall], feeds: Sequence[Feed]) -> None:
+def check_markets(calls: Sequence[LoggedCall], histories: Sequence[MarketHistory]) -> None:
     """Refuse a create of a market without candles.
 
     Parameters
     ----------
     calls
         Of the log.
-    feeds
+    histories
         The markets that have candles.
     """
-    known = {f"{feed.market.coin}/{feed.market.trade_market}" for feed in feeds}
+    known = {f"{history.market.coin}/{history.market.trade_market}" for history in histories}
     for number, logged in enumerate(calls, 1):
         create = logged.call
         if isinstance(create, CreateSignal) and create.symbol not in known:
@@ -458,17 +461,17 @@ def check_markets(calls: Sequence[LoggedCall], feeds: Sequence[Feed]) -> None:
             )
 
 
-def check_unit(calls: Sequence[LoggedCall], feeds: Sequence[Feed]) -> None:
+def check_unit(calls: Sequence[LoggedCall], histories: Sequence[MarketHistory]) -> None:
     """Refuse an instant that was given in seconds: it would act at the first candle, as if it came before all of them.
 
     Parameters
     ----------
     calls
         With instants in UTC ms.
-    feeds
+    histories
         The candles that they meet.
     """
-    first = min((int(feed.candles.time[0]) for feed in feeds if len(feed.candles)), default=0)
+    first = min((int(history.candles.time[0]) for history in histories if len(history.candles)), default=0)
     for number, logged in enumerate(calls, 1):
         if first >= _LEAST_MS > logged.at >= _LEAST_SECONDS:
             raise InvalidSignalError(

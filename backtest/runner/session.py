@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import InvalidCandlesError, InvalidSettingError, did_you_mean
 from backtest.model.candles import Candles
@@ -96,12 +96,12 @@ class Session:
     ) -> None:
         series, self.markets = _by_symbol(candles, market)
         empty = {symbol: one.slice(0, 0) for symbol, one in series.items()}
-        feeds = [Feed(self.markets[symbol], one) for symbol, one in empty.items()]
-        self._set_up(strategy, empty, SimulatedVenue(feeds, profile, assumptions))
+        histories = [MarketHistory(self.markets[symbol], one) for symbol, one in empty.items()]
+        self._set_up(strategy, empty, SimulatedVenue(histories, profile, assumptions))
         self._history = history
         if outcomes is not None:
-            shadow = Shadow(lambda: feeds, profile, assumptions, outcomes)
-            shadow.feeds = self._feeds
+            shadow = Shadow(lambda: histories, profile, assumptions, outcomes)
+            shadow.histories = self._histories
             self._follow(shadow)
         for time, rows in _instants(series):
             self.walk(time, rows)
@@ -133,7 +133,9 @@ class Session:
             that close as its ``at``.
         """
         series, markets = _by_symbol(candles, market)
-        venue = SimulatedVenue([Feed(markets[symbol], one) for symbol, one in series.items()], profile, assumptions)
+        venue = SimulatedVenue(
+            [MarketHistory(markets[symbol], one) for symbol, one in series.items()], profile, assumptions
+        )
         session = cls.__new__(cls)
         session.markets = markets
         session._set_up(strategy, series, venue)
@@ -172,8 +174,8 @@ class Session:
         outcomes
             What becomes of the calls from now on.
         """
-        feeds = lived.feeds()
-        shadow = Shadow(lambda: feeds, profile, assumptions, outcomes)
+        histories = lived.histories()
+        shadow = Shadow(lambda: histories, profile, assumptions, outcomes)
         at = int(lived.closes[-1]) if len(lived.closes) else 0
         shadow.recall(lived.made, lived.settled, lived.asked, at, lived.changes())
         shadow.venue.forget_walked()
@@ -182,7 +184,7 @@ class Session:
         session._set_up(strategy, {symbol: one.candles for symbol, one in lived.markets.items()}, shadow.venue)
         session._history = history or (lambda: session._since(lived))
         session._walked = at - session._span if at else None
-        shadow.feeds = session._feeds
+        shadow.histories = session._histories
         session._follow(shadow)
         for symbol, one in lived.markets.items():
             session._windows[symbol].extend(one.window)
@@ -250,9 +252,9 @@ class Session:
         """Whether nothing of a market lives, waits to be sent, or is in doubt."""
         return not self._desks[self._known(symbol)].living() and not (self._shadow and self._shadow.holds(symbol))
 
-    def _feeds(self) -> list[Feed]:
+    def _histories(self) -> list[MarketHistory]:
         candles = self._history() if self._history else {s: window.candles for s, window in self._windows.items()}
-        return [Feed(self.markets[symbol], candles[symbol]) for symbol in self._windows]
+        return [MarketHistory(self.markets[symbol], candles[symbol]) for symbol in self._windows]
 
     # ------------------------------------------------------------ candles
 

@@ -15,7 +15,7 @@ from backtest.wire import kind_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
@@ -92,7 +92,7 @@ class Shadow:
 
     Parameters
     ----------
-    feeds
+    histories
         Returns the markets with the candles walked so far.
     profile, assumptions
         On which the signals are executed.
@@ -102,12 +102,12 @@ class Shadow:
 
     def __init__(
         self,
-        feeds: Callable[[], Sequence[Feed]],
+        histories: Callable[[], Sequence[MarketHistory]],
         profile: SubscriberProfile,
         assumptions: VenueAssumptions | None,
         outcomes: Outcomes,
     ) -> None:
-        self.feeds, self._profile, self._assumptions, self.outcomes = feeds, profile, assumptions, outcomes
+        self.histories, self._profile, self._assumptions, self.outcomes = histories, profile, assumptions, outcomes
         self.venue = self._fresh()
         self._rules: list[tuple[int, str, Market]] = []
         self._held: dict[CallKey, Decision] = {}
@@ -259,7 +259,7 @@ class Shadow:
         self.venue.new_events()  # they were told, or never happened
 
     def _fresh(self) -> SimulatedVenue:
-        return SimulatedVenue(self.feeds(), self._profile, self._assumptions, want_events=False)
+        return SimulatedVenue(self.histories(), self._profile, self._assumptions, want_events=False)
 
     def _add(self, put: _Put) -> None:
         self._put.append(put)

@@ -96,11 +96,11 @@ def subscribers_of(
     """
     _check(replay, drawn, seed, latencies, min_cost)
     if min_cost is not None:
-        feeds = [
-            replace(feed, market=replace(feed.market, min_cost=max(feed.market.min_cost, float(min_cost))))
-            for feed in replay.feeds
+        histories = [
+            replace(history, market=replace(history.market, min_cost=max(history.market.min_cost, float(min_cost))))
+            for history in replay.histories
         ]
-        replay = replace(replay, feeds=feeds)
+        replay = replace(replay, histories=histories)
     named = named_subscribers(replay, latencies)
     named += [Subscriber(name, profile) for name, profile in (profiles or {}).items()]
     people = [*named, *drawn_subscribers(replay, drawn, seed, latencies)]
@@ -135,7 +135,7 @@ def _check(replay: Replay, drawn: int, seed: int, latencies: Sequence[int], min_
             raise InvalidSettingError(f"a latency is a whole number of ms of at least 0, was {latency!r}")
     if min_cost is not None and not 0.0 <= float(min_cost) < math.inf:
         raise InvalidSettingError(f"min_cost is an amount of quote currency of at least 0, was {min_cost!r}")
-    require_visible([*latencies, *([replay.profile.latency_ms] if latencies else [])], replay.feeds)
+    require_visible([*latencies, *([replay.profile.latency_ms] if latencies else [])], replay.histories)
 
 
 def named_subscribers(replay: Replay, latencies: Sequence[int] = ()) -> list[Subscriber]:
@@ -187,9 +187,9 @@ def smallest_balance(replay: Replay) -> tuple[float | None, str]:
         The calls and the candles.
     """
     least = 0.0
-    for feed in replay.feeds:
-        price = float(np.median(feed.candles.close))
-        least = max(least, feed.market.min_cost, feed.market.min_amount * price)
+    for history in replay.histories:
+        price = float(np.median(history.candles.close))
+        least = max(least, history.market.min_cost, history.market.min_amount * price)
     invests = [float(call.invest) for _, call in replay.placed if isinstance(call, CreateSignal) and call.invest]
     if least == 0.0 or not invests:
         return None, "no least order of the market is known: give min_cost"
@@ -302,7 +302,7 @@ def _marketplace(replay: Replay) -> dict[str, list[Statistic]]:
         "aggregated, target 1": ({**wide, **first}, times),
         "backtested, target 1": (first, 1.0),
     }
-    candles = [feed.candles for feed in replay.feeds]
+    candles = [history.candles for history in replay.histories]
     days = (max(int(one.close_time[-1]) for one in candles) - min(int(one.time[0]) for one in candles)) / DAY
     found = {}
     for name, (changes, scale) in asked.items():

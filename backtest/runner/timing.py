@@ -14,7 +14,7 @@ from backtest.strategy import Strategy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
     from backtest.runner.finished import Finished
 
     Ints = NDArray[np.int64]
@@ -30,10 +30,10 @@ _USUAL = 8 * 3_600_000
 
 def timing_caveats(run: Finished) -> list[str]:
     """Return what a reader must know of latency, waiting calls and uncovered funding (L1.2, L13.3)."""
-    found = _of_latency(run.profile.latency_ms, run.feeds)
+    found = _of_latency(run.profile.latency_ms, run.histories)
     if not isinstance(run.strategy, Strategy) and run.strategy.posted is None:
         found += of_waits(run.venue.waits())
-    shares = {feed.candles.symbol: uncovered_share(run, feed) for feed in run.feeds}
+    shares = {history.candles.symbol: uncovered_share(run, history) for history in run.histories}
     found += [
         f"The funding rates of {symbol} leave {text.percent(share, digits=0)} of the time uncovered in which FUTURES positions were open: "
         "funding was taken as 0 there."
@@ -43,16 +43,16 @@ def timing_caveats(run: Finished) -> list[str]:
     return found
 
 
-def _of_latency(latency: int, feeds: list[Feed]) -> list[str]:
+def _of_latency(latency: int, histories: list[MarketHistory]) -> list[str]:
     """Say where rounding to the candles walked moved the latency by more than a tenth of itself."""
     moved: dict[tuple[int, str], list[str]] = {}
-    for feed in feeds:
-        fine = feed.detail is not None and bool(feed.complete().any())
-        span = feed.fine_span if fine else feed.candles.milliseconds
+    for history in histories:
+        fine = history.detail is not None and bool(history.complete().any())
+        span = history.fine_span if fine else history.candles.milliseconds
         rounded = nearest_multiple(latency, span)
         if abs(rounded - latency) > _MOVED * latency:
-            timeframe = feed.detail.timeframe if fine and feed.detail is not None else feed.candles.timeframe
-            moved.setdefault((rounded, timeframe), []).append(feed.candles.symbol)
+            timeframe = history.detail.timeframe if fine and history.detail is not None else history.candles.timeframe
+            moved.setdefault((rounded, timeframe), []).append(history.candles.symbol)
     return [
         f"A latency of {text.duration(latency)} cannot be seen in {timeframe} candles ({text.some(symbols)}): it was "
         f"taken as {text.duration(rounded) if rounded else '0'}; finer detail candles show it."
@@ -73,14 +73,14 @@ def of_waits(waits: Ints) -> list[str]:
     return [said]
 
 
-def uncovered_share(run: Finished, feed: Feed) -> float:
+def uncovered_share(run: Finished, history: MarketHistory) -> float:
     """Return the share of the time with an open FUTURES position for which no funding rate was given (L13.3).
 
     Parameters
     ----------
     run
         Of which the positions are.
-    feed
+    history
         The market; without any rates the share is 0, which is said elsewhere.
 
     Returns
@@ -88,15 +88,15 @@ def uncovered_share(run: Finished, feed: Feed) -> float:
     float
         From 0 to 1.
     """
-    times = nearest_multiple(feed.funding[:, 0].astype(np.int64), 60_000)
+    times = nearest_multiple(history.funding[:, 0].astype(np.int64), 60_000)
     if not len(times):
         return 0.0
-    begins, ends = run.venue.futures_spans(feed.candles.symbol)
+    begins, ends = run.venue.futures_spans(history.candles.symbol)
     held = float((ends - begins).sum())
     if held == 0.0:
         return 0.0
     interval = max(_USUAL, int(np.median(np.diff(times))) if len(times) > 1 else 0)
-    first, last = int(feed.candles.time[0]), int(feed.candles.close_time[-1])
+    first, last = int(history.candles.time[0]), int(history.candles.close_time[-1])
     holes = [(min(first, int(times[0]) - interval), int(times[0]) - interval)]
     holes += [(int(a), int(b) - interval) for a, b in itertools.pairwise(times) if b - a > 1.5 * interval]
     if last >= times[-1] + interval:  # a rate is missing there

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from backtest.engine.feed import Feed
+    from backtest.engine.history import MarketHistory
     from backtest.engine.simulator import SimulatedVenue
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.profile import SubscriberProfile
@@ -40,7 +40,7 @@ class Account:
 
     Attributes
     ----------
-    feeds
+    histories
         The markets.
     lane
         ``"table"`` or ``"candle"``.
@@ -50,7 +50,7 @@ class Account:
         Bytes of indicators that are kept for rows to come.
     """
 
-    feeds: Sequence[Feed]
+    histories: Sequence[MarketHistory]
     lane: str
     profile: SubscriberProfile
     assumptions: VenueAssumptions
@@ -78,17 +78,17 @@ class Measured:
     @classmethod
     def of(cls, account: Account, strategies: Sequence[Strategy]) -> Measured:
         """Run strategies; a row that fails leaves NaN and its reason, and stops no other."""
-        each = [feed.candles.close_time for feed in account.feeds]
+        each = [history.candles.close_time for history in account.histories]
         closes = each[0] if len(each) == 1 else np.unique(np.concatenate(each))
         places = [np.searchsorted(closes, mine) if len(each) > 1 else _OWN for mine in each]
         ends = daily_equity(closes, np.arange(len(closes), dtype=np.float64))[1].astype(np.int64)
         figures = np.full((len(strategies), len(FIGURES)), np.nan)
         daily = np.full((len(strategies), len(ends)), np.nan)
         refused: dict[int, str] = {}
-        with keeping([feed.candles for feed in account.feeds], account.kept):
+        with keeping([history.candles for history in account.histories], account.kept):
             for k, strategy in enumerate(tracked("rows", strategies, len(strategies))):
                 try:
-                    prepared = [prepare(strategy, feed, lane=account.lane) for feed in account.feeds]
+                    prepared = [prepare(strategy, history, lane=account.lane) for history in account.histories]
                     venue = execute(strategy, prepared, account.profile, account.assumptions).venue
                 except BacktestError as error:
                     refused[k] = str(error)
@@ -113,7 +113,7 @@ def _reason(error: Exception) -> str:
 def _deepest(venue: SimulatedVenue, balance: float, places: Sequence[NDArray[np.int64]]) -> float:
     """Return the largest drawdown as :func:`backtest.report.metrics.statistics` defines it."""
     parts = [
-        (feed.candles, traded_of(venue, feed.candles.symbol), place)
-        for feed, place in zip(venue.feeds, places, strict=True)
+        (history.candles, traded_of(venue, history.candles.symbol), place)
+        for history, place in zip(venue.histories, places, strict=True)
     ]
     return deepest(balance, venue.equity, parts)

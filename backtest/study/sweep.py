@@ -22,7 +22,7 @@ from backtest.report.daily import simple_returns
 from backtest.report.selection import effective_trials
 from backtest.report.statistic import SHORT
 from backtest.report.yearly import YEAR, sharpe
-from backtest.runner.run import feeds_of, lane_of, run
+from backtest.runner.run import histories_of, lane_of, run
 from backtest.runner.trials import family_of, record, span_of
 from backtest.strategy import Strategy
 from backtest.study.crew import TIMEOUT, Crew, crew_of
@@ -120,14 +120,14 @@ def run_many(
         _require_whole("workers", workers, 1)
     _require_whole("keep", keep, 0)
     profile, assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
-    feeds = feeds_of(candles, market, detail, funding)
+    histories = histories_of(candles, market, detail, funding)
     good = [k for k, one in enumerate(strategies) if isinstance(one, Strategy)]
     made = [one for one in strategies if isinstance(one, Strategy)]
     refused = {k: one for k, one in enumerate(strategies) if isinstance(one, str)}
     if not made:
         raise InvalidSettingError(f"none of {text.plural(len(rows), 'row')} can run; row 0: {refused[0]}")
-    account = Account(feeds, lane_of(made[0], lane), profile, assumptions, keep * _MB)
-    longest = max(len(feed.candles) for feed in feeds)
+    account = Account(histories, lane_of(made[0], lane), profile, assumptions, keep * _MB)
+    longest = max(len(history.candles) for history in histories)
     order = _order([rows[k] for k in good], max(1, account.kept // (8 * longest) - 4))
     if workers == 1 and parts is None:
         measured = Measured.of(account, [made[k] for k in order])
@@ -154,7 +154,7 @@ def run_many(
     kept = [one if isinstance(one, Strategy) else None for one in strategies]
     many = ResultMany(kept, tuple(rows), names, profile, figures, daily, dict(sorted(refused.items())), again)
     if ledger:
-        many.record([feed.candles for feed in feeds])
+        many.record([history.candles for history in histories])
     return many
 
 
@@ -506,7 +506,7 @@ def _whole(found: Mapping[tuple[int, int], Measured], lost: Mapping[int, str], c
 
 def _rows_a_task(account: Account, rows: int) -> int:
     """Return how many rows make a task of about a second; a matter of the sweep alone, so that it is cut alike again."""
-    candles = sum(len(feed.candles) for feed in account.feeds)
+    candles = sum(len(history.candles) for history in account.histories)
     second = 100_000_000 if account.lane == "table" else 2_000_000
     return max(1, min(second // max(1, candles), -(-rows // 8)))
 

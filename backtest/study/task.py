@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.errors import DataUnavailableError, InvalidSettingError
 from backtest.market_data.columns import CANDLE_NAMES, RATE_NAMES
 from backtest.market_data.parquet import candle_bytes, column_bytes, read_columns
@@ -180,12 +180,12 @@ class Job:
         """
         series = tuple(
             _Series(
-                feed.market.to_dict(),
-                (origins or {}).get(feed.candles.symbol) or parts.lay(feed.candles),
-                None if feed.detail is None else parts.lay(feed.detail),
-                parts.lay_rates(feed.funding),
+                history.market.to_dict(),
+                (origins or {}).get(history.candles.symbol) or parts.lay(history.candles),
+                None if history.detail is None else parts.lay(history.detail),
+                parts.lay_rates(history.funding),
             )
-            for feed in account.feeds
+            for history in account.histories
         )
         return cls(
             Shipped.of(kind),
@@ -226,8 +226,8 @@ class Job:
 
     def account(self, parts: Parts) -> Account:
         """Load the markets and return what the rows are run on."""
-        feeds = [
-            Feed(
+        histories = [
+            MarketHistory(
                 Market.from_dict(one.market),
                 one.candles.load(parts.disk),
                 None if one.detail is None else one.detail.load(parts.disk),
@@ -239,7 +239,7 @@ class Job:
             SubscriberProfile.from_dict(self.profile),
             VenueAssumptions.from_dict(self.assumptions),
         )
-        return Account(feeds, self.lane, profile, assumptions, self.kept)
+        return Account(histories, self.lane, profile, assumptions, self.kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.engine.simulator import SimulatedVenue
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.calls import CreateSignal, placed_call
@@ -62,9 +62,12 @@ class Account:
         profile: SubscriberProfile,
         assumptions: VenueAssumptions,
     ) -> None:
-        feeds = [Feed(market, _empty(symbol, timeframe, known)) for symbol, (market, known) in sorted(markets.items())]
-        self._markets = [feed.market for feed in feeds]
-        self.venue = SimulatedVenue(feeds, profile, assumptions)
+        histories = [
+            MarketHistory(market, _empty(symbol, timeframe, known))
+            for symbol, (market, known) in sorted(markets.items())
+        ]
+        self._markets = [history.market for history in histories]
+        self.venue = SimulatedVenue(histories, profile, assumptions)
         self.events: list[Event] = []
         self._kept = 0
 

@@ -26,7 +26,7 @@ from backtest import (
     run_many,
 )
 from backtest.runner.loading import load_strategy
-from backtest.runner.run import feeds_of
+from backtest.runner.run import histories_of
 from backtest.study.crew import crew_of
 from backtest.study.shipping import Shipped
 from backtest.study.task import Job, Parts, Task
@@ -134,7 +134,7 @@ def task_of(kind: type[Strategy], candles: Candles, folder: Path, rows: list[dic
     from backtest.study.measured import Account
 
     parts = Parts(str(folder))
-    account = Account(feeds_of(candles), "candle", SubscriberProfile.anny(), VenueAssumptions(), 0)
+    account = Account(histories_of(candles), "candle", SubscriberProfile.anny(), VenueAssumptions(), 0)
     job = Job.of(kind, account, parts)
     return Task.of(parts, parts.put_job(job), job.identity, rows)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backtest.engine import memory
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.engine.simulator import SimulatedVenue
 from backtest.model.calls import Cancel, CreateSignal, Dca, TrailingStop
 from backtest.model.candles import Candles
@@ -46,7 +46,7 @@ def stressed(monkeypatch: pytest.MonkeyPatch) -> None:
 class Case:
     """Markets, a profile and calls with the instants at which they are sent."""
 
-    feeds: list[Feed]
+    histories: list[MarketHistory]
     profile: SubscriberProfile
     calls: list[tuple[int, Call]]
 
@@ -129,7 +129,7 @@ def case(seed: int, *, detail: bool = True, rows: int = 400) -> Case:
     """Return a random case of one to five markets, of 40 rows or more."""
     rng = np.random.default_rng(seed)
     cross, n = float(rng.choice([0, 0.2, 0.7])), int(rng.choice([40, rows]))
-    feeds, calls = [], []
+    histories, calls = [], []
     for k in range(int(rng.integers(1, 6))):
         symbol, start = f"{'ABCDE'[k] * 3}/USDT", int(rng.choice([0, 0, 7])) * HOUR
         start += HOUR // 2 if detail and rng.random() < 0.15 else 0
@@ -141,7 +141,7 @@ def case(seed: int, *, detail: bool = True, rows: int = 400) -> Case:
         times = np.arange(start, start + n * HOUR, 8 * HOUR) + 3
         rates = rng.normal(0.0002, 0.002, len(times))
         funding = np.column_stack([times, rates]) if rng.random() < 0.5 else np.empty((0, 2))
-        feeds.append(Feed(Market(symbol, tick="0.01"), candles, fine, funding))
+        histories.append(MarketHistory(Market(symbol, tick="0.01"), candles, fine, funding))
         calls += calls_of(rng, candles, int(rng.integers(1, n // 8)), cross)
     profile = SubscriberProfile(
         basis=rng.choice(["initial", "equity"]),
@@ -153,12 +153,12 @@ def case(seed: int, *, detail: bool = True, rows: int = 400) -> Case:
         risk_limit=float(rng.choice([5, 1000])),
         allocation_limit=300,
     )
-    return Case(feeds, profile, sorted(calls, key=lambda pair: pair[0]))
+    return Case(histories, profile, sorted(calls, key=lambda pair: pair[0]))
 
 
 def whole(given: Case) -> SimulatedVenue:
     """Return the venue that walked everything at once, all calls sent before."""
-    venue = SimulatedVenue(given.feeds, given.profile)
+    venue = SimulatedVenue(given.histories, given.profile)
     for at, call in given.calls:
         venue.send(call, at)
     venue.advance()
@@ -167,8 +167,8 @@ def whole(given: Case) -> SimulatedVenue:
 
 def by_steps(given: Case) -> SimulatedVenue:
     """Return the venue that was stopped every few closes and where a call is due, which is sent at its close."""
-    venue, waiting = SimulatedVenue(given.feeds, given.profile, want_events=True), list(given.calls)
-    end = max(int(feed.candles.close_time[-1]) for feed in given.feeds)
+    venue, waiting = SimulatedVenue(given.histories, given.profile, want_events=True), list(given.calls)
+    end = max(int(history.candles.close_time[-1]) for history in given.histories)
     for stop in sorted({at for at, _ in waiting} | set(range(HOUR, end + HOUR, 5 * HOUR)) | {end}):
         before, reached = -1, 0
         while before < reached < stop or before < 0:  # it stops at each close that brought events, too
@@ -176,16 +176,20 @@ def by_steps(given: Case) -> SimulatedVenue:
         while waiting and waiting[0][0] <= stop:
             at, call = waiting.pop(0)
             venue.send(call, at)
-        assert len(given.feeds) == 1 or not len(venue.equity) or venue.equity_now == venue.equity[-1]
+        assert len(given.histories) == 1 or not len(venue.equity) or venue.equity_now == venue.equity[-1]
     return venue
 
 
 def live(given: Case) -> SimulatedVenue:
     """Return the venue to which each candle was given when it closed."""
-    empty = [Feed(feed.market, feed.candles.slice(0, 0), None, feed.funding) for feed in given.feeds]
+    empty = [
+        MarketHistory(history.market, history.candles.slice(0, 0), None, history.funding) for history in given.histories
+    ]
     venue, waiting = SimulatedVenue(empty, given.profile), list(given.calls)
     rows = sorted(
-        (int(feed.candles.time[k]), q, k) for q, feed in enumerate(given.feeds) for k in range(len(feed.candles))
+        (int(history.candles.time[k]), q, k)
+        for q, history in enumerate(given.histories)
+        for k in range(len(history.candles))
     )
     while rows:
         now = rows[0][0]
@@ -194,10 +198,10 @@ def live(given: Case) -> SimulatedVenue:
             venue.send(call, at)
         while rows and rows[0][0] == now:
             _, q, k = rows.pop(0)
-            candles = given.feeds[q].candles
+            candles = given.histories[q].candles
             venue.append(candles.symbol, now, *(float(getattr(candles, name)[k]) for name in COLUMNS))
         venue.advance()
-        assert len(given.feeds) == 1 or not len(venue.equity) or venue.equity_now == venue.equity[-1]
+        assert len(given.histories) == 1 or not len(venue.equity) or venue.equity_now == venue.equity[-1]
     return venue
 
 
@@ -240,7 +244,9 @@ def test_neither_look_ahead_nor_buffers_change_anything(monkeypatch: pytest.Monk
 def test_a_few_cases_walk_alike_whether_compiled_or_not() -> None:
     for seed in range(6):
         given = case(seed, rows=40)
-        assert told(whole(given)) == told(live(given) if not any(feed.detail for feed in given.feeds) else whole(given))
+        assert told(whole(given)) == told(
+            live(given) if not any(history.detail for history in given.histories) else whole(given)
+        )
     for seed in range(900, 912):
         assert disagreement(several_symbols(random.Random(seed))) is None, seed
 
@@ -273,7 +279,7 @@ def test_a_copy_walks_on_by_itself() -> None:
     import copy
 
     given = case(3)
-    venue = SimulatedVenue(given.feeds, given.profile)
+    venue = SimulatedVenue(given.histories, given.profile)
     for at, call in given.calls:
         venue.send(call, at)
     venue.advance(20 * HOUR)

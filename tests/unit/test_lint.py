@@ -19,7 +19,7 @@ from backtest.model.sizing import Sizing
 from backtest.runner.decision import Decision
 from backtest.runner.linting import lint_sentences
 from backtest.runner.log_replay import replay_calls
-from backtest.runner.run import feeds_of
+from backtest.runner.run import histories_of
 from backtest.runner.scenario import LoggedCall
 
 REF = SignalRef("s1")
@@ -305,7 +305,7 @@ def test_twins_and_calls_before_their_create_are_told() -> None:
         LoggedCall(at + 1, replace(create, ref=SignalRef("d"))),
         LoggedCall(at - 1, UpdatePrices(SignalRef("a"), stop_loss=96.0)),
     ]
-    told = lint_sentences([Decision(one.at, one.call) for one in log], feeds_of(series()), ANNY)
+    told = lint_sentences([Decision(one.at, one.call) for one in log], histories_of(series()), ANNY)
     assert told == [
         "Lint (warn, before_create): 1 signal a: 1 call was sent before the create, the first a UpdatePrices: it did nothing.",
         "Lint (warn, twins): 1 signal b: every field is that of a, made at the same close: a subscriber opens both.",
@@ -353,4 +353,4 @@ def test_the_target_that_sells_all_is_the_last_that_counts(chosen: Any, numbers:
 
 def test_many_signals_with_nothing_wrong_give_no_finding() -> None:
     decisions = [Decision(one.at, one.call) for one in calls(500, LONG | {"ttl_buy_order": 3_600_000})]
-    assert lint_sentences(decisions, feeds_of(series()), ANNY) == []
+    assert lint_sentences(decisions, histories_of(series()), ANNY) == []

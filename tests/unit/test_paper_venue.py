@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import InvalidCandlesError, InvalidSettingError, InvalidSignalError
 from backtest.model.candles import Candles
@@ -90,7 +90,7 @@ def test_fills_are_those_of_a_backtest(venue: PaperVenue) -> None:
     parent = rehearse(venue)
     columns = {name: [row[k] for row in ROWS] for k, name in enumerate(("open", "high", "low", "close", "volume"), 1)}
     candles = Candles("BTC/USDT", "1h", [row[0] for row in ROWS], **columns)  # type: ignore[arg-type]  # lists will do
-    engine = SimulatedVenue([Feed(BTC, candles)], SubscriberProfile.anny())
+    engine = SimulatedVenue([MarketHistory(BTC, candles)], SubscriberProfile.anny())
     engine.send(call_from_body("create_v2", CREATE, parent), START + HOUR)
     engine.send(call_from_body("updateprice", {"stop_loss": "96"}, parent), START + 3 * HOUR)
     engine.advance()
@@ -227,7 +227,9 @@ def as_candles(symbol: str) -> Candles:
 
 
 def engine_over_both() -> SimulatedVenue:
-    return SimulatedVenue([Feed(MARKETS[symbol], as_candles(symbol)) for symbol in MARKETS], SubscriberProfile.anny())
+    return SimulatedVenue(
+        [MarketHistory(MARKETS[symbol], as_candles(symbol)) for symbol in MARKETS], SubscriberProfile.anny()
+    )
 
 
 def feed_hour(venue: PaperVenue, hour: int, way: str) -> None:

@@ -38,15 +38,15 @@ def draw(path: Path) -> tuple[str, str]:
     """Return a scenario as SVG, one panel for each reading that differs, and its reason in words."""
     values = json.loads(path.read_text("utf-8"))
     scenario = Scenario.from_dict(values)
-    feed = scenario.feeds[0]
+    history = scenario.histories[0]
     panels: dict[tuple[Any, ...], list[str]] = {}
     events: dict[tuple[Any, ...], list[Event]] = {}
     for mode in MODES:
-        found = [event for event in scenario.run(mode).new_events() if event.symbol == feed.market.symbol]
+        found = [event for event in scenario.run(mode).new_events() if event.symbol == history.market.symbol]
         key = tuple((e.time, e.kind, e.price, e.quantity) for e in found)
         panels.setdefault(key, []).append(mode)
         events.setdefault(key, found)
-    candles = feed.detail if feed.detail is not None else feed.candles
+    candles = history.detail if history.detail is not None else history.candles
     rows = list(zip(candles.time, candles.open, candles.high, candles.low, candles.close, strict=True))
     with mpl.rc_context(
         {"svg.hashsalt": "drawings", "font.size": 8.5, "svg.fonttype": "none", "font.family": "sans-serif"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.errors import BacktestError
 from backtest.model.calls import CreateSignal
 from backtest.runner.checks.deciding import calls_at_last, session_calls
@@ -46,7 +46,7 @@ class Checked:
     ----------
     strategy
         As it was before the run.
-    feeds
+    histories
         The markets with their candles.
     lane
         ``"table"`` or ``"candle"``.
@@ -59,7 +59,7 @@ class Checked:
     """
 
     strategy: Strategy
-    feeds: Sequence[Feed]
+    histories: Sequence[MarketHistory]
     lane: str
     profile: SubscriberProfile
     assumptions: VenueAssumptions
@@ -82,26 +82,26 @@ def check_run(run: Checked, level: Level) -> Checks:
         return Checks("off")
     findings: list[Finding] = []
     lengths: list[int | None] = []
-    for feed in run.feeds:
-        found, length = _check_market(run, feed, level)
+    for history in run.histories:
+        found, length = _check_market(run, history, level)
         lengths.append(length)
-        findings += [_of(one, feed.candles.symbol) for one in found] if len(run.feeds) > 1 else found
-    findings.append(keeps_state(_subject(run, run.feeds[0]), run.changed))
+        findings += [_of(one, history.candles.symbol) for one in found] if len(run.histories) > 1 else found
+    findings.append(keeps_state(_subject(run, run.histories[0]), run.changed))
     if run.around is not None:
         run.around.restore()
     known = [one for one in lengths if one is not None]
     return Checks(level, _merged(findings), max(known) if known and len(known) == len(lengths) else None)
 
 
-def _subject(run: Checked, feed: Feed) -> Subject:
-    candles = feed.candles
+def _subject(run: Checked, history: MarketHistory) -> Subject:
+    candles = history.candles
     closes = {
         one.at
         for one in run.execution.decisions
         if _ref(one.call).rpartition("-")[0].rpartition("-")[0] == candles.symbol
     }
     made = np.searchsorted(candles.close_time, np.array(sorted(closes), np.int64))
-    return Subject(run.strategy, candles, run.lane, made, partial(_calls, run, feed), run.around)
+    return Subject(run.strategy, candles, run.lane, made, partial(_calls, run, history), run.around)
 
 
 def _ref(call: Call) -> str:
@@ -109,13 +109,13 @@ def _ref(call: Call) -> str:
     return call.ref if isinstance(call, CreateSignal) else call.signal
 
 
-def _check_market(run: Checked, feed: Feed, level: str) -> tuple[list[Finding], int | None]:
-    subject = _subject(run, feed)
+def _check_market(run: Checked, history: MarketHistory, level: str) -> tuple[list[Finding], int | None]:
+    subject = _subject(run, history)
     ahead = look_ahead(subject)
     if ahead.verdict is Verdict.FAIL:  # warm-up and parity would only say it again
         return [ahead], None
-    warm, length = warm_up(subject, partial(_decide, run, feed))
-    return [ahead, warm, _parity(run, subject, feed, _PARITY[level])], length
+    warm, length = warm_up(subject, partial(_decide, run, history))
+    return [ahead, warm, _parity(run, subject, history, _PARITY[level])], length
 
 
 def _of(finding: Finding, symbol: str) -> Finding:
@@ -135,20 +135,20 @@ def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     )
 
 
-def _calls(run: Checked, feed: Feed, strategy: Strategy, candles: Candles) -> list[tuple[int, Call]]:
+def _calls(run: Checked, history: MarketHistory, strategy: Strategy, candles: Candles) -> list[tuple[int, Call]]:
     """Run a strategy over candles of one market alone; return its calls with their close times."""
-    alone = Feed(feed.market, candles)
+    alone = MarketHistory(history.market, candles)
     done = execute(strategy, [prepare(strategy, alone, lane=run.lane)], run.profile, run.assumptions)
     return [(one.at, one.call) for one in done.decisions]
 
 
-def _decide(run: Checked, feed: Feed, candles: Candles) -> Sequence[Call]:
+def _decide(run: Checked, history: MarketHistory, candles: Candles) -> Sequence[Call]:
     if run.around is not None:
         run.around.restore()
-    return calls_at_last(run.strategy, candles, run.lane, feed.market, run.profile)
+    return calls_at_last(run.strategy, candles, run.lane, history.market, run.profile)
 
 
-def _parity(run: Checked, subject: Subject, feed: Feed, most: int) -> Finding:
+def _parity(run: Checked, subject: Subject, history: MarketHistory, most: int) -> Finding:
     """Hold the calls of a session, which sees candle after candle, against those of a run over the same candles."""
     n = len(subject.candles)
     middle = int(subject.made[len(subject.made) // 2]) if len(subject.made) else n // 2
@@ -156,7 +156,7 @@ def _parity(run: Checked, subject: Subject, feed: Feed, most: int) -> Finding:
     part = subject.candles.slice(max(0, start - LOOK_BACK // 2), start + most)
     try:
         whole = list(subject.calls_of(subject.strategy.model_copy(deep=True), part))
-        live = session_calls(subject.strategy, part, feed.market, run.profile, run.assumptions)
+        live = session_calls(subject.strategy, part, history.market, run.profile, run.assumptions)
     except (BacktestError, ValueError, IndexError) as error:
         return Finding("parity", Verdict.NOTHING, f"over {len(part)} candles: {error}")
     if whole == live:

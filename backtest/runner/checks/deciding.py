@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from backtest.engine.feed import Feed
+from backtest.engine.history import MarketHistory
 from backtest.engine.simulator import SimulatedVenue
 from backtest.runner.decision import Decision
 from backtest.runner.desk import Desk, table_rows
@@ -40,7 +40,7 @@ def calls_at_last(
     """
     fresh, position = copy.deepcopy(strategy), len(candles) - 1
     ind = fresh.indicators(candles)
-    desk = Desk(fresh, candles, market, SimulatedVenue([Feed(market, candles.slice(0, 0))], profile))
+    desk = Desk(fresh, candles, market, SimulatedVenue([MarketHistory(market, candles.slice(0, 0))], profile))
     desk.bind(candles, ind)
     if lane == "table":
         table = fresh.signals(candles, ind)

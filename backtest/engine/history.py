@@ -1,4 +1,4 @@
-"""Feed: the candles of one market as the engine walks them, detail candles in place of coarse ones (L2.4)."""
+"""History: the candles of one market as the engine walks them, detail candles in place of coarse ones (L2.4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from backtest.model.candles import Candles
     from backtest.model.market import Market
 
-__all__ = ["Feed", "Rows"]
+__all__ = ["MarketHistory", "Rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class MarketHistory:
     """One market with its candles, and what else the engine needs to walk them.
 
     Attributes
