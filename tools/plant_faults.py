@@ -40,7 +40,7 @@ ROOMS = {
     "wire": "unit/test_wire_*.py unit/test_openapi.py unit/test_server.py unit/test_client.py",
     "model": "unit/test_call*.py unit/test_candle*.py unit/test_lint.py unit/test_scenario*.py unit/test_plan.py "
     "unit/test_signal_table.py unit/test_codes.py unit/test_progress.py unit/test_settings.py unit/test_sender.py "
-    "unit/test_run_arguments.py unit/test_subscribers.py unit/test_wire_*.py parity/test_table_parity.py",
+    "unit/test_run_arguments.py unit/test_subscribers.py unit/test_wire_*.py unit/test_posted.py unit/test_row_cache.py parity/test_table_parity.py",
     "live": "unit/test_emit*.py unit/test_journal*.py unit/test_notices.py unit/test_alerts.py unit/test_operations.py "
     "unit/test_forecast.py unit/test_second_look.py unit/test_sender.py unit/test_shadow.py unit/test_outlets.py "
     "unit/test_settings.py property/test_intents.py property/test_answers.py parity/test_*.py end_to_end/test_live_loop.py "
@@ -58,6 +58,9 @@ ROOMS = {
     "property/test_markets_together.py",
 }  # fmt: skip
 """The tests of a room, by its folder in the package."""
+
+TOO_LONG = {"engine/kernel": "every_candle or hundred or a_scenario_of or neither_look_ahead or may_come or walks_on"}
+"""Tests of a room, by name, that take minutes in it: the kernel is not compiled there."""
 
 OTHER: dict[type[ast.AST], Any] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -221,8 +224,9 @@ def _watched(room: str, tests: list[str], kept: Path) -> int:
     folder = TREE / "backtest" / room
     cover = coverage.Coverage(data_file=None, include=[f"{folder}/*"], config_file=False)
     watch = Watch(cover)
+    left_out = ["-k", f"not ({TOO_LONG[room]})"] if room in TOO_LONG else []
     cover.start()
-    status = int(pytest.main([*OPTIONS, *tests], plugins=[watch]))
+    status = int(pytest.main([*OPTIONS, *left_out, *tests], plugins=[watch]))
     cover.stop()
     data = cover.get_data()
     lines = {file: data.contexts_by_lineno(file) for file in data.measured_files()}
@@ -283,15 +287,22 @@ def _first_failure(tests: list[str]) -> int:
 
 
 def places(module: ast.Module) -> list[Any]:
-    """Return the nodes that a fault can be planted in; annotations, docstrings and imports are no code that runs."""
+    """Return the nodes that a fault can be planted in.
+
+    Annotations, docstrings and imports are no code that runs, and that a dataclass is frozen or has slots is mypy's to hold.
+    """
     idle = {
         id(inner)
         for node in ast.walk(module)
-        for part in (getattr(node, "annotation", None), getattr(node, "returns", None))
+        for part in (getattr(node, "annotation", None), getattr(node, "returns", None), _option_of_class(node))
         if part is not None
         for inner in ast.walk(part)
     }
     return [node for node in ast.walk(module) if id(node) not in idle and _kind(node) is not None]
+
+
+def _option_of_class(node: ast.AST) -> ast.AST | None:
+    return node.value if isinstance(node, ast.keyword) and node.arg in {"frozen", "slots"} else None
 
 
 def _kind(node: ast.AST) -> str | None:

@@ -265,6 +265,14 @@ def test_range_that_holds_no_tick_is_crossed_once_it_is_rounded() -> None:
         require_order(Rebuy(REF, 99.2, 99.8).rounded(MARKET, 1))
 
 
+@pytest.mark.parametrize(("version", "field"), [(1, "buy_price_max"), (2, "entry_price_max")])
+def test_price_that_a_coarse_tick_brings_to_0_has_the_name_of_its_version(version: int, field: str) -> None:
+    fields = SHORT | {"version": version, "entry_price_min": 0.3, "entry_price_max": 0.4, "targets": (0.2,)}
+    broken = first_broken(CreateSignal(**fields).rounded(Market("BTC/USDT", tick="1")).relations())
+    assert broken is not None
+    assert broken.field == field
+
+
 def test_later_calls_round_by_the_side_of_their_signal() -> None:
     take = TakeProfit(REF, "limit", 50.0, 105.2, None, 95.9, 95.2)
     assert take.rounded(MARKET, 1) == TakeProfit(REF, "limit", 50.0, 106.0, None, 95.0, 95.0)

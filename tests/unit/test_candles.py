@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from backtest.errors import InvalidCandlesError, InvalidSettingError
 from backtest.model.candles import Candles
+from backtest.model.rows import candles_of_rows
 
 HOUR = 3_600_000
 MIDNIGHT = 1_704_067_200_000  # 2024-01-01, a Monday
@@ -75,6 +77,21 @@ def test_columns_of_other_lengths_or_kinds_are_refused() -> None:
 def test_columns_cannot_be_written() -> None:
     with pytest.raises(ValueError, match="read-only"):
         made().close[0] = 1.0
+
+
+def test_a_row_that_is_none_is_shown_by_its_first_hundred_characters() -> None:
+    with pytest.raises(InvalidCandlesError) as caught:
+        candles_of_rows("BTC/USDT", "1h", [["x" * 200]])
+    assert f"row 0 was ['{'x' * 98}; it is [time in ms" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("last", "sentence"), [(86_399_999, "is less than a day"), (86_400_000, "is in none of seconds")]
+)
+def test_times_of_less_than_a_day_are_told_from_wrong_ones(last: int, sentence: str) -> None:
+    prices = {name: [3.0, 3.0] for name in ("open", "high", "low", "close", "volume")}
+    with pytest.raises(InvalidCandlesError, match=f"has the time {last}, which {sentence}"):
+        Candles.from_pandas(pd.DataFrame({"time": [last, last + HOUR], **prices}), symbol="BTC/USDT", timeframe="1h")
 
 
 def test_no_candles_are_candles() -> None:

@@ -342,6 +342,13 @@ def test_an_order_of_nothing_is_too_small_without_any_minimum() -> None:
     assert exact.is_too_small(3.99, 100.0)
 
 
+@pytest.mark.parametrize(("least", "price"), [({"min_amount": 4.0}, 100.0), ({"min_cost": 400.0}, 100.0)])
+def test_what_the_last_digits_lack_of_a_minimum_is_no_lack(least: dict[str, float], price: float) -> None:
+    sizing = Sizing(CreateSignal(**LONG), replace(MARKET, **least), ANNY)
+    assert not sizing.is_too_small(4.0 * (1.0 - 5e-10), price)
+    assert sizing.is_too_small(4.0 * (1.0 - 2e-9), price)
+
+
 @pytest.mark.parametrize(("chosen", "numbers"), [(None, [1, 2, 3]), (2, [1, 2]), (1, [1]), ("4%", [1, 2, 3])])
 def test_the_target_that_sells_all_is_the_last_that_counts(chosen: Any, numbers: list[int]) -> None:
     create = CreateSignal(**LONG | {"targets": (105.0, 110.0, 115.0)})

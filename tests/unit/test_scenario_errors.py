@@ -216,6 +216,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "target shares over 100": ({"profile": {"target_shares": [60, 50]}}, "target_shares"),
     "a negative target share": ({"profile": {"target_shares": [-1]}}, "target_shares"),
     "a percent without its sign": ({"profile": {"take_profit_at": "4"}}, "take_profit_at"),
+    "a percent of nothing": ({"profile": {"take_profit_at": "0%"}}, "take_profit_at"),
     "a seventh target": ({"profile": {"take_profit_at": 7}}, "take_profit_at"),
     "a distance without percent": (
         {"profile": {"trailing_take_profit": {"from_target": 1, "stop_to": "distance"}}},
