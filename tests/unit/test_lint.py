@@ -343,7 +343,7 @@ def test_an_order_of_nothing_is_too_small_without_any_minimum() -> None:
 
 
 @pytest.mark.parametrize(("least", "price"), [({"min_amount": 4.0}, 100.0), ({"min_cost": 400.0}, 100.0)])
-def test_what_the_last_digits_lack_of_a_minimum_is_no_lack(least: dict[str, float], price: float) -> None:
+def test_what_the_last_digits_lack_of_a_minimum_is_no_lack(least: dict[str, Any], price: float) -> None:
     sizing = Sizing(CreateSignal(**LONG), replace(MARKET, **least), ANNY)
     assert not sizing.is_too_small(4.0 * (1.0 - 5e-10), price)
     assert sizing.is_too_small(4.0 * (1.0 - 2e-9), price)
