@@ -35,7 +35,7 @@ class Receiver:
     effects
         What arrived whole and was taken in.
     faults
-        For the next posts: ``hang`` before it is taken in, ``status NNN``, ``silent`` after it was taken in.
+        For the next posts: ``hang`` before it is taken in, ``status NNN``, with the seconds to wait behind it, ``silent`` after it was taken in.
     """
 
     def __init__(self) -> None:
@@ -65,14 +65,16 @@ class Receiver:
             self.over.wait(60.0)
             return
         if fault.startswith("status"):
-            self._answer(handler, int(fault.split()[1]), b'{"parameters": {"retry_after": 7}}')
+            _, status, *wait = fault.split()
+            told = json.dumps({"parameters": {"retry_after": json.loads(wait[0]) if wait else 7}})
+            self._answer(handler, int(status), told.encode())
             return
         self.effects.append({"path": handler.path, "body": json.loads(body)})
         if fault == "silent":
             handler.close_connection = True
             return
-        told = {"ok": True, "success": True, "result": {"message_id": 100 + len(self.effects)}}
-        self._answer(handler, 200, json.dumps(told).encode())
+        done = {"ok": True, "success": True, "result": {"message_id": 100 + len(self.effects)}}
+        self._answer(handler, 200, json.dumps(done).encode())
 
     @staticmethod
     def _answer(handler: BaseHTTPRequestHandler, status: int, body: bytes) -> None:

@@ -47,7 +47,7 @@ ROOMS = {
     "end_to_end/test_outcomes.py end_to_end/test_posts.py end_to_end/test_reconcile.py end_to_end/test_track_record.py "
     "end_to_end/test_dashboard.py",
     "venue": "unit/test_client*.py unit/test_server.py unit/test_paper_venue.py unit/test_outlets.py unit/test_openapi.py "
-    "unit/test_subscribers.py unit/test_settings.py unit/test_timing.py property/test_outlet_text.py property/test_answers.py "
+    "unit/test_subscribers.py unit/test_settings.py unit/test_alerts.py unit/test_journal.py property/test_outlet_text.py property/test_answers.py "
     "end_to_end/test_client_wire.py",
     "market_data": "unit/test_market_data_*.py unit/test_store*.py unit/test_row_cache.py unit/test_candle*.py "
     "property/test_store_*.py end_to_end/test_fetch_faults.py end_to_end/test_fetch_exchanges.py",
@@ -241,6 +241,7 @@ def forked(work: Callable[[], int], most: float, *, shown: bool = False) -> int:
         status = 70
         try:
             os.setsid()
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
             if not shown:
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, 1)

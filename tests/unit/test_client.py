@@ -326,6 +326,14 @@ def test_limit_is_waited_for_where_there_is_a_sleep() -> None:
     assert clock.now == 1_700_000_000.0 + 180.0
 
 
+def test_limit_counts_what_another_process_sent() -> None:
+    rate = RateLimit(2, lambda: 1000.0)
+    rate.remember([61.0, 50.0])
+    assert (rate.left, rate.delay()) == (1, 0.0)
+    rate.remember([-5.0])  # a clock that was set back: as if just now
+    assert (rate.left, rate.delay()) == (0, 10.0)
+
+
 def test_limit_is_a_sliding_window() -> None:
     clock = Clock()
     rate = RateLimit(8, clock)

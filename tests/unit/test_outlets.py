@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from backtest.live.schema import Decided, Run, Stream
 from backtest.live.settings import EmitSettings
 from backtest.model.calls import Call, Cancel, CreateSignal, Dca, TakeProfit, UpdatePrices
 from backtest.model.events import SignalRef
+from backtest.venue.client import TALKATIVE
 from backtest.venue.outlet.carried import Carries, carry
 from backtest.venue.outlet.settings import OutletSecrets, OutletSettings, read_outlet
 from backtest.venue.outlet.template import OutletTemplate
@@ -76,6 +78,24 @@ def test_what_an_answer_proves(venue: Receiver, fault: str, meaning: Meaning, ha
         assert found.parent_signal_id == "101"
 
 
+@pytest.mark.parametrize(
+    ("told", "seconds"), [("7", 60.0), ("-5", 60.0), ("true", 60.0), ('"90"', 60.0), ("90", 90.0), ("100000", 86_400.0)]
+)
+def test_the_wait_that_an_answer_tells_is_taken_from_a_minute_to_a_day(
+    venue: Receiver, told: str, seconds: float
+) -> None:
+    venue.faults.append(f"status 429 {told}")
+    found = send(venue)
+    assert (found.meaning, found.wait) == (Meaning.LATER, seconds)
+
+
+def test_a_door_that_is_closed_leaves_no_filter_behind() -> None:
+    before = {name: list(logging.getLogger(name).filters) for name in TALKATIVE}
+    with outlet("cornix", "http://127.0.0.1:9"):
+        assert all(len(logging.getLogger(name).filters) == len(before[name]) + 1 for name in TALKATIVE)
+    assert {name: list(logging.getLogger(name).filters) for name in TALKATIVE} == before
+
+
 def test_a_venue_that_is_not_there_got_nothing() -> None:
     with receiver() as gone:
         pass
@@ -117,6 +137,21 @@ def test_what_is_lost_is_named() -> None:
     assert {"entry_price_max", "stop_loss", "exit_price_1"} <= set(bare)
     assert lost_of("cornix", TakeProfit(REF, "market", 100.0)) == {"takeprofit": "sent as the signal's end"}
     assert lost_of("cornix", UpdatePrices(REF, stop_loss=95.0, exit_price_1=111.0)) == {"exit_price_1": "not moved"}
+
+
+@pytest.mark.parametrize(
+    ("most", "kept", "lost"), [(20.0, 20.0, {"invest"}), (30.0, 30.0, set()), (100.0, 30.0, set())]
+)
+def test_an_amount_is_cut_to_the_most_that_can_be_said(most: float, kept: float, lost: set[str]) -> None:
+    says = Carries(entries=3, zone=True, targets=6, stop=True, invest=most, ttl=True, leverage=True, margin=True)
+    carried, lacks = carry(CREATE, says)
+    assert isinstance(carried, CreateSignal)
+    assert (carried.invest, {one.field for one in lacks}) == (kept, lost)
+
+
+@pytest.mark.parametrize(("leverage", "lost"), [(None, False), (1.0, False), (1.5, True), (2.0, True)])
+def test_a_leverage_that_a_venue_cannot_say_is_lost(leverage: float | None, lost: bool) -> None:
+    assert ("leverage" in lost_of("traderspost", replace(CREATE, leverage=leverage))) == lost
 
 
 def test_a_carried_create_is_what_the_venue_does() -> None:

@@ -233,6 +233,30 @@ def test_own_rate_limit_is_a_429(tmp_path: Path) -> None:
 AFTER = {"none": 1, "latency": 1, "500-after": 1, "drop-after": 1, "hang-after": 1, "cut": 1, "malformed": 1}
 
 
+def test_only_an_update_may_be_allowed_to_trade_at_once(venue: httpx.Client, control: PaperClient) -> None:
+    before = max((effect["seq"] for effect in control.received()), default=0)
+    parent = created(venue)
+    path, body = f"/v1/signal/{parent}", {"parent_signal_id": parent}
+    for header in ("true", "yes"):
+        own = {"paper-allow-marketable": header}
+        venue.put(f"{path}/updateprice", json=body | {"stop_loss": "63000"}, headers=own).raise_for_status()
+    own = {"paper-allow-marketable": "true"}
+    venue.request("DELETE", f"{path}/cancel", json=body, headers=own).raise_for_status()
+    told = [(effect["kind"], effect["allow_marketable"]) for effect in control.effects(before)]
+    assert told == [("create_v2", False), ("updateprice", True), ("updateprice", False), ("cancel", False)]
+
+
+def test_a_client_that_vanished_is_found_out_within_a_minute() -> None:
+    with closing(listen("127.0.0.1", 0)) as listener:
+        assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            kept = [
+                listener.getsockopt(socket.IPPROTO_TCP, getattr(socket, f"TCP_KEEP{name}"))
+                for name in ("IDLE", "INTVL", "CNT")
+            ]
+            assert kept == [30, 10, 3]
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_do_what_they_say(venue: httpx.Client, kinds: Callable[[], list[str]], fault: str) -> None:
     text = f"{fault}:50" if fault in {"latency", "429", "429-result"} else fault
