@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Chain", "damage", "seal"]
+__all__ = ["Chain", "damage", "seal", "sealed"]
 
 _FIRST = "0" * 32
+_text = json.JSONEncoder(separators=(",", ":"), default=repr).encode  # once: a row of each market waits for it
 
 
 class Chain:
@@ -63,11 +64,16 @@ class Chain:
         self._new = {}
 
 
+def sealed(row: tuple[Any, ...]) -> str:
+    """Return the hash of a row whose table has no chain, of its columns in the order of ``SEALED``."""
+    return _link(_FIRST, row)
+
+
 def seal(db: sqlite3.Connection, table: str, where: str, *values: Any) -> None:
     """Write into each of these rows the hash of itself."""
     columns = ", ".join(SEALED[table])
     for number, *row in db.execute(f"SELECT rowid, {columns} FROM {table} WHERE {where}", values).fetchall():  # noqa: S608
-        db.execute(f"UPDATE {table} SET hash = ? WHERE rowid = ?", (_link(_FIRST, tuple(row)), number))  # noqa: S608
+        db.execute(f"UPDATE {table} SET hash = ? WHERE rowid = ?", (sealed(tuple(row)), number))  # noqa: S608
 
 
 def damage(db: sqlite3.Connection) -> str:
@@ -83,7 +89,7 @@ def damage(db: sqlite3.Connection) -> str:
             return found
     for table, columns in SEALED.items():
         for *row, link in db.execute(f"SELECT {', '.join(columns)}, hash FROM {table}"):  # noqa: S608
-            if link != _link(_FIRST, tuple(row)):
+            if link != sealed(tuple(row)):
                 return f"the {table} of {row[0]} is not as it was written"
     newest = "SELECT intent, state, max(id) FROM event GROUP BY intent"
     other = f"SELECT i.id FROM intent i LEFT JOIN ({newest}) e ON e.intent = i.id WHERE e.state IS NOT i.state"  # noqa: S608
@@ -115,5 +121,4 @@ def _heads(db: sqlite3.Connection) -> dict[str, tuple[int, str]]:
 
 
 def _link(before: str, row: tuple[Any, ...]) -> str:
-    text = json.dumps([before, *row], separators=(",", ":"), default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(_text([before, *row]).encode()).hexdigest()[:32]

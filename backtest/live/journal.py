@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backtest.errors import InvalidSettingError, StorageError
-from backtest.live.chain import Chain, damage, seal
+from backtest.live.chain import Chain, damage, seal, sealed
 from backtest.live.copies import copied, read_only
 from backtest.live.intent import TRANSITIONS, Intent, State, intent_of, intents_of
 from backtest.live.mark import Mark
 from backtest.live.questions import Questions
 from backtest.live.refused import kept_refusal
-from backtest.live.schema import SCHEMA, VERSION, Run, SignalRow, Stream
+from backtest.live.schema import SCHEMA, SEALED, VERSION, Run, SignalRow, Stream
 from backtest.model.calls import Cancel
 from backtest.model.events import SignalRef
 from backtest.venue.failpoint import hit
@@ -74,6 +74,7 @@ class Journal(Questions):
         self._lock = FileLock(self.path, "the journal", self._mark.holder) if run else None
         self._mode = run.mode if run else ""
         self._untidy = 0  # transactions since the last tidy
+        self._numbers: dict[tuple[str, str, str], int] = {}  # of series
         try:
             with self._storage():
                 self._db = self._connect()
@@ -394,9 +395,11 @@ class Journal(Questions):
 
     def _series(self, stream: Stream) -> int:
         key = (stream.exchange, stream.symbol, stream.timeframe)
-        where = "exchange = ? AND symbol = ? AND timeframe = ?"
-        found = self._one(f"SELECT id FROM series WHERE {where}", *key)  # noqa: S608
-        return int(found) if found else self._chain.add("series", (*key, int(stream.volumes)))
+        if key not in self._numbers:
+            where = "exchange = ? AND symbol = ? AND timeframe = ?"
+            found = self._one(f"SELECT id FROM series WHERE {where}", *key)  # noqa: S608
+            self._numbers[key] = int(found) if found else self._chain.add("series", (*key, int(stream.volumes)))
+        return self._numbers[key]
 
     def _see(self, series: int, candle: Seen) -> None:
         columns = "time, open, high, low, close, volume"
@@ -416,18 +419,22 @@ class Journal(Questions):
     def _reach(self, one: Decided, series: int) -> None:
         last = one.seen[-1] if one.seen else None
         known = "strategy = ? AND symbol = ? AND timeframe = ?"
-        before = self._one(f"SELECT anchor FROM cursor WHERE {known}", *one.stream.key)  # noqa: S608
+        found = self._db.execute(f"SELECT series, anchor, moved FROM cursor WHERE {known}", one.stream.key).fetchone()  # noqa: S608
+        before = None if found is None else found[1]
         if before is None and one.market is not None:
             self._chain.add("rules", (*one.stream.key, one.start, _rules_text(one.market)))
         if before != one.anchor:
             self._chain.add("anchor", (*one.stream.key, one.start if before is None else one.time, one.anchor))
-        row = (*one.stream.key, series, one.anchor, one.time, one.time, _close(last), row_hash(last))
-        moved = "moved = CASE WHEN anchor = excluded.anchor THEN moved ELSE excluded.moved END"
-        same = "time = excluded.time, close = excluded.close, row_hash = excluded.row_hash"
-        again = f"ON CONFLICT DO UPDATE SET {moved}, anchor = excluded.anchor, {same}"
-        names = "strategy, symbol, timeframe, series, anchor, moved, time, close, row_hash"
-        self._db.execute(f"INSERT INTO cursor ({names}, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '') {again}", row)  # noqa: S608
-        seal(self._db, "cursor", known, *one.stream.key)
+        moved = one.time if found is None or before != one.anchor else found[2]
+        place = series if found is None else found[0]
+        row = (*one.stream.key, place, one.anchor, moved, one.time, _close(last), row_hash(last))
+        names = ", ".join(SEALED["cursor"])
+        again = "moved = excluded.moved, anchor = excluded.anchor, time = excluded.time, close = excluded.close"
+        self._db.execute(
+            f"INSERT INTO cursor ({names}, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+            f"ON CONFLICT DO UPDATE SET {again}, row_hash = excluded.row_hash, hash = excluded.hash",
+            (*row, sealed(row)),
+        )
 
     def _add(self, intent: Intent, now: int) -> Intent:
         """Plan one call and return it as it is kept; older ones that it makes pointless are superseded."""
@@ -510,6 +517,7 @@ class Journal(Questions):
                 self._db.execute("COMMIT")
             except BaseException:
                 self._chain.rollback()
+                self._numbers.clear()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from backtest.runner.run import lane_of
 from backtest.runner.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from backtest.live.intent import Intent
     from backtest.live.journal import Journal
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Place", "Seat", "new_of", "when"]
 
+_Made = TypeVar("_Made", "Decision", "Refusal")
 _DAY = 86_400_000
 _OVER = frozenset({Status.CLOSED, Status.EXPIRED, Status.INVALIDATED, Status.CANCELED})
 _ENDS = frozenset({EventKind.CLOSED, EventKind.EXPIRED, EventKind.INVALIDATED, EventKind.CANCELED})
@@ -375,13 +376,16 @@ class Seat:
         told = told_of(self.session.settled, self._named, close)
         if any(one.outcome == "voided" for one in told):
             self._look_what_ended()  # the book was made anew
+        made, refused, ended = _by_symbol(decisions), _by_symbol(self.session.refused), dict[str, list[str]]()
+        for event in self.session.events:
+            if event.kind in _ENDS:
+                ended.setdefault(event.symbol, []).append(str(event.signal))
         for place, item in items.items():
+            symbol = place.stream.symbol
             place.seen(time, item, "missing" if item is None else item.source)
-            mine = [event for event in self.session.events if event.symbol == place.stream.symbol]
-            place.ended += [str(event.signal) for event in mine if event.kind in _ENDS]
-            refused = [one for one in self.session.refused if _is_of(one, place.stream)]
+            place.ended += ended.get(symbol, ())
             self._move_anchor(place, close)
-            found.append(place.decided(close, [one for one in decisions if _is_of(one, place.stream)], told, refused))
+            found.append(place.decided(close, made.get(symbol, ()), told, refused.get(symbol, ())))
             told = []  # once for the strategy
         return found
 
@@ -402,6 +406,14 @@ class Seat:
 def _is_of(made: Decision | Refusal, stream: Stream) -> bool:
     """Whether a call is about a signal of a market."""
     return made.signal.startswith(f"{stream.symbol}-")
+
+
+def _by_symbol(made: Iterable[_Made]) -> dict[str, list[_Made]]:
+    """Return what was made by the symbol of its signal, once for all markets of a close."""
+    found: dict[str, list[_Made]] = {}
+    for one in made:
+        found.setdefault(one.signal.rsplit("-", 2)[0], []).append(one)
+    return found
 
 
 def _priced(seen: Seen) -> Row | None:

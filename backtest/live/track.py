@@ -197,7 +197,7 @@ class Track:
         self._heard = self._candle = -_NEVER
         self._failures = 0
         self._acted: dict[int, Row | None] = {}
-        self._audit_at = _NEVER
+        self._audit_at, self._audit_next = _NEVER, -_NEVER
         self._deaf_rest = 0
 
     # -- the connection
@@ -366,7 +366,8 @@ class Track:
             return
         self._acted[time] = row
         if self._audits:
-            self._audit_at = min(self._audit_at, time + self.span + self._audit_after)
+            if self._audit_at == _NEVER:
+                self._plan_audit(time)
         elif len(self._acted) > _REMEMBERED:
             del self._acted[min(self._acted)]
 
@@ -394,8 +395,13 @@ class Track:
 
     def quiet(self, now: float) -> bool:
         """Return whether nothing is about to close, and nothing has just closed."""
-        margin = min(10_000.0, self.span / 4.0)
+        margin = self._margin
         return self.phase is Phase.LIVE and self.expected + margin < now < self.expected + self.span - margin
+
+    @property
+    def _margin(self) -> float:
+        """How far from a close nothing is done that could wait, ms."""
+        return min(10_000.0, self.span / 4.0)
 
     def deaf(self, now: float) -> bool:
         """Return whether REST has had to bring candles for two timeframes in which the connection brought none."""
@@ -422,7 +428,7 @@ class Track:
         """Return the open times of candles that are to be compared, end exclusive; None for none."""
         if now < self._audit_at:
             return None
-        self._audit_at = now + self._audit_every
+        self._audit_at = self._audit_next = now + self._audit_every
         ripe = [time for time in self._acted if time + self.span + self._audit_after <= now]
         return (min(ripe), max(ripe) + self.span) if ripe else None
 
@@ -433,8 +439,19 @@ class Track:
             old, new = self._acted.pop(time), found.get(time)
             if not _same(old, new):
                 self._emit(Revision(self.series, time, old, new, round(now - time - self.span)))
-        left = min(self._acted, default=None)
-        self._audit_at = _NEVER if left is None else max(now + self._audit_every, left + self.span + self._audit_after)
+        self._audit_at = _NEVER
+        if self._acted:
+            self._plan_audit(min(self._acted))
+
+    def _plan_audit(self, time: int) -> None:
+        """Let a candle be compared once it is ripe, but not beside a close: there calls come first."""
+        at, margin = max(time + self.span + self._audit_after, self._audit_next), self._margin
+        into = (at - time) % self.span
+        if into < margin:
+            at += margin - into
+        elif into > self.span - margin:
+            at += self.span - into + margin
+        self._audit_at = at
 
 
 def _sound(row: Row) -> bool:

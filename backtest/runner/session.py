@@ -453,9 +453,12 @@ class Session:
     def _decide(self, rows: Mapping[str, Row]) -> list[Decision]:
         """Ask at the close of each market that has a candle, or had events, as a whole run does."""
         made: list[Decision | Refusal] = []
+        heard: dict[str, list[Event]] = {}
+        for event in self.events:
+            heard.setdefault(event.symbol, []).append(event)
         for symbol, desk in self._desks.items():
             desk.forget()
-            mine = self.events if len(self._desks) == 1 else [one for one in self.events if one.symbol == symbol]
+            mine = heard.get(symbol, ())
             if symbol in rows or (mine and desk.hears_events):
                 own = self._ask(desk, mine, closes=symbol in rows)
                 desk.send(own)
