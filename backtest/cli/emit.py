@@ -34,10 +34,6 @@ _TOKEN, _URL = "ANNY_PAPER_TOKEN", "ANNY_BASE_URL"
 _SECRETS = ("ANNY_API_KEY", "ANNY_API_SECRET")
 _DEFAULT = "strategy"
 
-VenueOption = Annotated[
-    Path | None,
-    typer.Option("--venue", help="venue.toml of another venue than the Signal API: Cornix, a JSON webhook."),
-]
 JournalOption = Annotated[Path, typer.Option(help="SQLite file with every call and what became of it.")]
 
 
@@ -104,7 +100,7 @@ def emit(  # noqa: PLR0913, PLR0917  every option is an argument
         str | None, typer.Option(help="HOST:PORT of a page beside it, 127.0.0.1:8799 say; see backtest dashboard.")
     ] = None,
     dashboard_name: NamesOption = None,
-    venue: VenueOption = None,
+    venue: emit_check.VenueOption = None,
     url: emit_check.UrlOption = None,
 ) -> None:
     """Send a strategy's calls as candles close, to the paper venue or live; with --candles rehearse it on recorded ones.
@@ -298,7 +294,7 @@ def cancel_all(
     journal: JournalOption = Path("emit.sqlite"),
     ended: Annotated[bool, typer.Option("--ended", help="Those too that have ended by our own book.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    venue: VenueOption = None,
+    venue: emit_check.VenueOption = None,
 ) -> None:
     """Close every signal that is not confirmed closed, and say what happened to each; again for what failed before."""
     from backtest.live.commands import ask
@@ -321,7 +317,7 @@ def cancel_all(
         _tell_canceled(done["canceled"])
         return
     if venue is not None:
-        secrets, door = _outlet(venue)
+        secrets, door = emit_check.outlet_of(venue)
         _close(journal, secrets, last, ended=ended, outlet=door)
         return
     if last.mode != "paper":
@@ -381,22 +377,6 @@ def _tell_canceled(done: list[dict[str, Any]]) -> None:
         raise typer.Exit(3)
 
 
-def _outlet(venue: Path) -> tuple[OutletSecrets, Callable[[Callable[[], float]], Outlet]]:
-    """Return the secrets of another venue, and what makes its door on a clock."""
-    from backtest.venue.outlet.door import Outlet
-    from backtest.venue.outlet.settings import OutletSecrets, read_outlet
-    from backtest.venue.rate import RateLimit
-
-    settings, template = read_outlet(venue)
-    secrets = OutletSecrets.load()
-
-    def door(seconds: Callable[[], float]) -> Outlet:
-        return Outlet(settings, secrets, template, rate=RateLimit(settings.limit, seconds))
-
-    door(lambda: 0.0).close()  # a venue that cannot be used is met before anything else is looked at
-    return secrets, door
-
-
 def _go_live(
     settings: LiveSettings,
     mode: str,
@@ -420,10 +400,9 @@ def _go_live(
     from backtest.market_data.retry import Retry
     from backtest.venue.credentials import Credentials
 
-    secrets, outlet = (None, None) if venue is None else _outlet(venue)
+    secrets, outlet = (None, None) if venue is None else emit_check.outlet_of(venue)
     if mode == "live":
-        said = None if secrets is None else lambda: secrets
-        found = emit_check.look(settings, emit_check.history_of([], store), account=account, url=url, secrets=said)
+        found = emit_check.look(settings, emit_check.history_of([], store), account=account, url=url, venue=venue)
         if not found.holds:
             typer.echo("error: live emission was not started, nothing was sent", err=True)
             raise typer.Exit(found.exit_status)

@@ -13,14 +13,15 @@ from backtest.cli import options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backtest.live.readiness import History, Readiness
+    from backtest.live.readiness import History, OutletRead, Readiness
     from backtest.live.settings import LiveSettings
     from backtest.market_data.series import Series
     from backtest.model.candles import Candles
     from backtest.model.market import Market
-    from backtest.venue.outlet.settings import OutletSecrets
+    from backtest.venue.outlet.door import Outlet
+    from backtest.venue.outlet.settings import OutletSecrets, OutletSettings
 
-__all__ = ["check", "look", "settings_from"]
+__all__ = ["check", "look", "outlet_of", "settings_from"]
 
 _ACCOUNT = "ANNY_CONFIRM_ACCOUNT"
 
@@ -29,6 +30,10 @@ ConfigOption = Annotated[
 ]
 MarketsOption = Annotated[
     list[str] | None, typer.Option("--market", "-m", help="BTC/USDT; repeat it for several on one account.")
+]
+VenueOption = Annotated[
+    Path | None,
+    typer.Option("--venue", help="venue.toml of another venue than the Signal API: Cornix, a JSON webhook."),
 ]
 RateOption = Annotated[int | None, typer.Option(help="Calls a minute; default 8.")]
 AccountOption = Annotated[str | None, typer.Option(help="Fingerprint of the account, to confirm --live.")]
@@ -52,6 +57,7 @@ def check(  # noqa: PLR0913, PLR0917  every option is an argument
     journal: Annotated[Path | None, typer.Option(help="SQLite file; default emit.sqlite.")] = None,
     per_minute: RateOption = None,
     account: AccountOption = None,
+    venue: VenueOption = None,
     url: UrlOption = None,
 ) -> None:
     """Look at every condition of going live and forecast the rate limit; send nothing, make nothing.
@@ -63,7 +69,7 @@ def check(  # noqa: PLR0913, PLR0917  every option is an argument
     """
     flags = (strategy, market, exchange, timeframe, param, profile)
     settings = settings_from(config, *flags, limits={"per_minute": per_minute}, account={"journal": journal})
-    found = look(settings, history_of(candles or [], store), account=account, url=url)
+    found = look(settings, history_of(candles or [], store), account=account, url=url, venue=venue)
     if not found.holds:
         raise typer.Exit(found.exit_status)
 
@@ -112,13 +118,43 @@ def history_of(sources: list[str], store: str | None) -> History:
     return history
 
 
+def outlet_of(venue: Path) -> tuple[OutletSecrets, Callable[[Callable[[], float]], Outlet]]:
+    """Return the secrets of another venue, and what makes its door on a clock."""
+    from backtest.venue.outlet.door import Outlet
+    from backtest.venue.outlet.settings import OutletSecrets, read_outlet
+    from backtest.venue.rate import RateLimit
+
+    settings, template = read_outlet(venue)
+    secrets = OutletSecrets.load()
+
+    def door(seconds: Callable[[], float]) -> Outlet:
+        return Outlet(settings, secrets, template, rate=RateLimit(settings.limit, seconds))
+
+    door(lambda: 0.0).close()  # a venue that cannot be used is met before anything else is looked at
+    return secrets, door
+
+
+def _read(venue: Path) -> OutletRead:
+    from backtest.live.readiness import OutletRead
+    from backtest.venue.outlet.settings import OutletSecrets
+
+    def settings() -> tuple[OutletSettings, str]:
+        _, door = outlet_of(venue)
+        with door(lambda: 0.0) as outlet:
+            found = outlet.settings
+        text = f"{found.name} of {venue}, {found.limit} calls a minute, each at most {found.max_lag} s after its close"
+        return found, text
+
+    return OutletRead(OutletSecrets.load, settings)
+
+
 def look(
     settings: LiveSettings,
     history: History,
     *,
     account: str | None,
     url: str | None,
-    secrets: Callable[[], OutletSecrets] | None = None,
+    venue: Path | None = None,
 ) -> Readiness:
     """Print each condition and return them."""
     from backtest.live.readiness import readiness
@@ -127,7 +163,8 @@ def look(
 
     confirmed = account or os.environ.get(_ACCOUNT)
     access = Access(url, retry=Retry(2))
-    found = readiness(settings, history, options.profile_from, confirmed=confirmed, access=access, secrets=secrets)
+    outlet = None if venue is None else _read(venue)
+    found = readiness(settings, history, options.profile_from, confirmed=confirmed, access=access, outlet=outlet)
     for one in found.checks:
         typer.echo(f"{'ok     ' if one.holds else 'MISSING'} {one.name}: {one.text}")
     return found

@@ -18,6 +18,7 @@ from backtest.runner.linting import lint_decisions
 from backtest.runner.loading import load_strategy
 from backtest.runner.run import histories_of, run
 from backtest.venue.credentials import Credentials
+from backtest.venue.outlet.carried import carry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,14 +33,30 @@ if TYPE_CHECKING:
     from backtest.model.profile import SubscriberProfile
     from backtest.runner.result import Result
     from backtest.strategy import Strategy
-    from backtest.venue.outlet.settings import OutletSecrets
+    from backtest.venue.outlet.settings import OutletSecrets, OutletSettings
 
     History = Callable[[Series], tuple[Candles, Market]]
 
-__all__ = ["Check", "Readiness", "readiness"]
+__all__ = ["Check", "OutletRead", "Readiness", "readiness"]
 
 _CLOCK_OFF = 2.0
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class OutletRead:
+    """How another venue than the Signal API is read.
+
+    Attributes
+    ----------
+    secrets
+        Returns its address and secret.
+    settings
+        Returns its settings and a sentence about it, having seen that a door to it can be made.
+    """
+
+    secrets: Callable[[], OutletSecrets]
+    settings: Callable[[], tuple[OutletSettings, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +102,7 @@ def readiness(
     *,
     confirmed: str | None = None,
     access: Access | None = None,
-    secrets: Callable[[], OutletSecrets] | None = None,
+    outlet: OutletRead | None = None,
 ) -> Readiness:
     """Look at every condition; live emission starts where all hold.
 
@@ -101,11 +118,11 @@ def readiness(
         The account's fingerprint as typed or from the environment; None takes that of the settings.
     access
         How exchanges are reached.
-    secrets
-        Reads those of an outlet; None: calls go to the Signal API.
+    outlet
+        Reads another venue's secrets and settings; None: calls go to the Signal API.
     """
     looking = _Looking(settings, history, profile_of, access)
-    looking.secrets = secrets
+    looking.outlet = outlet
     looking.account(confirmed or settings.account.fingerprint)
     if not settings.strategy:
         looking.look("strategies", _no_strategy)
@@ -132,7 +149,8 @@ class _Looking:
         self._intents: list[Intent] = []
         self._pnl: dict[tuple[str, str], float] = {}
         self._seen: dict[tuple[str, str], int] = {}
-        self.secrets: Callable[[], OutletSecrets] | None = None
+        self.outlet: OutletRead | None = None
+        self._venue: OutletSettings | None = None
 
     def look(self, name: str, condition: Callable[[], tuple[T, str]]) -> T | None:
         """Note whether a condition holds; return what it found out."""
@@ -149,6 +167,8 @@ class _Looking:
     def account(self, confirmed: str | None) -> None:
         """Look at the credentials, at whether this account is meant, and at its journal."""
         found = self.look("credentials", self._credentials)
+        if self.outlet is not None:
+            self._venue = self.look("venue", self.outlet.settings)
 
         def confirmation() -> tuple[bool, str]:
             if found is None:
@@ -164,8 +184,8 @@ class _Looking:
         self.look("journal", lambda: self._journal(found))
 
     def _credentials(self) -> tuple[Credentials | OutletSecrets, str]:
-        secrets = self.secrets
-        found = Credentials.load(self.settings.account.secret_file) if secrets is None else secrets()
+        outlet = self.outlet
+        found = Credentials.load(self.settings.account.secret_file) if outlet is None else outlet.secrets()
         return found, f"account {found.fingerprint} at {found.base_url}"
 
     def _journal(self, credentials: Credentials | OutletSecrets | None) -> tuple[bool, str]:
@@ -251,6 +271,9 @@ class _Looking:
         self.look(f"stops of {name}", lambda: self._stops(result))
         self.look(f"lint of {name}", lambda: _lint(result, rows, markets, profile))
         self.look(f"checks of {name}", lambda: _honest(result))
+        if self._venue is not None:
+            venue = self._venue
+            self.look(f"{venue.name} of {name}", lambda: _carried(result, venue))
         self._keep(strategy, result, each.timeframe)
 
     def _load(self, number: int, each: StrategySettings) -> tuple[tuple[Strategy, SubscriberProfile], str]:
@@ -293,15 +316,18 @@ class _Looking:
     def _keep(self, strategy: Strategy, result: Result, timeframe: str) -> None:
         """Keep calls and what came of them for the limiter."""
         identity = f"{strategy.identity} {timeframe}"
+        lag = None if self._venue is None else self._venue.max_lag * 1000
         for decision in result.calls:
-            self._intents += intents_of(Stream("", identity, "", timeframe), decision.at, [decision.call])
+            stream = Stream("", identity, "", timeframe, max_lag=lag)
+            self._intents += intents_of(stream, decision.at, [decision.call])
         for signal, pnl in zip(result.trades["signal"], result.trades["pnl"], strict=True):
             self._pnl[identity, signal] = self._pnl.get((identity, signal), 0.0) + float(pnl)
 
     def limiter(self) -> None:
         """Say what the rate limit would have done to all calls together."""
         if self._intents:
-            found = forecast(self._intents, self.settings.limits.per_minute, self._pnl)
+            rate = self.settings.limits.per_minute if self._venue is None else self._venue.limit
+            found = forecast(self._intents, rate, self._pnl)
             self.look("limiter", lambda: (found, found.sentence))
 
 
@@ -343,6 +369,18 @@ def _lint(
             raise InvalidSettingError(text)
         found.insert(0, text)
     return True, "; ".join(found) or "nothing"
+
+
+def _carried(result: Result, venue: OutletSettings) -> tuple[bool, str]:
+    """Say how much of the calls another venue can say; a venue that can say no signal is of no use."""
+    calls = [decision.call for decision in result.calls]
+    found = [carry(call, venue.says) for call in calls]
+    kept = [said for said, _ in found if said is not None]
+    if calls and not any(isinstance(said, CreateSignal) for said in kept):
+        raise InvalidSettingError(f"{venue.name} can say none of the {len(calls):,} calls")
+    less = sum(said is not None and bool(lost) for said, lost in found)
+    text = f"{len(calls) - len(kept):,} of {len(calls):,} calls cannot be said and are not sent, {less:,} lose a part"
+    return True, f"{text}; backtest loss prices it" if less or len(kept) < len(calls) else "carries every call whole"
 
 
 def _honest(result: Result) -> tuple[bool, str]:

@@ -10,6 +10,7 @@ import pytest
 from backtest.live.clock import WallClock
 from backtest.live.journal import Journal
 from backtest.live.schema import Run
+from backtest.venue.outlet.settings import URL, OutletSecrets
 from tests.command_line import Done, backtest
 from tests.loopback_exchange import HOUR, Loopback, last
 from tests.paper_room import KEY, SECRET, credentials
@@ -39,6 +40,7 @@ class Every(Strategy):
         stop = now.close * 0.9 if self.stop else None
         yield now.create(entry=now.close, targets=[now.close * self.gain], stop_loss=stop, invest=self.invest, ttl="2h")
 """
+OUTLET = "https://venue.example/hook/0f4c1f8a-secret-part"
 NAMED = ("--market", "BTC/USDT", "--market", "ETH/USDT", "--exchange", "binance", "--timeframe", "1h")
 
 
@@ -245,3 +247,32 @@ def test_help_shows_what_an_emission_takes() -> None:
     for option in ("--paper", "--live", "--journal", "--config", "--market"):
         assert re.search(rf"^  (-\w, )?{option}\b", done.out, re.MULTILINE), option
     assert re.search(r"^  check +Look at every condition", done.out, re.MULTILINE)
+
+
+def test_every_condition_of_another_venue(
+    exchange: Loopback, store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ANNY_API_KEY", "ANNY_API_SECRET"):
+        monkeypatch.delenv(name)
+    (folder / "venue.toml").write_text(
+        'name = "my cornix"\nkind = "cornix"\nper_minute = 3\nvalues = { chat_id = "-1001" }\n'
+    )
+    found = lines(check(exchange, store, "--venue", "venue.toml"))
+    assert URL in found["credentials"]
+    assert found["venue"].startswith("MISSING")
+    assert OUTLET not in str(found)
+    monkeypatch.setenv(URL, OUTLET)
+    account = OutletSecrets.load().fingerprint
+    done = check(exchange, store, "--venue", "venue.toml", "--account", account)
+    assert done.status == 0, done.out
+    assert "0f4c1f8a" not in done.out + done.err, "the address is secret"
+    found = lines(done)
+    assert found["credentials"] == f"ok account {account} at venue.example"
+    assert found["venue"] == "ok my cornix of venue.toml, 3 calls a minute, each at most 300 s after its close"
+    assert "calls" in found["my cornix of Every 1h"]
+    assert "at 3 calls a minute" in found["limiter"]
+    (folder / "venue.toml").write_text('name = "my cornix"\nkind = "cornx"\n')
+    done = check(exchange, store, "--venue", "venue.toml", "--account", account)
+    assert done.status == 2
+    assert "MISSING" in lines(done)["venue"]
+    assert "cornx" in lines(done)["venue"]

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,12 +21,15 @@ from backtest.live.journal import Journal
 from backtest.live.schema import Run
 from tests.candle_exchange import CandleExchange
 from tests.command_line import BREAKOUT, ROOT, Done, backtest
-from tests.paper_room import KEY, SECRET, paper_room
+from tests.paper_room import KEY, SECRET, credentials, paper_room
 from tests.raw_server import RawServer, answer, http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+START = "import sys; from backtest.cli import main; sys.argv[0] = 'backtest'; sys.exit(main())"
 
 
 class Wall:
@@ -72,6 +76,11 @@ def one_sentence(done: Done) -> str:
     assert [other for other in done.err.splitlines() if not other.startswith("{")] == [line], "no traceback"
     assert done.out == ""
     return line.removeprefix("error: ")
+
+
+def without_coverage() -> dict[str, str]:
+    """The environment without coverage, which could not write its own file either."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "COV_CORE_"))}
 
 
 def digest(path: Path) -> str:
@@ -151,13 +160,10 @@ def test_a_disk_that_takes_no_journal(
 
 def test_a_full_disk_at_the_start_keeps_what_was_there(exchange: str, tmp_path: Path) -> None:
     path = tmp_path / "emit.sqlite"
-    code = "import sys; from backtest.cli import main; sys.argv[0] = 'backtest'; sys.exit(main())"
     with paper_room(tmp_path / "venue.sqlite") as url:
-        # Without coverage, which could not write its own file either.
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "COV_CORE_"))}
-        environment = {**kept, "ANNY_BASE_URL": url}
+        environment = {**without_coverage(), "ANNY_BASE_URL": url}
         found = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments(exchange, path))],
+            [sys.executable, "-c", START, *map(str, arguments(exchange, path))],
             cwd=ROOT,
             env=environment,
             capture_output=True,
@@ -168,6 +174,56 @@ def test_a_full_disk_at_the_start_keeps_what_was_there(exchange: str, tmp_path: 
         )
     assert found.returncode == 3, found.stderr
     assert "emit.sqlite" in one_sentence(Done(found.returncode, found.stdout, found.stderr))
+
+
+READ_ONLY = (
+    [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override"]
+)
+"""Without these two rights permission bits hold for root too."""
+
+
+@pytest.mark.skipif(
+    bool(READ_ONLY) and shutil.which("setpriv") is None, reason="root writes everywhere without setpriv"
+)
+@pytest.mark.parametrize(("mode", "kept"), [("--paper", False), ("--paper", True), ("--live", True)])
+def test_a_place_that_is_read_only(mode: str, kept: bool, exchange: str, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    path = place / "emit.sqlite"
+    with paper_room(tmp_path / "venue.sqlite") as url:
+        if kept:
+            Journal(path, Run(mode.removeprefix("--"), credentials().fingerprint, 1)).close()
+        before = {one.name: digest(one) for one in place.iterdir()}
+        for one in place.iterdir():
+            one.chmod(0o444)
+        place.chmod(0o555)
+        try:
+            found = subprocess.run(
+                [
+                    *READ_ONLY,
+                    sys.executable,
+                    "-c",
+                    START,
+                    *map(str, [*(mode if one == "--paper" else one for one in arguments(exchange, path))]),
+                ],
+                cwd=ROOT,
+                env={**without_coverage(), "ANNY_BASE_URL": url, "ANNY_CONFIRM_ACCOUNT": credentials().fingerprint},
+                capture_output=True,
+                text=True,
+                timeout=240,
+                check=False,
+            )
+        finally:
+            place.chmod(0o755)
+    assert found.returncode in {2, 3}, found.stderr
+    assert "Traceback" not in found.stderr
+    if mode == "--paper":
+        assert str(path) in one_sentence(Done(found.returncode, found.stdout, found.stderr))
+    else:
+        (line,) = [line for line in found.stdout.splitlines() if line.startswith("MISSING journal")]
+        assert str(path) in line
+        assert "error: live emission was not started, nothing was sent" in found.stderr
+    assert {one.name: digest(one) for one in place.iterdir()} == before
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
