@@ -9,9 +9,11 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from backtest import Candles, Dca, InvalidSettingError, Market, Rebuy, Result, Strategy, SubscriberProfile, run
+from backtest.report.grouped import grouped
 from backtest.report.titled import render_tables
 from strategies.breakout import Breakout
 
@@ -133,6 +135,21 @@ def test_closed_trades_by_what_they_were(result: Result) -> None:
             else:
                 assert row["profit_factor"] is None or np.isnan(float(row["profit_factor"] or math.nan))
         assert frame["share"].sum() == pytest.approx(1.0)
+
+
+def test_gains_and_losses_of_less_than_1_are_gains_and_losses() -> None:
+    closed = pd.DataFrame(
+        {
+            "pnl": [0.5, -0.25, 0.75, 0.0],
+            "return": [0.1, -0.1, 0.2, 0.0],
+            "entry_time": [0] * 4,
+            "exit_time": [3_600_000] * 4,
+        }
+    )
+    by = grouped(closed, ["a", "a", "b", "b"], ["a", "b"], "side")
+    assert by["profit_factor"].iloc[0] == 2.0
+    assert pd.isna(by["profit_factor"].iloc[1])  # nothing was lost
+    assert list(by["win_rate"]) == [0.5, 0.5]
 
 
 def test_targets_by_number(result: Result) -> None:

@@ -46,6 +46,13 @@ def test_equity_grows_from_one_at_the_same_closes(one: Result, other: Result) ->
     assert [line.get_ydata()[-1] for line in lines] == pytest.approx(growth.iloc[-1].tolist())
 
 
+def test_the_axes_stand_within_the_figure(one: Result, other: Result) -> None:
+    (axes,) = one.compare(other).plot().axes
+    box = axes.get_position()
+    assert 0.0 < box.x0 < box.x1 < 1.0
+    assert 0.0 < box.y0 < box.y1 < 1.0
+
+
 def test_the_trades_that_differ_are_listed_with_what_differs(one: Result, other: Result) -> None:
     frame: Any = one.compare(other).trades
     mine, theirs = ({str(row["signal"]): row for row in result.trades.to_dict("records")} for result in (one, other))

@@ -14,7 +14,7 @@ import pytest
 from matplotlib.collections import PathCollection, PolyCollection
 
 from backtest.errors import InvalidSettingError
-from backtest.report.canvas import png, svg, thin
+from backtest.report.canvas import days, png, svg, thin
 from backtest.report.charts import account_chart, overview_chart, price_chart, signal_chart
 from backtest.report.levels import Step, signal_levels
 from tests.unit.test_report_tables import HOUR, START, changed, sample_tables
@@ -131,6 +131,15 @@ def test_a_signal_is_drawn_by_itself() -> None:
     scatters = [one for one in unknown.collections if isinstance(one, PathCollection)]
     heights = np.concatenate([np.asarray(one.get_offsets())[:, 1] for one in scatters])
     assert np.abs(heights - trade["average_entry"]).min() < 1e-9
+
+
+def test_a_signal_that_lives_is_drawn_to_the_end() -> None:
+    name, events = TABLES.signal("5"), TABLES.events
+    begun = events[(events["signal"] != name) | events["kind"].isin(["created", "entered"])]
+    axes = signal_chart(replace(TABLES, events=begun), "5").axes[0]
+    ended = signal_chart(TABLES, "5").axes[0]
+    end = float(days(np.array([TABLES.span[1]]))[0])
+    assert ended.get_xlim()[1] < end <= axes.get_xlim()[1]
 
 
 def test_without_trades_the_last_ones_are_the_whole_run() -> None:

@@ -16,6 +16,9 @@ import pytest
 from backtest.errors import StorageError
 from backtest.report.notebook import repr_html
 from backtest.report.page import PageTable, Section, page_html, write_page
+from backtest.report.page.section import page_table
+from backtest.report.page.verdict import facts
+from backtest.report.titled import TitledTable
 from tests.unit.test_report_tables import START, changed, sample_tables
 
 if TYPE_CHECKING:
@@ -210,3 +213,24 @@ def test_a_refusing_disk_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError, match="cannot write"):
         write_page(sample_tables(50), tmp_path / "file" / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("counts", "value", "tone"),
+    [
+        ({}, "none", "good"),
+        ({"candles": 0, "tight_candles": 0}, "none", "good"),
+        ({"candles": 3, "tight_candles": 0}, "3", "good"),
+        ({"candles": 0, "tight_candles": 2}, "0, 2 with a trail too tight", "poor"),
+    ],
+)
+def test_candles_inside_which_the_order_is_unknown_are_a_fact(counts: dict[str, int], value: str, tone: str) -> None:
+    tables = sample_tables(60)
+    found = facts(replace(tables, manifest={**tables.manifest, "ambiguous": counts}))
+    assert [(one.value, one.tone) for one in found if one.label == "Ambiguous candles"] == [(value, tone)]
+
+
+def test_a_signal_without_a_number_keeps_its_name() -> None:
+    frame = pd.DataFrame({"signal": ["one", "two"], "trades": [3, 4]})
+    table = page_table(TitledTable("parts", "Parts", "By signal.", frame), {"two": 7})
+    assert [row[0] for row in table.shown] == ["one", "signal 7"]
