@@ -85,6 +85,8 @@ READ: dict[str, tuple[str, str | bytes, dict[str, Any], dict[str, Any]]] = {
         {},
         {"n": 4},
     ),
+    "no header and no volume": (NAME, lines(hours(4), "2,4,1,3"), {}, {"n": 4, "volume": 0.0, "volume_known": False}),
+    "a zone west of Greenwich": (NAME, HEADER + lines(["2023-12-31 19:30:00-04:30", "2023-12-31 20:30:00-04:30"]), {}, {"n": 2}),
     "Date and Time": (NAME, "Date,Time,Open,High,Low,Close,Volume\n" + lines(["2024-01-01,00:00", "2024-01-01,01:00"]), {}, {"n": 2}),
     "MetaTrader": (
         NAME,
@@ -213,6 +215,9 @@ REFUSED: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
     ),
     "closing times by their size": (
         NAME, HEADER + lines([START + HOUR * k - 1 for k in range(1, 5)]), {}, r"those at which 1h candles end .* --columns close_time=NAME"
+    ),
+    "closing times in whole seconds": (
+        NAME, HEADER + lines([START // 1000 + 3600 * k - 1 for k in range(1, 5)]), {}, r"those at which 1h candles end .* --columns close_time=NAME"
     ),
     "a header among the rows": (NAME, HEADER + lines(hours(2)) + HEADER + lines(hours(2)), {}, "line 4 repeats the names of the columns"),
     "a header with other names": (

@@ -14,6 +14,7 @@ import pytest
 from matplotlib.collections import PathCollection, PolyCollection
 
 from backtest.errors import InvalidSettingError
+from backtest.report import panels
 from backtest.report.canvas import days, png, svg, thin
 from backtest.report.charts import account_chart, overview_chart, price_chart, signal_chart
 from backtest.report.levels import Step, signal_levels
@@ -131,6 +132,19 @@ def test_a_signal_is_drawn_by_itself() -> None:
     scatters = [one for one in unknown.collections if isinstance(one, PathCollection)]
     heights = np.concatenate([np.asarray(one.get_offsets())[:, 1] for one in scatters])
     assert np.abs(heights - trade["average_entry"]).min() < 1e-9
+
+
+def test_levels_are_drawn_of_as_many_signals_as_can_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = {}
+    for most in (0, 1):
+        monkeypatch.setattr(panels, "_LEVELS_DRAWN", most)
+        drawn[most] = sum(line.get_linestyle() == ":" for line in signal_chart(TABLES, "5").axes[0].lines)
+    assert drawn == {0: 0, 1: 2}
+
+
+def test_a_price_panel_names_its_market() -> None:
+    axes = price_chart(TABLES).axes[0]
+    assert "BTC/USDT price" in {axes.get_title(loc=where) for where in ("left", "center", "right")}
 
 
 def test_a_signal_that_lives_is_drawn_to_the_end() -> None:

@@ -230,6 +230,23 @@ def test_candles_inside_which_the_order_is_unknown_are_a_fact(counts: dict[str, 
     assert [(one.value, one.tone) for one in found if one.label == "Ambiguous candles"] == [(value, tone)]
 
 
+@pytest.mark.parametrize(("closed", "tone"), [(9, "poor"), (10, "fair")])
+def test_fewer_than_ten_trades_are_poor(closed: int, tone: str) -> None:
+    tables = sample_tables(600)
+    trades = tables.trades[~tables.trades["open"].to_numpy(bool)].iloc[:closed]
+    assert len(trades) == closed
+    found = facts(replace(tables, trades=trades))
+    assert [(one.value, one.tone) for one in found if one.label == "Trades"] == [(f"{closed} closed", tone)]
+
+
+def test_calls_that_nobody_refused_are_a_fact() -> None:
+    tables = sample_tables(60)
+    found = [one for one in facts(replace(tables, refused=[])) if one.label == "Calls"]
+    assert [(one.value, one.tone, one.about) for one in found] == [
+        (f"{len(tables.calls)} sent", "good", "none refused")
+    ]
+
+
 def test_a_signal_without_a_number_keeps_its_name() -> None:
     frame = pd.DataFrame({"signal": ["one", "two"], "trades": [3, 4]})
     table = page_table(TitledTable("parts", "Parts", "By signal.", frame), {"two": 7})

@@ -49,6 +49,23 @@ def test_a_record_of_the_minimum_length_is_believed_at_just_that_confidence() ->
     assert minimum_track_record(SharpeSample(-0.1, 500)) == math.inf
 
 
+def test_a_benchmark_above_0_takes_a_longer_record() -> None:
+    sample = SharpeSample(0.08, 500, skew=-0.4, kurtosis=6.0)
+    length = minimum_track_record(sample, benchmark=0.03, confidence=0.95)
+    assert length > minimum_track_record(sample, confidence=0.95)
+    at_length = SharpeSample(sample.sharpe, math.ceil(length), sample.skew, sample.kurtosis)
+    assert probabilistic_sharpe(at_length, 0.03) == pytest.approx(0.95, abs=1e-3)
+
+
+def test_trials_with_a_common_part_count_by_their_mean_correlation() -> None:
+    rng = np.random.default_rng(4)
+    trials = rng.normal(size=(400, 10)) + rng.normal(size=(400, 1))
+    pairs = [np.corrcoef(trials[:, a], trials[:, b])[0, 1] for a in range(10) for b in range(a)]
+    rho = float(np.mean(pairs))
+    assert 0.4 < rho < 0.6
+    assert effective_trials(trials) == pytest.approx(rho + 10.0 * (1.0 - rho))
+
+
 def test_overfitting_by_hand() -> None:
     """Four blocks of two days, three trials: in 2 of the 6 halvings the best ends in the worse half."""
     first = np.array([1.0, 3.0, 2.0])
