@@ -139,8 +139,7 @@ def venue(pipe: Connection) -> None:
 
         threading.Thread(target=accept, daemon=True).start()
         while pipe.recv() != "end":
-            pipe.send(list(came))
-            came.clear()
+            pipe.send([came.pop(0) for _ in range(len(came))])  # one may come meanwhile
 
 
 async def measure(count: int, rounds: int, port: int, pipe: Connection) -> None:
