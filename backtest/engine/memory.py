@@ -23,7 +23,7 @@ from backtest.engine.records import (
     TURN,
     WORLD,
 )
-from backtest.engine.tracks import with_room
+from backtest.engine.tracks import as_bytes, with_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,7 +174,7 @@ class Memory:
             if self.accounts[0].lacks & full:
                 old = getattr(self, name)
                 new = np.zeros((*old.shape[:-1], 2 * old.shape[-1]), old.dtype)
-                new[..., : old.shape[-1]] = old
+                as_bytes(new)[..., : as_bytes(old).shape[-1]] = as_bytes(old)
                 setattr(self, name, new)
         self.locate()
 

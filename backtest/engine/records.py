@@ -6,6 +6,8 @@ One row a thing, fields by name; numbers are float64 (prices, quantities, money)
 
 from __future__ import annotations
 
+import math
+from struct import Struct
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,6 +33,8 @@ __all__ = [
     "NEVER",
     "ORDER",
     "OUTCOME",
+    "PACKED_CALL",
+    "PLAIN_SIGNAL",
     "SCRATCH",
     "SEGMENT",
     "SIGNAL",
@@ -61,6 +65,11 @@ _F, _I = "f8", "i8"
 def _record(**fields: str | tuple[str, int]) -> np.dtype[Any]:
     columns = [(name, kind) if isinstance(kind, str) else (name, kind[0], (kind[1],)) for name, kind in fields.items()]
     return np.dtype((np.record, columns))
+
+
+def _packed(kind: np.dtype[Any]) -> str:
+    """Return a field as :mod:`struct` names it; one that is an array, number by number."""
+    return ("d" if kind.base == np.float64 else "q") * math.prod(kind.shape)
 
 
 CONFIG = _record(
@@ -99,6 +108,9 @@ CALL = _record(
 )  # fmt: skip
 """One call, its prices on the tick; ``reason`` is that of one that the desk refused, as in an event."""
 
+PACKED_CALL = Struct("=" + "".join(_packed(CALL[name]) for name in CALL.names or ()))
+"""A call as Python writes it whole."""
+
 TURN = _record(next=_I, made=_I, at=_I)
 """Beside a call: the next one of its market, whether it was made (it becomes 1 for a create), and when a conditional one is
 sent."""
@@ -118,6 +130,9 @@ SIGNAL = _record(
     t_invest=_F, t_hits=_I, t_ambiguous=_I,
 )  # fmt: skip
 """A living signal and its sub-position (L14.1); ``t_`` fields add up the trade under way."""
+
+PLAIN_SIGNAL = np.dtype(SIGNAL.descr)
+"""The same for Python to read: numpy looks a field of a record up in Python, one of a plain row in C."""
 
 ORDER = _record(
     slot=_I,

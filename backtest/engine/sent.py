@@ -9,7 +9,7 @@ import numpy as np
 from backtest.engine.codes import C_CANCEL, C_CREATE, C_REFUSED, C_REFUSED_CREATE, COARSE, FUTURES, REFUSED
 from backtest.engine.kernel.entries import number_calls, push
 from backtest.engine.sentences import Sentences
-from backtest.engine.translation import create_row, write_call
+from backtest.engine.translation import write_call, write_create
 from backtest.errors import InvalidSignalError
 from backtest.model.calls import Call, CreateSignal, later_side_check
 from backtest.model.events import SignalRef
@@ -49,8 +49,13 @@ class SentCalls:
     def __init__(self, histories: Sequence[MarketHistory], memory: Memory, latency_ms: int) -> None:
         self.refs: list[SignalRef] = []
         self.sentences = Sentences()
-        self._histories, self._memory, self._latency = histories, memory, latency_ms
+        self._histories, self._memory = histories, memory
         self._ids: dict[SignalRef, int] = {}
+        self._index = {(history.market.coin, history.market.trade_market): q for q, history in enumerate(histories)}
+        spans = [(history.candles.milliseconds, history.fine_span) for history in histories]
+        self._delays = [
+            (nearest_multiple(latency_ms, one), nearest_multiple(latency_ms, other)) for one, other in spans
+        ]
         self._creates: list[CreateSignal | None] = []
         self._n_calls = 0
 
@@ -74,8 +79,7 @@ class SentCalls:
         memory.reserve_calls(k + 1)
         if isinstance(call, CreateSignal):
             q = self._market_of(call)
-            row = create_row(call)
-            memory.calls[k] = (at, self._arrival(q, at), q, self._register(call, q), *row)
+            write_create(memory.calls, k, (at, self._arrival(q, at), q, self._register(call, q)), call)
         else:
             signal, create = self.known(call.signal)
             later_side_check(call, create.side)
@@ -146,8 +150,7 @@ class SentCalls:
             memory.calls["reason"][start:end] += self.sentences.count
         else:
             memory.take_calls(records)
-        latency = nearest_multiple(self._latency, self._histories[q].candles.milliseconds)
-        number_calls(memory.address, start, end, width, base, q, latency)
+        number_calls(memory.address, start, end, width, base, q, self._delays[q][0])
         if self._histories[q].detail is not None:
             memory.calls["arrival"][start:end] = self._arrival(q, memory.calls["at"][start:end])
         self.sentences.add_many(reasons, n)
@@ -168,9 +171,7 @@ class SentCalls:
 
     def _arrival(self, q: int, at: Any) -> Any:
         """Return when calls sent at instants reach a market: latency is whole candles of those walked there (L1.2)."""
-        history = self._histories[q]
-        coarse = nearest_multiple(self._latency, history.candles.milliseconds)
-        fine = nearest_multiple(self._latency, history.fine_span)
+        coarse, fine = self._delays[q]
         if coarse == fine:
             return at + coarse
         time, kind = self._memory.walked(q)
@@ -228,14 +229,13 @@ class SentCalls:
         self._ids[ref] = signal
         self._creates.append(call)
         memory.reserve_outcomes(signal + 1)
-        outcome = memory.outcomes[signal]
-        outcome.market, outcome.side = q, call.side
+        memory.outcomes["market"][signal], memory.outcomes["side"][signal] = q, call.side
         return signal
 
     def _market_of(self, call: CreateSignal) -> int:
-        for q, history in enumerate(self._histories):
-            if (history.market.coin, history.market.trade_market) == (call.coin, call.trade_market):
-                return q
+        q = self._index.get((call.coin, call.trade_market))
+        if q is not None:
+            return q
         known = ", ".join(f"{history.market.coin}/{history.market.trade_market}" for history in self._histories)
         raise InvalidSignalError(
             f"coin and trade_market were {call.symbol}; the candles given are those of {known}", "coin"
@@ -278,7 +278,7 @@ class SentCalls:
         memory = self._memory
         k, refs = int(memory.books["call"][q]), []
         while k >= 0:
-            if memory.calls[k].kind == C_CREATE:
-                refs.append(self.refs[memory.calls[k].signal])
-            k = int(memory.turns[k].next)
+            if memory.calls["kind"][k] == C_CREATE:
+                refs.append(self.refs[memory.calls["signal"][k]])
+            k = int(memory.turns["next"][k])
         return refs

@@ -18,7 +18,7 @@ from backtest.engine.kernel.entries import (
 )
 from backtest.engine.memory import Memory
 from backtest.engine.parameters import config_record, market_records
-from backtest.engine.records import NEVER
+from backtest.engine.records import NEVER, PLAIN_SIGNAL
 from backtest.engine.sent import SentCalls
 from backtest.engine.tracks import Track, closes_of
 from backtest.engine.translation import event_of, live_signal
@@ -214,12 +214,13 @@ class SimulatedVenue:
 
     def has_living(self, symbol: str) -> bool:
         """Whether a signal of the market lives, pending ones included."""
-        book = self._memory.books[self._index[symbol]]
-        return bool(book.n_signals or book.pending)
+        books, q = self._memory.books, self._index[symbol]
+        return bool(books["n_signals"][q] or books["pending"][q])
 
     def living(self, symbol: str) -> list[LiveSignal]:
         """Return the living signals of a market whose create has acted, in order of creation."""
-        return [live_signal(s, self.refs[s["id"]], symbol) for s in self._living(self._index[symbol])]
+        living = self._living(self._index[symbol])
+        return [live_signal(s, self.refs[s["id"]], symbol) for s in living.view(PLAIN_SIGNAL)] if len(living) else []
 
     def _living(self, q: int) -> NDArray[Any]:
         """Return the records of the living signals of a market."""

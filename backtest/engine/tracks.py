@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from backtest.engine.history import MarketHistory
 
-__all__ = ["Track", "closes_of", "with_room"]
+__all__ = ["Track", "as_bytes", "closes_of", "with_room"]
 
 _COLUMNS = ("time", "open", "high", "low", "close", "kind")
 _MINUTE = 60_000  # on which funding is charged (L13.3)
@@ -134,8 +134,13 @@ def _distance(time: NDArray[np.int64], span: int) -> tuple[int, bool]:
 def with_room(old: NDArray[Any], size: int) -> NDArray[Any]:
     """Return a longer copy of an array, zeros behind what it holds."""
     new = np.zeros(size, old.dtype)
-    new[: len(old)] = old
+    as_bytes(new)[: old.nbytes] = as_bytes(np.ascontiguousarray(old))
     return new
+
+
+def as_bytes(rows: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return what an array holds as bytes: numpy copies records field by field, forty times slower."""
+    return rows.view(np.uint8)
 
 
 def closes_of(histories: Sequence[MarketHistory]) -> tuple[NDArray[np.int64], int]:

@@ -24,7 +24,7 @@ from backtest.engine.codes import (
     T_LIVE,
     TRAILING,
 )
-from backtest.engine.records import TARGETS
+from backtest.engine.records import PACKED_CALL, TARGETS
 from backtest.model.calls import (
     Call,
     Cancel,
@@ -41,7 +41,9 @@ from backtest.model.signal import LiveSignal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PRICE_FIELDS", "SIZE_FIELDS", "create_row", "event_of", "live_signal", "write_call"]
+    from numpy.typing import NDArray
+
+__all__ = ["PRICE_FIELDS", "SIZE_FIELDS", "event_of", "live_signal", "write_call", "write_create"]
 
 _ACCOUNTS = {None: SPOT, "SPOT": SPOT, "MARGIN": MARGIN, "FUTURES": FUTURES}
 _ABSENT = (math.nan,) * TARGETS
@@ -69,17 +71,32 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def create_row(call: CreateSignal) -> tuple[Any, ...]:
-    """Return a create, its prices on the tick, as the fields of a call record from ``kind`` on."""
+def write_create(calls: NDArray[Any], place: int, sent: tuple[int, int, int, int], call: CreateSignal) -> None:
+    """Write a create, its prices on the tick, whole into a call record.
+
+    Parameters
+    ----------
+    calls
+        (n,) call records.
+    place
+        Which of them.
+    sent
+        What it does not say itself: ``at``, ``arrival``, ``market`` and ``signal``.
+    call
+        The create.
+    """
     account = _ACCOUNTS[call.account]
     targets = [_number(price) for price in call.targets]
-    return (
+    PACKED_CALL.pack_into(
+        calls.data,
+        place * PACKED_CALL.size,
+        *sent,
         C_CREATE,
         call.side,
         account,
         call.margin_type == "CROSS" and account != SPOT,
         1.0 if call.leverage is None else call.leverage,
-        call.invest,
+        _number(call.invest),
         call.ttl_buy_order or 0,
         call.is_split,
         _number(call.entry_price_min),
@@ -88,7 +105,8 @@ def create_row(call: CreateSignal) -> tuple[Any, ...]:
         call.invest_entry_min or 0.0,
         call.invest_entry_mid or 0.0,
         call.invest_entry_max or 0.0,
-        [*targets, *_ABSENT[len(targets) :]],
+        *targets,
+        *_ABSENT[len(targets) :],
         _number(call.stop_loss),
         *_NO_LATER_CALL,
     )

@@ -106,7 +106,9 @@ class Desk:
 
     def living(self) -> tuple[LiveSignal, ...]:
         """Return the living signals, pending ones and those returned at this close included."""
-        if self._living is None:
+        if self._living is None and self.shadow is None and not self.venue.has_living(self.symbol):
+            self._living = ()
+        elif self._living is None:
             waiting = self.shadow.waiting(self.symbol) if self.shadow is not None else []
             creates = [*(self.venue.create_of(ref) for ref in self.venue.pending(self.symbol)), *waiting]
             pending = [self._unborn(create, 0) for create in creates]

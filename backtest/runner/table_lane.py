@@ -8,7 +8,7 @@ import numpy as np
 
 from backtest.engine.codes import C_REFUSED, C_REFUSED_CREATE, C_VOID, REASONS
 from backtest.engine.records import CALL
-from backtest.engine.translation import PRICE_FIELDS, SIZE_FIELDS, create_row, write_call
+from backtest.engine.translation import PRICE_FIELDS, SIZE_FIELDS, write_call, write_create
 from backtest.errors import InvalidSignalError
 from backtest.model.calls import CreateSignal, TrailingStop, placed_call
 from backtest.model.events import SignalRef
@@ -128,7 +128,7 @@ def _first_row(table: SignalTable, market: Market, at: int) -> NDArray[Any]:
     first = np.zeros(table.width, CALL)
     try:
         create = _create(taken(row_fields(table, 0), market).fields, market)
-        first[0] = (0, 0, 0, 0, *create_row(create))
+        write_create(first, 0, (0, 0, 0, 0), create)
         for record, call in zip(first[1:], table.calls_after(0, create.ref), strict=True):
             write_call(record, placed_call(call, create, market))
     except InvalidSignalError as error:
