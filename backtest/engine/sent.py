@@ -79,7 +79,7 @@ class SentCalls:
         memory.reserve_calls(k + 1)
         if isinstance(call, CreateSignal):
             q = self._market_of(call)
-            write_create(memory.calls, k, (at, self._arrival(q, at), q, self._register(call, q)), call)
+            write_create(memory.calls, k, (int(at), int(self._arrival(q, at)), q, self._register(call, q)), call)
         else:
             signal, create = self.known(call.signal)
             later_side_check(call, create.side)
