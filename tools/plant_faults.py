@@ -41,11 +41,9 @@ ROOMS = {
     "model": "unit/test_call*.py unit/test_candle*.py unit/test_lint.py unit/test_scenario*.py unit/test_plan.py "
     "unit/test_signal_table.py unit/test_codes.py unit/test_progress.py unit/test_settings.py unit/test_sender.py "
     "unit/test_run_arguments.py unit/test_subscribers.py unit/test_wire_*.py unit/test_posted.py unit/test_row_cache.py parity/test_table_parity.py",
-    "live": "unit/test_emit*.py unit/test_journal*.py unit/test_notices.py unit/test_alerts.py unit/test_operations.py "
-    "unit/test_forecast.py unit/test_second_look.py unit/test_sender.py unit/test_shadow.py unit/test_outlets.py "
-    "unit/test_settings.py property/test_intents.py property/test_answers.py parity/test_*.py end_to_end/test_live_loop.py "
-    "end_to_end/test_outcomes.py end_to_end/test_posts.py end_to_end/test_reconcile.py end_to_end/test_track_record.py "
-    "end_to_end/test_dashboard.py",
+    "live": "unit/test_emit*.py unit/test_journal.py unit/test_notices.py unit/test_alerts.py unit/test_operations.py "
+    "unit/test_forecast.py unit/test_sender.py unit/test_shadow.py unit/test_outlets.py property/test_intents.py "
+    "property/test_answers.py",
     "venue": "unit/test_client*.py unit/test_server.py unit/test_paper_venue.py unit/test_outlets.py unit/test_openapi.py "
     "unit/test_subscribers.py unit/test_settings.py unit/test_alerts.py unit/test_journal.py property/test_outlet_text.py property/test_answers.py "
     "end_to_end/test_client_wire.py",
@@ -53,7 +51,7 @@ ROOMS = {
     "property/test_store_*.py end_to_end/test_fetch_faults.py end_to_end/test_fetch_exchanges.py",
     "report": "unit/test_report_*.py unit/test_metrics.py unit/test_result.py unit/test_selection.py unit/test_breakdowns.py "
     "unit/test_comparison.py unit/test_equity_depth.py unit/test_excursions.py unit/test_headlines.py unit/test_interval.py "
-    "unit/test_luck.py unit/test_notebook_shows.py unit/test_subscribers.py",
+    "unit/test_chart_packing.py unit/test_luck.py unit/test_notebook_shows.py unit/test_subscribers.py",
     "engine/kernel": "unit/test_scenarios.py unit/test_engine_bounds.py unit/test_excursions.py property/test_against_oracle.py "
     "property/test_markets_together.py",
 }  # fmt: skip

@@ -86,7 +86,7 @@ READ: dict[str, tuple[str, str | bytes, dict[str, Any], dict[str, Any]]] = {
         {"n": 4},
     ),
     "no header and no volume": (NAME, lines(hours(4), "2,4,1,3"), {}, {"n": 4, "volume": 0.0, "volume_known": False}),
-    "a zone west of Greenwich": (NAME, HEADER + lines(["2023-12-31 19:30:00-04:30", "2023-12-31 20:30:00-04:30"]), {}, {"n": 2}),
+    "a zone west of Greenwich": (NAME, HEADER + lines(["2023/12/31 19:30 -0430", "2023/12/31 20:30 -0430"]), {}, {"n": 2}),
     "Date and Time": (NAME, "Date,Time,Open,High,Low,Close,Volume\n" + lines(["2024-01-01,00:00", "2024-01-01,01:00"]), {}, {"n": 2}),
     "MetaTrader": (
         NAME,

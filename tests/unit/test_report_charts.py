@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +20,7 @@ from backtest.report import panels
 from backtest.report.canvas import days, png, svg, thin
 from backtest.report.charts import account_chart, overview_chart, price_chart, signal_chart
 from backtest.report.levels import Step, signal_levels
+from backtest.report.notebook import repr_html
 from tests.unit.test_report_tables import HOUR, START, changed, sample_tables
 
 if TYPE_CHECKING:
@@ -200,3 +203,12 @@ def test_levels_follow_performed_updates_and_moved_stops() -> None:
     assert levels.entry == (99.0, 100.0)
     assert levels.stop == [Step(START, 95.0), Step(START + 3 * HOUR, 99.5)]
     assert levels.targets == {1: [Step(START, 105.0), Step(START + HOUR, 106.0)], 2: [Step(START + HOUR, 110.0)]}
+
+
+def test_a_notebook_shows_880_dots_and_the_title_begins_where_the_panels_do() -> None:
+    found = re.search(r"data:image/png;base64,([A-Za-z0-9+/=]+)", repr_html(TABLES))
+    assert found is not None
+    assert int.from_bytes(base64.b64decode(found[1])[16:20], "big") == 880  # 11 inches
+    figure = overview_chart(TABLES)
+    (title,) = [one for one in figure.texts if one.get_text() == figure.get_suptitle()]
+    assert title.get_position()[0] == pytest.approx(min(axes.get_position().x0 for axes in figure.axes), abs=2e-3)
