@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -453,8 +454,13 @@ def _spread(
     timeout: float,
     origins: Mapping[str, Origin] | None,
 ) -> Measured:
-    """Run strategies in other processes, which write parts, and return what the parts say, in the order given."""
-    rows = plain_rows(strategies)
+    """Run strategies in other processes, which write parts, and return what the parts say, in the order given.
+
+    A row that is given twice is run once and stands in each of its places: equal tasks would write one part.
+    """
+    given = [json.dumps(row) for row in plain_rows(strategies)]
+    texts = list(dict.fromkeys(given))
+    places, rows = {one: k for k, one in enumerate(texts)}, [json.loads(one) for one in texts]
     with crew_of(workers, timeout) as crew, _place(place, far=crew.far) as folder:
         parts = Parts(folder)
         job = Job.of(type(strategies[0]), account, parts, origins)
@@ -482,7 +488,9 @@ def _spread(
                     lost[span[0]] = (
                         f"two processes died while they ran it: killed, out of memory, or longer than {timeout:g} s"
                     )
-    return _whole(found, lost, len(rows))
+    whole, at = _whole(found, lost, len(rows)), [places[one] for one in given]
+    refused = {k: whole.refused[row] for k, row in enumerate(at) if row in whole.refused}
+    return Measured(whole.figures[at], whole.daily[at], refused)
 
 
 def _required(parts: Parts, task: Task) -> Measured:

@@ -116,6 +116,18 @@ def test_processes_write_the_same_bytes_though_one_of_them_dies(
     assert [name for name in after if after[name] != before[name]] == [cut.name]
 
 
+def test_a_row_given_twice_stands_in_each_of_its_places(strategy: Path) -> None:
+    kind = load_strategy(str(strategy))
+    candles = Candles.sample("ETH/USD", "1d").slice(0, 500)
+    grid: dict[str, list[Any]] = {"length": [11, 11, 12, 11], "stop": [0.03]}
+    alone = run_many(kind, grid, candles, ledger=False)
+    many = run_many(kind, grid, candles, workers=2, ledger=False)
+    assert many.figures.tobytes() == alone.figures.tobytes()
+    assert many.daily.tobytes() == alone.daily.tobytes()
+    assert not np.isnan(many.figures).any()
+    assert many.refused == alone.refused == {}
+
+
 def test_a_row_that_kills_its_process_is_listed_and_loses_no_other(
     strategy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
