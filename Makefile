@@ -40,7 +40,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml $(LOCKS)
 	@test -n "$(PYTHON)" || { echo "no Python found: install Python 3.11, or say make PYTHON=/path/to/python"; exit 3; }
-	@echo "installing into $(VENV); the first time takes a minute or two, and 320 MB from the network"
+	@echo "installing into $(VENV); the first time takes some minutes, and 320 MB from the network"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# The wheelhouse keeps copies of the locks it was filled from: the same locks, nothing to download.
 	for lock in $(LOCKS); do \

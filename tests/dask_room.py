@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _SCHEDULER = """
-import asyncio
+import asyncio, sys
 from distributed import Scheduler
 async def serve():
-    async with Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler:
+    async with Scheduler(host="127.0.0.1", port=0, protocol=sys.argv[1], dashboard=False) as scheduler:
         print(scheduler.address, flush=True)
         await scheduler.finished()
 asyncio.run(serve())
@@ -52,9 +52,9 @@ def _started(code: str, *words: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def cluster(workers: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def cluster(workers: Sequence[Mapping[str, str]], protocol: str = "tcp") -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Yield the address of a scheduler, whose workers have these environments, and the scheduler's process."""
-    processes = [_started(_SCHEDULER)]
+    processes = [_started(_SCHEDULER, protocol)]
     try:
         address = _line(processes[0])
         processes.append(_started(_WORKERS, address, json.dumps(list(workers))))

@@ -42,5 +42,5 @@ def warm() -> None:
 
 
 if __name__ == "__main__":
-    print("compiling the engine, once; this takes about a minute", flush=True)  # noqa: T201
+    print("compiling the engine, once; this takes some minutes", flush=True)  # noqa: T201
     warm()

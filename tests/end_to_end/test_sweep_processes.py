@@ -30,7 +30,8 @@ from backtest.runner.run import histories_of
 from backtest.study.crew import crew_of
 from backtest.study.shipping import Shipped
 from backtest.study.task import Job, Parts, Task
-from tests.command_line import ROOT, Done, backtest
+from tests.certificates import dask_environment
+from tests.command_line import ROOT, Done, backtest, in_process_of_its_own
 from tests.dask_room import cluster
 
 if TYPE_CHECKING:
@@ -114,6 +115,11 @@ def test_processes_write_the_same_bytes_though_one_of_them_dies(
     assert same(tmp_path / "one", tmp_path / "three")
     after = parts_of(tmp_path / "parts")
     assert [name for name in after if after[name] != before[name]] == [cut.name]
+    assert sweep(strategy, tmp_path / "four", "--parts", (tmp_path / "parts").as_uri()).status == 0
+    assert same(tmp_path / "one", tmp_path / "four")
+    assert parts_of(tmp_path / "parts") == after  # a URL and a path are one folder
+    assert sweep(strategy, None, "--parts", (tmp_path / "anew").as_uri(), "--jobs", 2).status == 0
+    assert set(parts_of(tmp_path / "anew")) == set(after)
 
 
 def test_a_row_given_twice_stands_in_each_of_its_places(strategy: Path) -> None:
@@ -198,6 +204,29 @@ def test_a_cluster_gives_the_same_bytes_and_its_scheduler_s_death_loses_nothing_
     assert done.status == 0, done.err
     assert same(tmp_path / "one", tmp_path / "three")
     assert {name: at for name, at in parts_of(folder).items() if name in before} == before
+
+
+def test_a_cluster_with_certificates_gives_the_same_bytes_and_knows_those_of_another_authority(
+    strategy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sweep(strategy, tmp_path / "one").status == 0
+    others = dask_environment(tmp_path / "others")
+    for name, value in dask_environment(tmp_path / "ours").items():
+        monkeypatch.setenv(name, value)
+    with cluster([{}], "tls") as (address, _):
+        asked = ("sweep", strategy, "--candles", "sample:ETH/USD:1d", *GRID, "--cluster", address)
+        there = ("--parts", tmp_path / "parts", "--out", tmp_path / "two")
+        done = in_process_of_its_own(*map(str, (*asked, *there)))
+        assert done.status == 0, done.err
+        assert same(tmp_path / "one", tmp_path / "two")
+        done = in_process_of_its_own(*map(str, asked))
+        assert done.status == 2
+        assert "a cluster of several machines needs --parts" in done.err
+        for name, value in others.items():
+            monkeypatch.setenv(name, value)
+        done = in_process_of_its_own(*map(str, (*asked, *there)))
+        assert done.status == 3
+        assert done.err.startswith(f"error: no scheduler answers at {address}: TLS certificate does not match")
 
 
 @pytest.mark.parametrize(
