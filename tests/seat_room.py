@@ -44,6 +44,8 @@ class SeatRoom:
         How many candles indicators see at least.
     fates
         What calls may meet.
+    late
+        Milliseconds after the last close of history at which the emission starts.
     """
 
     def __init__(
@@ -56,11 +58,12 @@ class SeatRoom:
         keep: int = 100,
         fates: Sequence[str] = FATES,
         tick: str = "0.2",
+        late: int = 0,
     ) -> None:
         self.path, self.strategy, self.keep, self.fates = path, strategy, keep, fates
         self.tables = {symbol: {row[0]: row for row in rows_of(one)} for symbol, one in candles.items()}
         self.first = min(min(rows) for rows in self.tables.values())
-        self.start = self.first + history * HOUR
+        self.start = self.first + history * HOUR + late
         self.now, self.tick, self.parents = self.start, tick, 0
         self.attachments = ""
         self.told: list[Notice] = []

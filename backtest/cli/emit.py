@@ -297,6 +297,7 @@ def cancel_all(
     venue: emit_check.VenueOption = None,
 ) -> None:
     """Close every signal that is not confirmed closed, and say what happened to each; again for what failed before."""
+    from backtest.errors import InvalidSettingError
     from backtest.live.commands import ask
     from backtest.live.journal import Journal
     from backtest.live.person import to_cancel
@@ -309,7 +310,13 @@ def cancel_all(
         return
     signals = "1 signal" if len(rows) == 1 else f"{len(rows)} signals"
     question = f"cancel {signals} of the {last.mode} account {last.account}, and so close their positions?"
-    if not (yes or typer.confirm(question)):
+    try:
+        agreed = yes or typer.confirm(question)
+    except typer.Abort:
+        raise InvalidSettingError(
+            "nothing was canceled, since nobody answered: say --yes where there is no terminal"
+        ) from None
+    if not agreed:
         typer.echo("nothing was canceled", err=True)
         raise typer.Exit(2)
     done = ask(journal, do="cancel-all", ended=ended)

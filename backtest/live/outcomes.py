@@ -138,9 +138,12 @@ def read_lived(
 
 
 def _followed(journal: Journal, stream: Stream, until: int) -> tuple[Followed, NDArray[np.int64]]:
-    """Return one market up to a close, and the closes that were decided on."""
-    anchors = [one for one in journal.anchors(stream) if one[0] <= until]
-    rules = [one for one in journal.rules(stream) if one[0] <= until]
+    """Return one market up to a close, and the closes that were decided on: none where only history was seen yet.
+
+    What an emission began with lies behind its history, so the first anchor and rules count from the beginning.
+    """
+    anchors = [one for k, one in enumerate(journal.anchors(stream)) if k == 0 or one[0] <= until]
+    rules = [one for k, one in enumerate(journal.rules(stream)) if k == 0 or one[0] <= until]
     start = anchors[0][0] - stream.span + 1
     seen = [one for one in journal.seen(stream, anchors[0][1]) if one.time + stream.span <= until]
     candles = candles_of_seen(seen, stream, volumes=journal.volumes(stream))

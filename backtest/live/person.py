@@ -72,8 +72,18 @@ class Canceled:
 
 
 def to_cancel(journal: Journal, *, ended: bool = False) -> list[SignalRow]:
-    """Return the signals that are not confirmed closed; with ``ended`` those too that have ended in the shadow book."""
-    return journal.signals(*(("living", "ended") if ended else ("living",)))
+    """Return the signals that are not confirmed closed; with ``ended`` those too that have ended in the shadow book.
+
+    A signal whose cancel nobody confirmed is not confirmed closed, though it has ended in the shadow book.
+    """
+    rows = journal.signals("living", "ended")
+    return rows if ended else [row for row in rows if row.state == "living" or _lives_maybe(journal, row)]
+
+
+def _lives_maybe(journal: Journal, row: SignalRow) -> bool:
+    """Whether cancels of a signal were tried and none was confirmed."""
+    tried = journal.intents_of_signal(row.strategy, row.ref, "cancel")
+    return bool(tried) and not any(each.state in {State.ACKED, State.LANDED} for each in tried)
 
 
 def plan_cancels(

@@ -50,6 +50,20 @@ def candles(count: int) -> dict[str, Candles]:
     return {symbol: walk(seed, symbol, count) for seed, symbol in enumerate(SYMBOLS)}
 
 
+def test_a_restart_between_the_history_and_the_first_decision_goes_on(tmp_path: Path) -> None:
+    starts: Any = {"history": 30, "late": 1_234_567}  # nobody starts at a close
+    lived = SeatRoom(tmp_path / "lived.sqlite", drifting(), candles(120), **starts)
+    again = SeatRoom(tmp_path / "again.sqlite", drifting(), candles(120), **starts)
+    for number in range(120):
+        if number == 30:
+            again.restart()
+            again.restart()
+        lived.close(number)
+        again.close(number)
+    assert again.rows() == lived.rows()
+    assert lived.rows()["intent"]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_restarts_leave_no_trace(tmp_path: Path, seed: int) -> None:
     count, draw = 460, random.Random(seed)

@@ -164,6 +164,29 @@ def test_cancel_all_tries_again_what_the_venue_refused(url: str) -> None:
     assert (status, ": acked" in text) == (0, True)
 
 
+def test_cancel_all_tries_again_what_ended_by_a_cancel_that_nobody_confirmed(url: str) -> None:
+    journal_with(url)
+    with PaperClient(url) as control:
+        control.plan_faults(*["500-before"] * 20)
+        assert run("emit", "cancel-all", "--yes")[0] == 4
+        control.plan_faults()
+    with Journal("emit.sqlite", Run("paper", STREAM.account, 0)) as journal:
+        row = journal.signals("living")[0]
+        journal.keep([Decided(STREAM, 2 * HOUR, [], ended=(SignalRef(row.ref),))], 2 * HOUR)  # by our own book
+        cancel = journal.intents(State.UNKNOWN)[0]
+    status, text = run("emit", "cancel-all", "--yes")
+    assert (status, ": acked" in text) == (0, True), text
+    with Journal("emit.sqlite", Run("paper", STREAM.account, 0)) as journal:
+        assert journal.intents_of_signal(row.strategy, row.ref, "cancel")[-1].id != cancel.id
+    assert run("emit", "cancel-all", "--yes") == (0, "no signal lives\n")
+
+
+def test_cancel_all_without_an_answer_names_the_option(url: str) -> None:
+    journal_with(url)
+    status, text = run("emit", "cancel-all", answer="")
+    assert (status, "say --yes" in text) == (2, True)
+
+
 def test_entries_are_stopped_until_they_are_let_go(url: str, tmp_path: Path) -> None:
     journal_with(url)
     status, text = run("emit", "stop-entries")
