@@ -105,6 +105,7 @@ class Sender:
         if emitter.busy or (moment is not None and moment <= emitter.clock.now()):
             emitter.hear(moment)
             return
+        emitter.journal.tidy()  # where closes come too often for it ever to be idle
         idle = emitter.clock.now() + _IDLE_MS
         emitter.hear(idle if moment is None else min(idle, moment))
         if emitter.clock.now() >= idle:

@@ -181,6 +181,25 @@ def test_what_goes_now_is_kept_in_one_transaction(room: Room) -> None:
     assert len([each for each in statements if each.startswith("COMMIT")]) == 1 + 1 + 3, "T1, T2, and T3 of each"
 
 
+def test_the_file_alone_is_kept_up_to_date_though_closes_never_pause(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backtest.live.sender._IDLE_MS", 10**9)
+    copy = tmp_path / "copy.sqlite"
+    for _ in range(150):
+        room.plan()
+    for _ in range(100):
+        assert room.sender.wait(SECONDS)
+        subprocess.run(
+            ["cp", str(room.journal.path), str(copy)], check=True
+        )  # to read it here would drop SQLite's own locks
+        with Journal(copy) as reader:
+            if reader.cursors():
+                break
+    else:
+        pytest.fail("the file never held what was kept")
+
+
 def test_the_end_waits_for_the_call_on_its_way(tmp_path: Path) -> None:
     room = Room(tmp_path / "journal.sqlite", Venue(), EmitSettings())
     hang = room.venue.hold("create_v2 BTC")
