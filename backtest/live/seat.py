@@ -370,7 +370,8 @@ class Seat:
         try:
             decisions = self.session.walk(time, rows)
         except Exception as error:  # noqa: BLE001 - a strategy's own code: whatever it raises, the other ones go on
-            self.halted = f"{self.name} raised {type(error).__name__} at the close of {when(close)}: {error}"
+            said = " ".join(str(error).split())  # a strategy's own words, kept to one line
+            self.halted = f"{self.name} raised {type(error).__name__} at the close of {when(close)}: {said}"
             return None
         found = []
         told = told_of(self.session.settled, self._named, close)

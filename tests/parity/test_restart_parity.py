@@ -64,6 +64,18 @@ def test_a_restart_between_the_history_and_the_first_decision_goes_on(tmp_path: 
     assert lived.rows()["intent"]
 
 
+def test_what_a_strategy_raises_is_told_in_one_line(tmp_path: Path) -> None:
+    class Wordy(Strategy):
+        def on_candle(self, now: Moment) -> Iterable[Call]:
+            raise ValueError(f"at {now.position}:\n  nothing\n  fits")
+
+    room = SeatRoom(tmp_path / "journal.sqlite", Wordy(), candles(40))
+    for number in range(31):
+        room.close(number)
+    assert "raised ValueError at the close of" in room.seat.halted
+    assert room.seat.halted.endswith("Z: at 29: nothing fits")
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_restarts_leave_no_trace(tmp_path: Path, seed: int) -> None:
     count, draw = 460, random.Random(seed)
