@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tomllib
 from pathlib import Path
@@ -35,6 +36,8 @@ _RULES = {
     "model_type": "it should be a table",
     "dict_type": "it should be a table",
 }
+_SHOWN = 80
+"""Characters of a wrong value that a sentence repeats."""
 _Made = TypeVar("_Made")
 
 
@@ -240,8 +243,14 @@ def _sentence(cls: type[BaseModel], error: ErrorDetails, path: Path | None, said
         return f"{where} has the setting {key!r}; {owner or 'it'} knows {', '.join(known)}.{near}{secret}"
     if error["type"] == "missing":
         return f"{where} has no {key}, which is needed: {_described(cls, loc)}"
+    given = error["input"]
+    if error["type"] == "tuple_type" and isinstance(given, dict):
+        return f"{where} has [{key}]; there may be several of it: write [[{key}]], with two brackets"
     rule = _RULES.get(error["type"]) or error["msg"].removeprefix("Value error, ").replace("Input", "it", 1)
-    return f"{where} has {key} = {json.dumps(error['input'], default=str)[:80]}; {rule}"
+    if isinstance(given, float) and math.isnan(given):  # a bound that it does not keep says nothing
+        rule = "it should be a number"
+    value = json.dumps(given, default=str)
+    return f"{where} has {key} = {value if len(value) <= _SHOWN else f'{value[:_SHOWN]}...'}; {rule}"
 
 
 def _place(loc: Sequence[int | str], path: Path | None, said: Mapping[str, Any]) -> str:

@@ -86,6 +86,8 @@ def test_nothing_said_is_the_default_and_any_change_another_hash() -> None:
 
 BASE = TEXT[TEXT.index("[[strategy]]") :]
 WRONG = [
+    ('[strategy]\nfile = "a.py"\n', "has [strategy]; ", "write [[strategy]], with two brackets"),
+    ("[alerts]\ndrift = nan\n", "has alerts.drift = NaN; ", "it should be a number"),
     ("[limits]\nper_minut = 3", "has the setting 'limits.per_minut'; limits knows per_minute, ", 'mean "per_minute"?'),
     ("[limit]\nper_minute = 3", "has the setting 'limit'; it knows account, limits, ", 'Did you mean "limits"?'),
     ("[limits]\nper_minute = 0", "has limits.per_minute = 0; ", "greater than or equal to 1"),
