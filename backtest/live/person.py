@@ -145,12 +145,16 @@ def stop_entries(journal: Path, *, stop: bool) -> Path:
     Raises
     ------
     InvalidSettingError
-        For a folder.
+        For a folder, and for a journal that is not there: a name mistyped in a hurry must not look like a stop.
     StorageError
         Where the disk refuses.
     """
     if journal.is_dir():
         raise InvalidSettingError(f"{journal} is a folder: name the journal whose entries are to stop")
+    if stop and not journal.exists():
+        raise InvalidSettingError(
+            f"there is no journal {journal}, so no entries were stopped: name that of the emission"
+        )
     path = stop_file_of(journal)
     try:
         if stop:

@@ -197,9 +197,13 @@ def test_entries_are_stopped_until_they_are_let_go(url: str, tmp_path: Path) -> 
     assert not (tmp_path / "emit.sqlite.stop").exists()
 
 
-def test_stopping_entries_says_when_nobody_runs_and_refuses_a_folder(tmp_path: Path) -> None:
+def test_stopping_entries_says_when_nobody_runs_and_refuses_what_is_no_journal(url: str, tmp_path: Path) -> None:
+    journal_with(url)
+    status, text = run("emit", "stop-entries")
+    assert (status, "no emission runs on emit.sqlite now" in text) == (0, True)
     status, text = run("emit", "stop-entries", "--journal", "mistyped.sqlite")
-    assert (status, "no emission runs on mistyped.sqlite now" in text) == (0, True)
+    assert (status, "there is no journal mistyped.sqlite" in text) == (2, True)
+    assert not (tmp_path / "mistyped.sqlite.stop").exists()
     (tmp_path / "folder").mkdir()
     status, text = run("emit", "stop-entries", "--journal", "folder")
     assert (status, "is a folder" in text) == (2, True)
