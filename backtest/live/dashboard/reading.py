@@ -275,8 +275,13 @@ def _card(journal: Journal, intent: Intent) -> UnknownCard:
 
 
 def _series(said: Mapping[str, Any], cursors: list[Cursor]) -> tuple[SeriesLine, ...]:
-    """Return the series as the emitter follows them, or as far as the journal has them."""
+    """Return the series as the emitter follows them, or as far as the journal has them.
+
+    A series that has had no close since the emitter started shows the newest that the journal has.
+    """
+    seen = {(one.exchange, one.symbol, one.timeframe): one for one in cursors}
     if "series" in said:
+        acted = {key: one.time for key, one in seen.items()}
         return tuple(
             SeriesLine(
                 exchange=str(one["exchange"]),
@@ -284,16 +289,15 @@ def _series(said: Mapping[str, Any], cursors: list[Cursor]) -> tuple[SeriesLine,
                 timeframe=str(one["timeframe"]),
                 span=milliseconds(one["timeframe"]),
                 phase=str(one["phase"]),
-                closed=one["closed"],
+                closed=one["closed"] or acted.get((one["exchange"], one["symbol"], one["timeframe"])),
                 lag=one["lag"],
                 source=str(one["source"] or ""),
             )
             for one in said["series"]
         )
-    seen = {(one.exchange, one.symbol, one.timeframe): one for one in cursors}.values()
     return tuple(
         SeriesLine(
             one.exchange, one.symbol, one.timeframe, milliseconds(one.timeframe), "stopped", one.time, None, source=""
         )
-        for one in seen
+        for one in seen.values()
     )
