@@ -108,7 +108,7 @@ class MarketHistory:
                 candles.low,
                 candles.close,
                 kind,
-                np.flatnonzero(_still(candles)),
+                candles.untraded,
             )
         owner = np.searchsorted(candles.time, detail.time, "right") - 1
         used = (owner >= 0) & complete[np.maximum(owner, 0)]
@@ -132,6 +132,6 @@ class MarketHistory:
 
 def _still(candles: Candles) -> NDArray[np.bool_]:
     """Return in which candles nothing trades (L2.6)."""
-    if not candles.volume_known:
-        return np.zeros(len(candles), bool)
-    return np.asarray(candles.volume == 0.0)
+    still = np.zeros(len(candles), bool)
+    still[candles.untraded] = True
+    return still

@@ -52,10 +52,6 @@ _ARRAYS = (
     "markets",
     "config",
     "trackers",
-    "calls",
-    "turns",
-    "accepted",
-    "outcomes",
     "keys",
     "heap",
     "members",
@@ -135,6 +131,8 @@ class Memory:
         self.address: int = self._world.ctypes.data
         for name in _ARRAYS:
             world["tracks" if name == "trackers" else name] = self._address(name)
+        self._locate_calls()
+        self._locate_outcomes()
         for name, each in (("signals", "signal"), ("orders", "order")):
             rows = getattr(self, name)
             address = self._address(name)
@@ -146,10 +144,19 @@ class Memory:
             self.accounts[name][0], self.accounts[f"{each}_room"][0] = self._address(name), len(getattr(self, name))
             self.accounts[name][1:] = self._address(f"scratch_{name}") + np.arange(SCRATCH) * scratch.strides[0]
             self.accounts[f"{each}_room"][1:] = scratch.shape[1]
-        world.call_room, world.outcome_room = len(self.calls), len(self.outcomes)
         world.segment_room = len(self.segments)
         for track, record in zip(self.tracks, self.trackers, strict=True):
             track.describe(record)
+
+    def _locate_calls(self) -> None:
+        world = self.world
+        world.calls, world.turns = self._address("calls"), self._address("turns")
+        world.call_room = len(self.calls)
+
+    def _locate_outcomes(self) -> None:
+        world = self.world
+        world.outcomes, world.accepted = self._address("outcomes"), self._address("accepted")
+        world.outcome_room = len(self.outcomes)
 
     def _address(self, name: str) -> int:
         column = getattr(self, name)
@@ -184,19 +191,19 @@ class Memory:
             size, old = max(n, 2 * len(self.calls)), self.turns
             self.calls, self.turns = with_room(self.calls, size), _turns(size)
             self.turns[: len(old)] = old
-            self.locate()
+            self._locate_calls()
 
     def take_calls(self, records: NDArray[Any]) -> None:
         """Take the calls of a table as they lie: shared with the other modes, they are numbered alike in each."""
         self.calls, self.turns = records, _turns(len(records))
-        self.locate()
+        self._locate_calls()
 
     def reserve_outcomes(self, n: int) -> None:
         """Make room for ``n`` signals."""
         if n > len(self.outcomes):
             size = max(n, 2 * len(self.outcomes))
             self.outcomes, self.accepted = with_room(self.outcomes, size), with_room(self.accepted, size)
-            self.locate()
+            self._locate_outcomes()
 
     # ------------------------------------------------------------ equity points
 

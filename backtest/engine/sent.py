@@ -57,6 +57,7 @@ class SentCalls:
             (nearest_multiple(latency_ms, one), nearest_multiple(latency_ms, other)) for one, other in spans
         ]
         self._creates: list[CreateSignal | None] = []
+        self._refusable: list[NDArray[np.int64]] = []  # positions of the creates of tables that the desk refuses if made
         self._n_calls = 0
 
     @property
@@ -154,6 +155,7 @@ class SentCalls:
         if self._histories[q].detail is not None:
             memory.calls["arrival"][start:end] = self._arrival(q, memory.calls["at"][start:end])
         self.sentences.add_many(reasons, n)
+        self._refusable.append(start + width * np.flatnonzero(records["kind"][::width] == C_REFUSED_CREATE))
         self.refs.extend([SignalRef("")] * signals)
         self._creates.extend([None] * signals)
         memory.reserve_outcomes(base + signals)
@@ -270,8 +272,9 @@ class SentCalls:
     def note_refused(self) -> None:
         """Write into the outcomes which creates of tables the desk refused."""
         memory = self._memory
-        made = (memory.calls["kind"] == C_REFUSED_CREATE) & (memory.turns["made"] == 1)
-        memory.outcomes["status"][memory.calls["signal"][made]] = REFUSED
+        for creates in self._refusable:
+            made = creates[memory.turns["made"][creates] == 1]
+            memory.outcomes["status"][memory.calls["signal"][made]] = REFUSED
 
     def pending(self, q: int) -> list[SignalRef]:
         """Return the refs of creates for a market that were sent and have not acted yet."""

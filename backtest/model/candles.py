@@ -122,6 +122,11 @@ class Candles:
             return 0
         return int((self.time[-1] - self.time[0]) // self.milliseconds) + 1 - len(self)
 
+    @cached_property
+    def untraded(self) -> NDArray[np.int64]:
+        """(k,) int64, positions of the candles in which nothing traded; none where volumes are not known."""
+        return np.flatnonzero(self.volume == 0.0) if self.volume_known else np.zeros(0, np.int64)
+
     def row_at(self, time: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the position of the last candle that opened at or before each instant, -1 before the first.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from backtest.engine.codes import REFUSED
 from backtest.model.calls import CreateSignal
 from backtest.report import text
@@ -70,9 +68,9 @@ def _of_candles(run: Finished) -> list[str]:
             f"Candles are missing between the first and the last: {text.some(gaps)}; nothing was invented for them."
         )
     still = [
-        f"{int(np.sum(history.candles.volume == 0.0)):,} of {history.candles.symbol}"
+        f"{len(history.candles.untraded):,} of {history.candles.symbol}"
         for history in histories
-        if history.candles.volume_known and (history.candles.volume == 0.0).any()
+        if len(history.candles.untraded)
     ]
     if still and not run.assumptions.fill_without_volume:
         found.append(f"Candles of volume 0, in which nothing trades: {text.some(still)}.")

@@ -43,9 +43,10 @@ class Surroundings:
         strategy.identity  # noqa: B018 - kept from now on: a field that is written to would change it
         self._owners = [*_homes(strategy)]
         self._used = _names_used(owner for owner, _ in self._owners if isinstance(owner, type))
-        self._before = {name: _digest(value) for name, _, _, value in self._places()}
+        places = [*self._places()]
+        self._before = {name: _digest(value) for name, _, _, value in places}
         self._copies: dict[str, Any] = {}
-        for name, _, _, value in self._places():
+        for name, _, _, value in places:
             try:
                 self._copies[name] = copy.deepcopy(value)
             except Exception:  # noqa: BLE001 - what cannot be copied is only looked at
@@ -94,7 +95,7 @@ class Surroundings:
                 yield f"self.{key}", None, key, value
         for owner, label in self._owners:
             for key, value in list(vars(owner).items()):
-                if _is_data(key, value) and (isinstance(owner, type) or key in self._used):
+                if (key in self._used or isinstance(owner, type)) and _is_data(key, value):
                     yield f"{label}{key}", owner, key, value
 
 
