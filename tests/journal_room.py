@@ -76,6 +76,8 @@ class JournalRoom:
         """What was seen in place of a candle, by symbol and open time; None: it was missing."""
         self.lag: Callable[[str, int], int] = lambda _symbol, _time: 300
         """Milliseconds from a candle's close to its arrival."""
+        self.delay: Callable[[Intent], int] = lambda _intent: 700
+        """Milliseconds from a call's close until it is sent."""
         self.added: Callable[[list[Call]], list[Call]] = lambda _calls: []
         """What the emission plans at a close of a market besides the strategy's own calls."""
         self.dropped: Callable[[Decision], bool] = lambda _decision: False
@@ -152,10 +154,10 @@ class JournalRoom:
                 self.meet(journal, intent, fate(intent))
 
     def meet(self, journal: Journal, intent: Intent, fate: str) -> None:
-        """Let a call meet its fate: a state, ``planned`` for none yet, or a state and the milliseconds after the close."""
+        """Let a call meet its fate: a state, or ``planned`` for none yet."""
         if fate == "planned":
             return
-        moment = intent.candle + 700
+        moment = intent.candle + self.delay(intent)
         if fate in {"expired", "blocked"}:
             journal.drop([(intent, State(fate), f"it was {fate}")], intent.candle + self.span)
             return

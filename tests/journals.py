@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ LOST = Verdict(Meaning.LOST, "the answer never came", error="ReadTimeout")
 def create(ref: str, symbol: str, price: float, **changes: Any) -> CreateSignal:
     """A long whose stop lies 4 % below and whose targets lie 3 and 6 % above."""
     coin, _, quote = symbol.partition("/")
-    tag = f"ref:{abs(hash(ref)) % 16**12:012x}"
+    tag = f"ref:{hashlib.sha256(ref.encode()).hexdigest()[:12]}"
     given: dict[str, Any] = {
         "coin": coin,
         "trade_market": quote,

@@ -42,8 +42,11 @@ ROOMS = {
     "unit/test_signal_table.py unit/test_codes.py unit/test_progress.py unit/test_settings.py unit/test_sender.py "
     "unit/test_run_arguments.py unit/test_subscribers.py unit/test_wire_*.py unit/test_posted.py unit/test_row_cache.py parity/test_table_parity.py",
     "live": "unit/test_emit*.py unit/test_journal.py unit/test_notices.py unit/test_alerts.py unit/test_operations.py "
-    "unit/test_forecast.py unit/test_sender.py unit/test_shadow.py unit/test_outlets.py property/test_intents.py "
-    "property/test_answers.py",
+    "unit/test_forecast.py unit/test_sender.py unit/test_shadow.py unit/test_outlets.py unit/test_second_look.py "
+    "unit/test_deploy.py property/test_intents.py property/test_answers.py parity/test_restart_parity.py "
+    "end_to_end/test_dashboard.py end_to_end/test_posts.py end_to_end/test_reconcile.py end_to_end/test_drift_page.py "
+    "end_to_end/test_track_record.py end_to_end/test_seat_reconcile.py end_to_end/test_live_*.py end_to_end/test_emit_check.py "
+    "end_to_end/test_paper_emission.py",
     "venue": "unit/test_client*.py unit/test_server.py unit/test_paper_venue.py unit/test_outlets.py unit/test_openapi.py "
     "unit/test_subscribers.py unit/test_settings.py unit/test_alerts.py unit/test_journal.py property/test_outlet_text.py property/test_answers.py "
     "end_to_end/test_client_wire.py",
@@ -57,8 +60,12 @@ ROOMS = {
 }  # fmt: skip
 """The tests of a room, by its folder in the package."""
 
-TOO_LONG = {"engine/kernel": "every_candle or hundred or a_scenario_of or neither_look_ahead or may_come or walks_on"}
-"""Tests of a room, by name, that take minutes in it: the kernel is not compiled there."""
+TOO_LONG = {
+    "engine/kernel": "every_candle or hundred or a_scenario_of or neither_look_ahead or may_come or walks_on",
+    "live": "killed_in_the_middle or until_it_is_told or another_venue or somebody_else or tries_again_what_ended or "
+    "same_from_a_file or fits_and_asks or every_fault_of_the_feed or hold_up_nothing or no_network_is",
+}
+"""Tests of a room, by name, that take too long in it: the kernel is not compiled in its own, in live they wait for processes."""
 
 OTHER: dict[type[ast.AST], Any] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,

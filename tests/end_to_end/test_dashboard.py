@@ -18,6 +18,7 @@ from backtest.errors import InvalidSettingError
 from backtest.live.dashboard.gate import Gate
 from backtest.live.dashboard.reading import key_of
 from backtest.live.dashboard.serving import address_of
+from backtest.live.dashboard.words import FILTERS
 from backtest.live.intent import State
 from backtest.live.journal import Journal
 from backtest.live.notices import NoticeKind
@@ -27,7 +28,7 @@ from backtest.venue.serving import listen
 from tests.command_line import BREAKOUT, ROOT, backtest
 from tests.dashboards import END, TOKEN, emitting, held, said, served, shadow, wait_for
 from tests.fast_disk import fast_folder
-from tests.journals import HOUR, STRATEGY, create, rows, seeded, stream
+from tests.journals import HOUR, START, STRATEGY, create, rows, seeded, stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["fast_folder"]  # a fixture
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'</script>"
+NOTHING, DOT, UP = "\N{EN DASH}", "\N{MIDDLE DOT}", "\N{BLACK UP-POINTING TRIANGLE}"
 
 
 @pytest.fixture
@@ -79,6 +81,118 @@ def test_one_page_says_what_is_open_sent_and_unknown(path: Path) -> None:
         assert sentence in page, sentence
 
 
+def test_each_part_of_the_page_is_so_to_the_word(path: Path) -> None:
+    row = living(path)[0]
+    markets, curve = (
+        [f"{coin}/USDT" for coin in "ABCDEF"],
+        [[START, 10.0], [START + HOUR, 14.0], [START + 4 * HOUR, 12.0]],
+    )
+    book = shadow([held(row.ref, float(row.wished["entry_price_max"]))], symbols=markets, curve=curve)
+    state = {"shadows": [book], "strategies": [{"name": "Breakout", "halted": "it raised"}], "flying": 3}
+    with emitting(path, state) as (_, bus), served(path, now=END + 5_000) as here:
+        for number in range(62):
+            bus.tell(NoticeKind.SILENT, END + number * 1_000, f"number {number}.")
+        (whole,) = here.patches(1)
+    parts = {name: text_of(markup).strip() for name, markup in whole["set"].items()}
+    assert parts["top"] == f"Emission paper account 7f3a9c41 {DOT} emit.sqlite running, heartbeat 500 ms ago"
+    assert parts["tiles"] == (
+        "Signals open 4 / 20 2 of 200 created today Unknown 2 await a person "
+        "Last close 5.0 s ago 0 missing, 0 revised, 24 h Feed 2 / 2 series live "
+        "Rate room 5 / 8 calls a minute; 3 on the way, 0 wait Clock +23 ms binance "
+        "Shadow equity +1.86 % 10,186 Sent as decided 40.0 % 2 of 5 (1 expired, 2 unknown) in 24 h"
+    )
+    assert parts["count"] == "4 living, 1 in position"
+    assert parts["urgent"].startswith("Breakout is halted. it raised. Mend the strategy and start again; ")
+    assert (
+        "Sent 2024-03-07 00:00:00 UTC Given up 2024-03-07 00:00:01 UTC Evidence ReadTimeout Signal" in parts["urgent"]
+    )
+    assert parts["calls"] == (
+        "Close Call State Sent after "
+        f"2024-03-07 00:00 create BTC/USDT its time had passed before the venue could be reached expired {NOTHING} "
+        "2024-03-07 00:00 create ETH/USDT the answer never came unknown 900 ms "
+        "2024-03-07 00:00 create BTC/USDT the answer never came unknown 900 ms "
+        "2024-03-07 00:00 move prices ETH/USDT acked 900 ms 2024-03-05 12:00 create ETH/USDT acked 900 ms "
+        "2024-03-07 00:00 move prices BTC/USDT acked 900 ms 2024-03-05 12:00 create BTC/USDT acked 900 ms"
+    )
+    assert parts["series"] == (
+        "Series Phase Newest close Came after BTC/USDT 1h binance live 5.0 s ago 700 ms ETH/USDT 1h binance live 5.0 s ago 700 ms"
+    )
+    assert parts["strategies"] == (
+        f"Strategy Open Equity Shadow account Breakout A/USDT, B/USDT, C/USDT, D/USDT and 2 more {DOT} 1h 4 +1.86 %"
+    )
+    assert '<svg class="spark up" viewBox="0 0 120 28"' in whole["set"]["strategies"]
+    assert 'points="1.0,26.0 30.5,2.0 119.0,14.0"' in whole["set"]["strategies"]
+    told = [int(number) for number in re.findall(r"number (\d+)\.", parts["notices"])]
+    assert told == list(range(61, 1, -1))  # the newest sixty
+    assert [text_of(whole["rows"][key]).strip() for key in whole["order"]] == [
+        (
+            f"{UP} long BTC/USDT Breakout unknown stop 126.7056, entry 130.6652 to 131.985, targets 135.9446, 139.9041, "
+            f"last 131.985 131.985 {NOTHING} 2024-03-07 00:00"
+        ),
+        (
+            f"{UP} long ETH/USDT Breakout unknown stop 132.2694, entry 136.4028 to 137.7806, targets 141.914, 146.0474, "
+            f"last 137.7806 137.7806 {NOTHING} 2024-03-07 00:00"
+        ),
+        (
+            f"{UP} long BTC/USDT Breakout open stop 130.03133, entry 130.6914 to 132.0115, targets 135.9718, 139.9322, "
+            "last 131.985 131.985 +0.48 % 2024-03-05 12:00"
+        ),
+        (
+            f"{UP} long ETH/USDT Breakout living stop 146.249, entry 147.7414 to 149.2337, targets 153.7107, 158.1877, "
+            f"last 137.7806 137.7806 {NOTHING} 2024-03-05 12:00"
+        ),
+    ]
+    bar = whole["rows"][key_of(STRATEGY, row.ref)]
+    assert '<rect class="zone" x="12.8" y="5" width="17.6" height="8" rx="1"/>' in bar
+    assert re.findall(r'class="([^"]*)" (?:d="M|cx=")([0-9.]+)', bar) == [
+        ("track", "4"), ("target hit", "83.2"), ("target", "136.0"), ("stop", "4.0"), ("last", "30.0")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "shown"),
+    [
+        ("lasted", None, NOTHING), ("lasted", 999, "999 ms"), ("lasted", 1_000, "1.0 s"), ("lasted", 9_999, "10.0 s"),
+        ("lasted", 10_000, "10 s"), ("lasted", 59_999, "59 s"), ("lasted", 60_000, "1 min"), ("lasted", 3_599_999, "59 min"),
+        ("lasted", 3_600_000, "1 h"), ("lasted", 86_399_999, "23 h"), ("lasted", 86_400_000, "1 d"),
+        ("lasted", -1_500, "-1.5 s"), ("lasted", 0, "0 ms"),
+        ("price", None, NOTHING), ("price", 0.0000123456789, "0.000012345679"), ("price", 1234567.5, "1,234,567.5"),
+        ("price", -1234.0, "-1,234"), ("price", -0.5, "-0.5"), ("price", 1e12, "1,000,000,000,000"),
+        ("share", None, NOTHING), ("share", -0.01236, "-1.24 %"), ("share", 0.0, "+0.00 %"),
+        ("when", None, NOTHING), ("when", START + 1_999, "2024-03-04 00:00:01 UTC"),
+        ("kind", "dca", "DCA"), ("kind", "rebuy", "rebuy"), ("kind", "create_v1", "create"),
+        ("spark", [], ""), ("spark", [(START, 1.0)], ""),
+    ],
+)  # fmt: skip
+def test_words_of_a_number(name: str, given: Any, shown: str) -> None:
+    assert FILTERS[name](given) == shown
+
+
+def test_an_age_is_late_beyond_its_limit_and_not_at_it() -> None:
+    age = FILTERS["age"]
+    assert age(None, END) == NOTHING
+    assert age(END - 30_000, END, 30_000) == (
+        f'<time class="age" data-at="{END - 30_000}" data-late="30000" datetime="2024-03-06T23:59:30.000Z" '
+        'title="2024-03-06 23:59:30 UTC">30 s ago</time>'
+    )
+    assert 'class="age late"' in age(END - 30_001, END, 30_000)
+    assert "data-late" not in age(END - 30_001, END)
+    assert age(END + 5_000, END).endswith(">0 ms ago</time>")
+
+
+@pytest.mark.parametrize(
+    ("curve", "found"),
+    [
+        ([(0, 5.0), (10, 5.0)], ("up", "1.0,26.0 119.0,26.0")),
+        ([(7, 2.0), (7, 1.0)], ("down", "1.0,2.0 1.0,26.0")),
+        ([(0, 1.0), (1, 3.0), (4, 2.0)], ("up", "1.0,26.0 30.5,2.0 119.0,14.0")),
+    ],
+)
+def test_a_small_curve_fills_its_box(curve: list[tuple[int, float]], found: tuple[str, str]) -> None:
+    markup = FILTERS["spark"](curve)
+    assert re.findall(r'class="spark (\w+)".*points="([^"]*)"', markup) == [found]
+
+
 def test_beside_a_stopped_emitter_it_shows_what_the_journal_has(path: Path) -> None:
     with served(path) as here:
         page = text_of(here.ask("/").text)
@@ -117,6 +231,22 @@ def test_a_signal_has_its_levels_its_calls_and_its_candles(path: Path) -> None:
     assert "Stop (trailing)" in page
     assert "reached" in page
     assert page.index("move prices") < page.index("create")
+    assert market["decimals"] == 4
+    assert (market["step"], market["candles"][0]["time"], found["chart"]["quote"]) == (HOUR, START, "USDT")
+    assert (life["number"], life["side"], life["made"], life["until"]) == (1, 1, START + 36 * HOUR, None)
+    assert life["entry"] == [130.6914, 132.0115]
+    assert life["stop"] == [[START + 36 * HOUR, 126.731], [START + 50 * HOUR, price * 0.97], [END, 129.3713]]
+    assert life["targets"] == [[[START + 36 * HOUR, 135.9718]], [[START + 36 * HOUR, 139.9322]]]
+    assert [(fill["time"], fill["price"], fill["target"], fill["quantity"]) for fill in life["fills"]] == [
+        (START + 37 * HOUR, price * 0.995, 0, 1.0),
+        (START + 45 * HOUR, price * 0.98, 0, 0.5),
+        (START + 60 * HOUR, price * 1.03, 1, 0.5),
+    ]
+    assert page.strip().endswith(
+        "Close Call State Sent after 2024-03-07 00:00 move prices acked 900 ms 2024-03-05 12:00 create acked 900 ms"
+    )
+    assert "Stop (trailing) 130.03133 from 126.731 Targets 135.9718 reached , 139.9322 Last 131.985" in page
+    assert "Bought at 131.35144 Gain +0.48 %" in page
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
@@ -470,6 +600,12 @@ def test_a_journal_that_comes_goes_or_is_damaged_meanwhile_is_said_on_the_page(t
         assert here.ask("/healthz").status == 503
         assert here.ask("/metrics").status == 200
         seeded(path)
+        wait_for(lambda: "BTC/USDT" in here.ask("/").text)
+        whole = path.read_bytes()
+        os.truncate(path, 20_000)
+        wait_for(lambda: "malformed" in text_of(here.ask("/").text))
+        (tmp_path / "copy.sqlite").write_bytes(whole)
+        (tmp_path / "copy.sqlite").replace(path)  # a person puts the copy of last night in its place
         wait_for(lambda: "BTC/USDT" in here.ask("/").text)
     cut = tmp_path / "cut.sqlite"
     cut.write_bytes(path.read_bytes()[:20_000])

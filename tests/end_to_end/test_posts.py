@@ -25,6 +25,7 @@ from tests.command_line import BREAKOUT, ROOT, backtest
 from tests.end_to_end.test_reconcile import BTC, HISTORY, PARAMETERS, room
 from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
 from tests.raw_server import RawServer, answer, drip, http
+from tests.shown import is_as_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,9 +92,11 @@ def test_each_signal_update_and_result_is_written_once_with_its_picture(tmp_path
     body = bodies[0]
     for name in ("entry_price_min", "entry_price_max", "exit_price_1", "exit_price_2", "stop_loss"):
         assert body[name] in first
+    is_as_kept("posts.txt", "".join(f"## {text.name}\n{text.read_text('utf-8')}\n" for text in texts))
+    assert done.out == f"{len(texts)} posted now; in all {len(texts)} made\n"
     for text in texts:
         text.unlink()
-    assert backtest(*arguments).out.startswith("0 posted now")
+    assert backtest(*arguments).out == f"0 posted now; in all {len(texts)} made\n"
     assert list(folder.glob("*.txt")) == []
 
 
@@ -143,6 +146,7 @@ def test_a_broken_webhook_gets_each_post_once_and_a_sentence(
         for _ in range(2):
             done = backtest("emit", "post", "--config", config(tmp_path, folder=tmp_path / "posts"), "--all")
             assert done.status == 0
+            assert done.out.endswith(f"; in all {count} failed, {count} made\n")
             if _ == 0:
                 assert re.search(sentence, done.err)
                 assert done.err.count("\n") == count
@@ -164,6 +168,8 @@ def test_a_webhook_gets_text_figures_and_picture(tmp_path: Path, monkeypatch: py
     assert posts[0]["entry"] in posts[0]["text"]
     assert base64.b64decode(posts[0]["picture"]).startswith(b"\x89PNG")
     assert "image_url" in posts[0]
+    plain = [{name: value for name, value in post.items() if name != "picture"} for post in posts]
+    is_as_kept("posts.json", json.dumps(plain, indent=1) + "\n")
 
 
 def test_a_channel_that_was_not_reached_gets_its_posts_later_in_order(

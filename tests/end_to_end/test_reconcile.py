@@ -25,6 +25,7 @@ from tests import oracle
 from tests.command_line import BREAKOUT, ROOT, backtest
 from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
 from tests.journal_room import JournalRoom, alike, shorter
+from tests.shown import is_as_kept, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -382,6 +383,39 @@ def test_the_console_shows_the_verdict_first(tmp_path: Path, store: Path) -> Non
     assert done.status == 0, done.err
     assert re.match(r"\d+ of \d+ calls equal; 1 expired .* of capital; .*\n", done.out)
     assert "as sent" in done.out
+
+
+def test_console_and_page_of_an_eventful_month_are_as_they_were_read(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    emission, one = room(tmp_path), candles()[BTC]
+    fates = {2: "expired", 4: "rejected", 5: "lost", 7: "unknown"}
+    count = iter(range(10_000))
+    emission.lag = lambda symbol, time: (
+        6_500 if symbol == ETH and time % (97 * HOUR) == 0 else 200 + time // HOUR % 7 * 50
+    )
+    emission.delay = lambda intent: 300 + intent.candle // HOUR % 11 * 500
+    gone = int(one.time[HISTORY + 30])
+    emission.seen_as[BTC, gone] = None
+    busy = int(one.time[HISTORY + 60])
+    emission.seen_as[BTC, busy] = busier(one, HISTORY + 60)
+    turned = int(one.time[HISTORY + 200])
+    low = float(one.low[HISTORY + 200])
+    emission.seen_as[BTC, turned] = (
+        turned,
+        float(one.open[HISTORY + 200]),
+        float(one.high[HISTORY + 200]),
+        low,
+        low,
+        1.0,
+    )
+    emission.emit(lambda intent: fates.get(next(count), "acked") if intent.creates else "acked")
+    arguments = ("reconcile", emission.path, "--store", store, "--tick", "0.01", "--out", tmp_path / "out", *PARAMETERS)
+    done = backtest(*arguments)
+    assert done.status == 4, done.err
+    is_as_kept("drift_console.txt", done.out.partition("\npage ")[0] + "\n")
+    is_as_kept("drift_page.txt", lines_of((tmp_path / "out" / "drift.html").read_text("utf-8")))
 
 
 BAD: dict[str, tuple[Callable[[Path], object], int, str]] = {

@@ -136,6 +136,15 @@ def test_status_shows_what_was_given_up_and_why(room: Room) -> None:
     assert f"blocked: updateprice of {REF}: its signal was never made" in text
 
 
+def test_no_call_leaves_half_a_second_before_the_rate_lets_it(tmp_path: Path) -> None:
+    room = Room(tmp_path / "journal.sqlite", per_minute=2)
+    with room.journal:
+        other = create(number=1)
+        room.close(HOUR, create(), other)
+        room.close(HOUR + 59_500, UpdatePrices(REF, stop_loss=91.0), UpdatePrices(other.ref, stop_loss=91.0))
+    assert room.venue.at == [HOUR, HOUR, HOUR + 60_000, HOUR + 60_000]
+
+
 def test_same_close_again_sends_nothing(room: Room) -> None:
     room.close(HOUR, create())
     room.close(HOUR, create())

@@ -15,18 +15,23 @@ from backtest.live.intent import State
 from backtest.live.journal import Journal
 from backtest.live.log import Log
 from backtest.live.notices import Notice, NoticeKind, Notices
+from backtest.live.schema import Decided
 from backtest.live.settings import AlertSettings
+from backtest.live.status import status_text
 from backtest.live.watchdog import Watchdog
 from backtest.market_data.series import Series
+from backtest.model.calls import Cancel
+from backtest.model.events import SignalRef
 from backtest.venue.redaction import Redactor
 from tests.command_line import backtest
-from tests.journals import HOUR, START, seeded
+from tests.journals import HOUR, RUN, START, seeded, stream
 from tests.raw_server import RawServer, answer, http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+END = START + 72 * HOUR
 BTC = Series("binance", "BTC/USDT", "1h")
 
 
@@ -192,6 +197,48 @@ def test_drift_is_an_alarm_once_and_its_end_another(tmp_path: Path) -> None:
 def test_drift_counts_what_was_not_sent_as_decided(tally: dict[State, int], share: float, text: str) -> None:
     drift = drift_of(tally)
     assert (drift.share, drift.text) == (share, text)
+
+
+def test_status_says_each_thing_word_for_word(tmp_path: Path) -> None:
+    path = tmp_path / "emit.sqlite"
+    seeded(path, unknown=2)
+    with Journal(path, RUN) as journal:
+        found = status_text(journal).split("\n")
+        names = [intent.id[:12] for intent in journal.intents(State.UNKNOWN)]
+        bodies = [intent.body for intent in journal.intents(State.UNKNOWN)]
+        cancel = Cancel(SignalRef(journal.signals("living")[0].ref))
+        (waiting,) = journal.keep([Decided(stream("BTC/USDT"), END, [cancel])], END)
+        more = status_text(journal).split("\n")
+    unknown = [
+        (
+            f"UNKNOWN {name}: create_v2 of {ref} ref:{tag}",
+            "  sent between 2024-03-07T00:00:00.900Z and 2024-03-07T00:00:01.020Z; evidence: ReadTimeout",
+            f"  body {body}",
+            f"  look at the venue, then: backtest emit resolve {name} --landed ID | --not-landed | --abandon",
+        )
+        for name, body, ref, tag in zip(
+            names, bodies, (f"BTC/USDT-{END}-90", f"ETH/USDT-{END}-91"), ("638ae72a6e65", "d471f8ab4d1e"), strict=True
+        )
+    ]
+    assert found == [
+        f"journal {path}, mode paper, account 7f3a9c41d2e00000",
+        "555555555555 on BTC/USDT 1h: seen up to 2024-03-07T00:00:00.000Z",
+        "555555555555 on ETH/USDT 1h: seen up to 2024-03-07T00:00:00.000Z",
+        "calls: 4 acked, 1 expired, 2 unknown",
+        "signals living: 2",
+        (
+            f"  BTC/USDT-{START + 36 * HOUR}-0 = 000000000000000000000001 entry_price_min 130.6914 "
+            "entry_price_max 132.0115 exit_price_1 135.9718 exit_price_2 139.9322 stop_loss 129.3713"
+        ),
+        (
+            f"  ETH/USDT-{START + 36 * HOUR}-0 = 000000000000000000000002 entry_price_min 147.7414 "
+            "entry_price_max 149.2337 exit_price_1 153.7107 exit_price_2 158.1877 stop_loss 146.249"
+        ),
+        f"expired: create_v2 of BTC/USDT-{END}-99: its time had passed before the venue could be reached",
+        *(line for each in unknown for line in each),
+    ]
+    assert more[3] == "calls: 4 acked, 1 expired, 1 planned, 2 unknown"
+    assert more[7] == f"waits: cancel of BTC/USDT-{START + 36 * HOUR}-0, {waiting.id[:12]}"
 
 
 # ------------------------------------------------------------ the command
