@@ -57,7 +57,7 @@ class SentCalls:
             (nearest_multiple(latency_ms, one), nearest_multiple(latency_ms, other)) for one, other in spans
         ]
         self._creates: list[CreateSignal | None] = []
-        self._refusable: list[NDArray[np.int64]] = []  # positions of the creates of tables that the desk refuses if made
+        self._refusable: list[NDArray[np.int64]] = []  # positions of creates of tables that the desk refuses if made
         self._n_calls = 0
 
     @property
