@@ -25,6 +25,7 @@ from backtest import SubscriberProfile, VenueAssumptions, run_many
 from backtest.runner.run import histories_of
 from backtest.study.crew import crew_of
 from backtest.study.measured import Account
+from backtest.study.shipping import Shipped
 from backtest.study.task import Job, Parts, Task
 
 
@@ -58,7 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         parts = Parts(folder)
         account = Account(histories_of(year), "table", SubscriberProfile.anny(), VenueAssumptions(), 0)
-        job = Job.of(SmaCross, account, parts)
+        job = Job.of(Shipped.of(SmaCross), account, parts)
         rows = [SmaCross(**pair).parameters for pair in PAIRS[:190]]
         task = Task.of(parts, parts.put_job(job), job.identity, rows)
         print(f"a task of {len(rows)} rows is {len(json.dumps(asdict(task))):,} bytes")

@@ -15,9 +15,10 @@ import queue
 import subprocess
 import sys
 import threading
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ from backtest.errors import InvalidSettingError, StorageError
 from backtest.study.worker import about, line_of, work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from backtest.study.task import Task
 
@@ -37,6 +38,10 @@ TIMEOUT = 600.0
 """Seconds that a task may take; the first one of a worker loads the market and perhaps compiles the engine."""
 
 _TRIES = 2
+_AHEAD = 2
+"""Tasks that are given out for each worker: the one that it does, and the next."""
+_LEAST = 16
+"""Tasks that are given to a cluster at least: workers may come to it later."""
 _COMMANDS = "`DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=1 dask scheduler ...` and `dask worker ADDRESS --nthreads 1 --nanny ...`"
 
 
@@ -51,13 +56,16 @@ class Crew(Protocol):
 
     far: bool
 
-    def finish(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, bool]]:
-        """Yield each task once it is over, and whether its part is written: not where its workers died.
+    def finish(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, str | None]]:
+        """Yield each task once it is over, and what its worker answered.
+
+        The answer is empty where the part is written, else the sentence why it cannot be; None where two workers died.
+        Tasks are taken as there are workers for them, so that the next ones are made while these are done.
 
         Raises
         ------
-        InvalidSettingError, StorageError
-            Where no task of this sweep can be done: the workers' sentence, or a cluster that is gone.
+        StorageError
+            Where the cluster is gone.
         """
 
     def close(self) -> None:
@@ -121,13 +129,18 @@ class _Local:
         self._all: list[subprocess.Popen[str]] = []
         self._lock, self._closed = threading.Lock(), False
 
-    def finish(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, bool]]:
+    def finish(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, str | None]]:
         """Yield each task once it is over."""
-        pool = ThreadPoolExecutor(self._jobs)
+        pool, left = ThreadPoolExecutor(self._jobs), iter(tasks)
+        waiting: dict[Future[str | None], Task] = {}
         try:
-            waiting = {pool.submit(self._do, task): task for task in tasks}
-            for done in as_completed(waiting):
-                yield waiting[done], _is_done(done.result())
+            while True:
+                for task in islice(left, _AHEAD * self._jobs - len(waiting)):
+                    waiting[pool.submit(self._do, task)] = task
+                if not waiting:
+                    return
+                for one in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(one), one.result()
         except BaseException:
             self.close()  # threads that wait for a worker wait no longer
             raise
@@ -178,13 +191,6 @@ class _Local:
         for worker in workers:
             worker.wait()
             _let_go(worker)
-
-
-def _is_done(answer: str | None) -> bool:
-    """Whether a task was done; what no worker can do is an error."""
-    if answer:
-        raise InvalidSettingError(answer)
-    return answer is not None
 
 
 def _asked(worker: subprocess.Popen[str], line: str) -> str | None:
@@ -268,33 +274,41 @@ class _Cluster:
                     "install the same versions"
                 )
 
-    def finish(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, bool]]:
+    def finish(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, str | None]]:
         """Yield each task once it is over."""
         from distributed import as_completed as each_completed
+        from distributed.client import ClosedClientError
 
-        run = uuid4().hex[:8]
-        waiting = {
-            self._client.submit(
-                work, json.dumps(asdict(task)), self._timeout, key=f"{task.part}-{run}", pure=False
-            ): task
-            for task in tasks
-        }
-        try:
-            for future in each_completed(waiting, loop=self._client.loop):
-                yield waiting.pop(future), self._written(future)
+        run, left = uuid4().hex[:8], iter(tasks)
+        ahead = _AHEAD * len(self._client.scheduler_info(n_workers=-1)["workers"])
+        each = each_completed([], loop=self._client.loop)
+        waiting: dict[Any, Task] = {}
+        while True:
+            fresh = list(islice(left, max(0, max(_LEAST, ahead) - len(waiting))))
+            try:
+                for task in fresh:
+                    told, key = json.dumps(asdict(task)), f"{task.part}-{run}"
+                    future = self._client.submit(work, told, self._timeout, key=key, pure=False)
+                    waiting[future] = task
+                    each.add(future)
+                if not waiting:
+                    return
+                future = next(each)
+                over = waiting.pop(future), self._answer(future)
                 future.release()
-        except (OSError, CancelledError):  # the connection broke while an answer was on its way
-            raise self._gone() from None
+            except (OSError, CancelledError, ClosedClientError):  # the connection broke while an answer was on its way
+                raise self._gone() from None
+            yield over
 
-    def _written(self, future: Any) -> bool:
+    def _answer(self, future: Any) -> str | None:
         from distributed.scheduler import KilledWorker
 
         if future.status == "finished":
-            return _is_done(future.result())
+            return str(future.result())
         if future.status == "error":
             error = future.exception()
             if isinstance(error, KilledWorker):
-                return False
+                return None
             raise StorageError(f"the cluster {self._address} failed: {_line(error)}")
         raise self._gone()
 

@@ -9,14 +9,13 @@ import numpy as np
 
 from backtest.errors import BacktestError
 from backtest.indicators import keeping
-from backtest.model.progress import tracked
 from backtest.report.daily import daily_equity
 from backtest.report.depth import deepest
 from backtest.runner.execute import execute, prepare
 from backtest.runner.frames import traded_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -76,8 +75,18 @@ class Measured:
     refused: dict[int, str]
 
     @classmethod
-    def of(cls, account: Account, strategies: Sequence[Strategy]) -> Measured:
-        """Run strategies; a row that fails leaves NaN and its reason, and stops no other."""
+    def of(cls, account: Account, strategies: Sequence[Strategy], told: Callable[[], object] = int) -> Measured:
+        """Run strategies; a row that fails leaves NaN and its reason, and stops no other.
+
+        Parameters
+        ----------
+        account
+            On which each is run.
+        strategies
+            One a row.
+        told
+            Called once a row is over.
+        """
         each = [history.candles.close_time for history in account.histories]
         closes = each[0] if len(each) == 1 else np.unique(np.concatenate(each))
         places = [np.searchsorted(closes, mine) if len(each) > 1 else _OWN for mine in each]
@@ -86,22 +95,27 @@ class Measured:
         daily = np.full((len(strategies), len(ends)), np.nan)
         refused: dict[int, str] = {}
         with keeping([history.candles for history in account.histories], account.kept):
-            for k, strategy in enumerate(tracked("rows", strategies, len(strategies))):
+            for k, strategy in enumerate(strategies):
                 try:
                     prepared = [prepare(strategy, history, lane=account.lane) for history in account.histories]
                     venue = execute(strategy, prepared, account.profile, account.assumptions).venue
                 except BacktestError as error:
                     refused[k] = str(error)
-                    continue
                 except Exception as error:  # noqa: BLE001 - whatever one row of the user's code raises, the others go on
                     refused[k] = _reason(error)
-                    continue
-                equity = venue.equity
-                daily[k] = equity[ends]
-                balance = account.profile.balance
-                trades = len(venue.trade_records) + len(venue.open_records)
-                figures[k] = equity[-1] / balance - 1.0, trades, equity[-1], _deepest(venue, balance, places)
+                else:
+                    equity = venue.equity
+                    daily[k] = equity[ends]
+                    balance = account.profile.balance
+                    trades = len(venue.trade_records) + len(venue.open_records)
+                    figures[k] = equity[-1] / balance - 1.0, trades, equity[-1], _deepest(venue, balance, places)
+                told()
         return cls(figures, daily, refused)
+
+    def rows(self, at: Sequence[int]) -> Measured:
+        """Return the rows at some positions, in that order; one may stand there more than once."""
+        refused = {k: self.refused[row] for k, row in enumerate(at) if row in self.refused}
+        return Measured(self.figures[at], self.daily[at], refused)
 
 
 def _reason(error: Exception) -> str:

@@ -35,7 +35,7 @@ from backtest.study.measured import FIGURES, Account, Measured
 from backtest.study.shipping import Shipped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from backtest.market_data.disk import Disk
     from backtest.strategy import Strategy
@@ -162,15 +162,13 @@ class Job:
     code: str
 
     @classmethod
-    def of(
-        cls, kind: type[Strategy], account: Account, parts: Parts, origins: Mapping[str, Origin] | None = None
-    ) -> Job:
+    def of(cls, strategy: Shipped, account: Account, parts: Parts, origins: Mapping[str, Origin] | None = None) -> Job:
         """Return the job of a sweep, its candles laid into the folder of parts where no store or sample has them.
 
         Parameters
         ----------
-        kind
-            The strategy's class.
+        strategy
+            Its class.
         account
             Markets, lane, profile and assumptions.
         parts
@@ -188,7 +186,7 @@ class Job:
             for history in account.histories
         )
         return cls(
-            Shipped.of(kind),
+            strategy,
             series,
             account.lane,
             account.profile.to_dict(),
@@ -294,21 +292,28 @@ class Parts:
 
     def __init__(self, place: str) -> None:
         self.disk: Disk = Store(place).disk
+        self._names: set[str] | None = None
 
     def __str__(self) -> str:
         return str(self.disk)
 
     def names(self) -> set[str]:
-        """Return what lies in the folder."""
-        return set(self.disk.names(""))
+        """Return what lies in the folder, as it was when it was first asked for, and what was laid there since."""
+        if self._names is None:
+            self._names = set(self.disk.names(""))
+        return self._names
+
+    def _lay(self, name: str, data: Callable[[], bytes | memoryview]) -> str:
+        """Write a file that is named by its content, unless it lies there; return its name."""
+        if name not in self.names():
+            self.disk.write(name, data())
+            self.names().add(name)
+        return name
 
     def put_job(self, job: Job) -> str:
         """Write a job and return its name, that of its content."""
         data = job.to_bytes()
-        name = f"job-{hashlib.sha256(data).hexdigest()[:32]}.json"
-        if name not in self.names():
-            self.disk.write(name, data)
-        return name
+        return self._lay(f"job-{hashlib.sha256(data).hexdigest()[:32]}.json", lambda: data)
 
     def job(self, name: str) -> Job:
         """Return a job by its name.
@@ -330,9 +335,7 @@ class Parts:
     def lay(self, candles: Candles) -> Origin:
         """Write candles that are in memory alone, and return where they are."""
         origin = Origin.of(candles)
-        name = f"candles-{origin.hash[:32]}.parquet"
-        if name not in self.names():
-            self.disk.write(name, candle_bytes(candles))
+        self._lay(f"candles-{origin.hash[:32]}.parquet", lambda: candle_bytes(candles))
         return origin
 
     def lay_rates(self, funding: Any) -> str:
@@ -341,8 +344,7 @@ class Parts:
             return ""
         digest = hashlib.sha256(np.ascontiguousarray(funding).data).hexdigest()[:32]
         columns = {"time": funding[:, 0].astype(np.int64), "rate": np.ascontiguousarray(funding[:, 1])}
-        if f"rates-{digest}.parquet" not in self.names():
-            self.disk.write(f"rates-{digest}.parquet", column_bytes(columns, {}))
+        self._lay(f"rates-{digest}.parquet", lambda: column_bytes(columns, {}))
         return digest
 
     def rates(self, digest: str) -> Any:

@@ -153,7 +153,7 @@ def task_of(kind: type[Strategy], candles: Candles, folder: Path, rows: list[dic
 
     parts = Parts(str(folder))
     account = Account(histories_of(candles), "candle", SubscriberProfile.anny(), VenueAssumptions(), 0)
-    job = Job.of(kind, account, parts)
+    job = Job.of(Shipped.of(kind), account, parts)
     return Task.of(parts, parts.put_job(job), job.identity, rows)
 
 
