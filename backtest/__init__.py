@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         Strategy,
         TimeStop,
     )
+    from backtest.study.each import ResultEach, run_each
     from backtest.study.sweep import ResultMany, run_many
 
 _HOMES = {
@@ -108,6 +109,7 @@ _HOMES = {
         "Strategy",
         "TimeStop",
     ),
+    "backtest.study.each": ("ResultEach", "run_each"),
     "backtest.study.sweep": ("ResultMany", "run_many"),
 }
 # Candles know nothing of files and stores: this module, which knows every room, tells them where to find them.
@@ -150,6 +152,7 @@ __all__ = [
     "Refusal",
     "RequestRejectedError",
     "Result",
+    "ResultEach",
     "ResultMany",
     "Session",
     "SignalRef",
@@ -172,6 +175,7 @@ __all__ = [
     "read_call_log",
     "replay_calls",
     "run",
+    "run_each",
     "run_many",
 ]
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backtest.strategy import Strategy
 
 __all__ = [
+    "CANDLES",
     "CandlesOption",
     "ColumnsOption",
     "DatesOption",
@@ -48,15 +49,13 @@ __all__ = [
 ]
 
 StrategyArgument = Annotated[str, typer.Argument(help="File of the strategy, with :Class where it holds several.")]
-CandlesOption = Annotated[
-    list[str],
-    typer.Option(
-        "--candles",
-        "-c",
-        help="CSV, Parquet, Feather or JSON file (also .gz, .zip), sample:BTC/USD:1h, or store:binance:BTC/USDT:1h; "
-        "repeat it for several symbols.",
-    ),
-]
+CANDLES = typer.Option(
+    "--candles",
+    "-c",
+    help="CSV, Parquet, Feather or JSON file (also .gz, .zip), sample:BTC/USD:1h, or store:binance:BTC/USDT:1h; "
+    "repeat it for several symbols.",
+)
+CandlesOption = Annotated[list[str], CANDLES]
 ParamOption = Annotated[
     list[str] | None, typer.Option("--param", "-p", help="Parameter of the strategy, lookback=72; repeat it.")
 ]

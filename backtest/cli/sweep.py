@@ -12,14 +12,25 @@ from backtest.cli import options
 from backtest.errors import InvalidSettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from backtest.model.candles import Candles
+    from backtest.study.each import Given
+    from backtest.study.task import Origin
 
 __all__ = ["register"]
 
 _MOST = 1_000_000
 
+_SourcesOption = Annotated[list[str] | None, options.CANDLES]
+_MarketsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--market",
+        "-m",
+        help="BTC/USDT, of the store, with --exchange and --timeframe; repeat it: each on an account of its own.",
+    ),
+]
 GridOption = Annotated[
     list[str],
     typer.Option("--grid", "-g", help="lookback=24:240:12 (first:last:step) or risk=1,2,3; repeat it."),
@@ -43,16 +54,28 @@ def register(app: typer.Typer) -> None:
 
 def sweep(  # noqa: PLR0913, PLR0917  every option is an argument
     strategy: options.StrategyArgument,
-    candles: options.CandlesOption,
     grid: GridOption,
+    candles: _SourcesOption = None,
+    market: _MarketsOption = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Each --candles on an account of its own; without it all share one.")
+    ] = False,
     symbol: options.SymbolOption = None,
     timeframe: options.TimeframeOption = None,
     exchange: options.ExchangeOption = None,
+    since: options.SinceOption = None,
+    until: options.UntilOption = None,
     tick: options.TickOption = None,
     step: options.StepOption = None,
     param: options.ParamOption = None,
     profile: options.ProfileOption = "anny",
     store: options.StoreOption = None,
+    incomplete: options.IncompleteOption = False,
+    columns: options.ColumnsOption = None,
+    decimal: options.DecimalOption = "",
+    dates: options.DatesOption = "",
+    tidy: options.TidyOption = False,
+    snap: options.SnapOption = False,
     by: Annotated[str, typer.Option(help="sharpe, total_return, final_equity or max_drawdown.")] = "sharpe",
     search: Annotated[str, typer.Option(help="grid (every row) or tpe (--trials of them, by optuna).")] = "grid",
     trials: Annotated[int, typer.Option(help="Rows that tpe tries.")] = 100,
@@ -63,53 +86,109 @@ def sweep(  # noqa: PLR0913, PLR0917  every option is an argument
     timeout: TimeoutOption = 600.0,
     out: Annotated[Path | None, typer.Option(help="Folder for sweep.csv, sweep.parquet and heatmap.png.")] = None,
 ) -> None:
-    """Run a strategy once for each row of a grid, and say how much of the best row is choice.
+    """Run a strategy once for each row of a grid, on one account or on each of many markets, and judge the best row.
+
+    What is judged is how much of the best row is choice: the rows of all markets together.
 
     backtest sweep strategies/breakout.py --candles sample:BTC/USD:1h --grid lookback=24:240:24 --grid risk=1,2,3
+
+    backtest sweep strategies/breakout.py --market BTC/USDT --market ETH/USDT --exchange binance --timeframe 1h
+    --grid lookback=24:240:24 --jobs 8
     """
+    from backtest.model.candles import instant
+    from backtest.study.each import run_each
     from backtest.study.search import search_many
     from backtest.study.sweep import run_many
 
     chosen = options.strategy_from(strategy, param)
     values = parse_grid(grid)
-    by_symbol, markets = options.series_from(
-        candles, symbol=symbol, timeframe=timeframe, exchange=exchange, tick=tick, step=step, store=store
-    )
     if cluster is not None and jobs != 1:
         raise InvalidSettingError(f"--jobs {jobs} are processes on this machine; with --cluster leave it out")
-    told: dict[str, Any] = {
-        "market": markets,
-        "profile": options.profile_from(profile),
-        "workers": cluster or jobs,
-        "parts": parts,
-        "timeout": timeout,
-        "origins": _origins(candles, by_symbol, store),
-    }
-    if search == "tpe":
-        many = search_many(chosen, values, by_symbol, by=by, trials=trials, seed=seed, **told)
-    elif search == "grid":
-        many = run_many(chosen, values, by_symbol, **told)
-    else:
+    if search not in {"grid", "tpe"}:
         raise InvalidSettingError(f"--search is grid or tpe, was {search!r}")
+    for day in filter(None, (since, until)):
+        instant(day)  # what is no date is no date on any market
+    reading = options.reading_from(columns, decimal, dates, tidy=tidy, snap=snap)
+    asked: dict[str, Any] = {
+        "symbol": symbol,
+        "timeframe": timeframe,
+        "exchange": exchange,
+        "store": store,
+        "tick": tick,
+        "step": step,
+    }
+    asked |= {"since": since, "until": until, "incomplete": incomplete, "reading": reading}
+    terms = options.profile_from(profile)
+    told: dict[str, Any] = {"profile": terms, "workers": cluster or jobs, "parts": parts, "timeout": timeout}
+    if market or each:
+        if search == "tpe":
+            raise InvalidSettingError(
+                "--search tpe asks where to look next on one account: leave out --market and --each"
+            )
+        many: Any = run_each(chosen, values, _sources(market or [], candles or [], asked), **told)
+    else:
+        if not candles:
+            raise InvalidSettingError(
+                "name --candles FILE for one account, or --market BTC/USDT for markets of the store"
+            )
+        by_symbol, markets = options.series_from(candles, **asked)
+        origins = {
+            one.symbol: _origin(source, one, store) for source, one in zip(candles, by_symbol.values(), strict=True)
+        }
+        told |= {"market": markets, "origins": {name: one for name, one in origins.items() if one is not None}}
+        if search == "tpe":
+            many = search_many(chosen, values, by_symbol, by=by, trials=trials, seed=seed, **told)
+        else:
+            many = run_many(chosen, values, by_symbol, **told)
     typer.echo(many.told(by))
     if out is not None:
         for path in many.save(out, by=by):
             typer.echo(f"written  {path}")
 
 
-def _origins(sources: list[str], by_symbol: Mapping[str, Candles], store: str | None) -> dict[str, Any]:
-    """Return where other processes find the candles of a store or of the sample, by symbol."""
+def _sources(markets: list[str], sources: list[str], asked: dict[str, Any]) -> dict[str, Callable[[], Given]]:
+    """Return what loads each market, by name: a symbol of ``--market``, or what ``--candles`` was given."""
+    named = [(source, source, asked) for source in sources]
+    if markets:
+        exchange, timeframe = asked["exchange"], asked["timeframe"]
+        if exchange is None or timeframe is None:
+            raise InvalidSettingError(
+                "--market names a symbol of the store: give --exchange binance --timeframe 1h with it"
+            )
+        of_store = {**asked, "exchange": None}
+        named += [(symbol, f"store:{exchange}:{symbol}:{timeframe}", of_store) for symbol in markets]
+    found: dict[str, Callable[[], Given]] = {}
+    for name, source, words in named:
+        if name in found:
+            raise InvalidSettingError(f"{name} was named twice: its rows would count twice")
+        found[name] = _source(source, words)
+    return found
+
+
+def _source(source: str, asked: dict[str, Any]) -> Callable[[], Given]:
+    """Return what loads the candles of one option, and their market."""
+
+    def load() -> Given:
+        from backtest.study.each import Given
+
+        by_symbol, markets = options.series_from([source], **asked)
+        ((symbol, candles),) = by_symbol.items()
+        return Given(candles, markets[symbol], origin=_origin(source, candles, asked["store"]))
+
+    return load
+
+
+def _origin(source: str, candles: Candles, store: str | None) -> Origin | None:
+    """Return where other processes find candles of a store or of the sample; None for those of a file."""
     from backtest.market_data.store import DEFAULT_ROOT
     from backtest.study.task import Origin
 
+    kind = source.partition(":")[0]
+    if kind not in {"store", "sample"}:
+        return None
     root = store or DEFAULT_ROOT
     place = root if "://" in root else str(Path(root).expanduser().absolute())
-    found = {}
-    for source, (symbol, one) in zip(sources, by_symbol.items(), strict=True):
-        kind = source.partition(":")[0]
-        if kind in {"store", "sample"}:
-            found[symbol] = Origin.of(one, kind, place if kind == "store" else "")
-    return found
+    return Origin.of(candles, kind, place if kind == "store" else "")
 
 
 def walk_forward(  # noqa: PLR0913, PLR0917  every option is an argument

@@ -88,7 +88,7 @@ def span_of(candles: Sequence[Candles]) -> str:
 
 def record(
     family: str,
-    span: str,
+    span: str | Sequence[str],
     variant: str,
     *,
     sharpes: Sequence[float],
@@ -100,7 +100,8 @@ def record(
     Parameters
     ----------
     family, span
-        As :func:`family_of` and :func:`span_of` name them.
+        As :func:`family_of` and :func:`span_of` name them. Of a sweep over several markets the span of each: whoever
+        picks one of its rows picks from all of them, so all of them count on each.
     variant
         What makes it one of its own: the strategy's identity, or those of a whole sweep.
     sharpes
@@ -115,8 +116,6 @@ def record(
         return ""
     known = np.array([value for value in sharpes if math.isfinite(value)])
     row = (
-        family,
-        span,
         hashlib.sha256(variant.encode()).hexdigest(),
         "run" if len(sharpes) == 1 else "sweep",
         len(sharpes),
@@ -128,7 +127,10 @@ def record(
         with closing(sqlite3.connect(path, timeout=2.0, isolation_level=None)) as ledger:
             ledger.execute("PRAGMA synchronous=OFF")  # a lost row after a power cut is no harm, a slow run is
             ledger.execute(_SCHEMA)
-            ledger.execute("INSERT OR REPLACE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            ledger.executemany(
+                "INSERT OR REPLACE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(family, one, *row) for one in ([span] if isinstance(span, str) else span)],
+            )
     except sqlite3.Error as error:
         return f"the ledger of trials {path} could not be written: {error}"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,27 +30,58 @@ __all__ = ["Judgement", "judgement", "plateau"]
 _BLOCKS = (16, 12, 8, 6, 4, 2)
 
 
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """How much of the best row is choice.
 
-    Parameters
+    Attributes
     ----------
-    returns
-        (days, rows) float64, daily returns of the rows that ran.
-    best
-        Which of them is judged.
+    days
+        Of the best row.
+    rows
+        That ran, those of all markets together.
+    trials
+        What they are worth as independent ones.
+    variance
+        Of their daily Sharpe ratios; NaN for fewer than two.
+    dsr
+        Probability that the best is above what luck gives to the best of so many; NaN where there is nothing to tell.
+    pbo
+        Probability of backtest overfitting; NaN where it is not told.
+    markets
+        On which they ran, each on an account of its own.
     """
 
-    def __init__(self, returns: Floats, best: int) -> None:
-        self.days, self.rows = returns.shape
-        sample = SharpeSample.of(returns[:, best])
-        sharpes = sharpe_of(returns) if self.days > 2 else np.zeros(self.rows)
-        self.trials = effective_trials(returns)
-        self.variance = float(sharpes.var(ddof=1)) if self.rows > 1 else math.nan
-        self.dsr = math.nan
-        if sample is not None and self.rows > 1:
-            self.dsr = deflated_sharpe(sample, max(self.trials, 1.0), self.variance)
-        self.pbo = _pbo(returns)
+    days: int
+    rows: int
+    trials: float
+    variance: float
+    dsr: float
+    pbo: float = math.nan
+    markets: int = 1
+
+    @classmethod
+    def of(
+        cls, sample: SharpeSample | None, sharpes: Floats, trials: float, *, days: int, pbo: float, markets: int = 1
+    ) -> Judgement:
+        """Return what trials say of the best of them.
+
+        Parameters
+        ----------
+        sample
+            Of the best; None where it never moved.
+        sharpes
+            (trials,) float64, daily; 0 where nothing moved.
+        trials
+            Their effective number.
+        days, pbo, markets
+            As the attributes.
+        """
+        variance = float(sharpes.var(ddof=1)) if len(sharpes) > 1 else math.nan
+        dsr = math.nan
+        if sample is not None and len(sharpes) > 1:
+            dsr = deflated_sharpe(sample, max(trials, 1.0), variance)
+        return cls(days, len(sharpes), trials, variance, dsr, pbo, markets)
 
     @property
     def sentence(self) -> str:
@@ -57,6 +89,11 @@ class Judgement:
         if self.rows < 2:
             return "One row alone: there was nothing to choose from."
         dsr = "n/a" if math.isnan(self.dsr) else f"{self.dsr:.3f}"
+        if self.markets > 1:
+            return (
+                f"Best of {self.rows:,} rows on {self.markets:,} markets, worth {self.trials:.0f} independent trials over all "
+                f"of them together: above luck with probability {dsr} (DSR)."
+            )
         pbo = "n/a (too few days)" if math.isnan(self.pbo) else f"{100.0 * self.pbo:.0f} %"
         return (
             f"Best of {self.rows} rows, worth {self.trials:.0f} independent trials: above luck with probability {dsr} "
@@ -76,7 +113,11 @@ def judgement(balance: float, daily: Floats, best: int) -> Judgement:
     best
         Row that is judged.
     """
-    return Judgement(np.array([returns_of_days(balance, values) for values in daily]).T, best)
+    returns = np.array([returns_of_days(balance, values) for values in daily]).T
+    days, rows = returns.shape
+    sharpes = sharpe_of(returns) if days > 2 else np.zeros(rows)
+    sample, trials = SharpeSample.of(returns[:, best]), effective_trials(returns)
+    return Judgement.of(sample, sharpes, trials, days=days, pbo=_pbo(returns))
 
 
 def _pbo(returns: Floats) -> float:

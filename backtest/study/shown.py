@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["COLUMNS", "SELECTED", "ranked", "require_figure", "save_tables", "sharpe_of_days", "shown", "top"]
+__all__ = [
+    "COLUMNS",
+    "SELECTED",
+    "check_settings",
+    "ranked",
+    "require_figure",
+    "save_tables",
+    "sharpe_of_days",
+    "shown",
+    "top",
+]
 
 COLUMNS = (*FIGURES, "sharpe")
 """What rows are ranked by."""
@@ -33,6 +43,28 @@ SELECTED = (
     "testing). Judge it on candles that had no part in the choice."
 )
 _SHOWN = 10
+_MB = 1_000_000
+
+
+def check_settings(workers: object, keep: int) -> int:
+    """Return the bytes of ``keep`` megabytes, once it and ``workers`` were seen to be numbers that can be.
+
+    Parameters
+    ----------
+    workers
+        A number of processes; all else is judged where it is used.
+    keep
+        Megabytes of indicators.
+    """
+    if isinstance(workers, int):
+        _require_whole("workers", workers, 1)
+    _require_whole("keep", keep, 0)
+    return keep * _MB
+
+
+def _require_whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidSettingError(f"{name} is a whole number from {least}, was {value!r}")
 
 
 def require_figure(by: str) -> None:

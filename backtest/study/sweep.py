@@ -21,7 +21,16 @@ from backtest.study.crew import TIMEOUT
 from backtest.study.grid import Grid, named
 from backtest.study.judged import Judgement, judgement, plateau
 from backtest.study.measured import FIGURES, Account
-from backtest.study.shown import SELECTED, ranked, require_figure, save_tables, sharpe_of_days, shown, top
+from backtest.study.shown import (
+    SELECTED,
+    check_settings,
+    ranked,
+    require_figure,
+    save_tables,
+    sharpe_of_days,
+    shown,
+    top,
+)
 from backtest.study.spread import Lot, Ran, spread
 
 if TYPE_CHECKING:
@@ -41,9 +50,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["ResultMany", "check_settings", "run_many"]
-
-_MB = 1_000_000
+__all__ = ["ResultMany", "run_many"]
 
 
 def run_many(
@@ -139,22 +146,6 @@ def run_many(
     if ledger:
         many.record([history.candles for history in histories])
     return many
-
-
-def check_settings(workers: object, keep: int) -> int:
-    """Return the bytes of ``keep`` megabytes, once it and ``workers`` were seen to be numbers that can be.
-
-    Parameters
-    ----------
-    workers
-        A number of processes; all else is judged where it is used.
-    keep
-        Megabytes of indicators.
-    """
-    if isinstance(workers, int):
-        _require_whole("workers", workers, 1)
-    _require_whole("keep", keep, 0)
-    return keep * _MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -338,8 +329,3 @@ class ResultMany:
         if row not in self._known:
             self._known[row] = tuple(self.result(row).total_return.values())
         return self._known[row]
-
-
-def _require_whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidSettingError(f"{name} is a whole number from {least}, was {value!r}")

@@ -9,6 +9,7 @@ import pytest
 
 from backtest import InvalidSettingError
 from backtest.report.selection import (
+    EffectiveTrials,
     SharpeSample,
     block_length,
     bootstrap_rows,
@@ -140,3 +141,31 @@ def test_a_bootstrap_keeps_the_mean_length_of_its_blocks_and_repeats_itself() ->
 def test_what_never_moved_has_no_sharpe_ratio() -> None:
     assert SharpeSample.of(np.zeros(50)) is None
     assert sharpe_of(np.zeros((50, 2))).tolist() == [0.0, 0.0]
+
+
+def test_trials_of_many_markets_are_counted_as_one_matrix_of_correlations_would() -> None:
+    rng = np.random.default_rng(5)
+    together = rng.normal(size=(40, 1)) + rng.normal(size=(40, 90))
+    matrix = np.corrcoef(together, rowvar=False)
+    rho = (matrix.sum() - 90) / (90 * 89)
+    ratio = 90**2 / float((np.linalg.eigvalsh(matrix) ** 2).sum())
+    whole = max(rho + (1 - rho) * 90, ratio)
+    assert effective_trials(together) == pytest.approx(whole)
+    counted = EffectiveTrials()
+    for first in range(0, 90, 15):  # more trials than days: kept by pairs of days
+        counted.add(together[:, first : first + 15], first_day=700)
+    assert counted.value == pytest.approx(whole)
+
+
+def test_trials_that_never_met_are_independent_and_a_few_days_tell_nothing() -> None:
+    rng = np.random.default_rng(6)
+    one = rng.normal(size=(50, 1))
+    counted = EffectiveTrials()
+    for first_day in (400, 0, 900):
+        counted.add(np.repeat(one, 20, axis=1), first_day=first_day)
+    rho = (3 * 20 * 20 - 60) / (60 * 59)
+    assert counted.value == pytest.approx(rho + (1.0 - rho) * 60)
+    short = EffectiveTrials()
+    short.add(rng.normal(size=(2, 4)))
+    short.add(np.zeros((50, 3)), first_day=10)
+    assert short.value == 4.0

@@ -1,0 +1,520 @@
+"""Each: a sweep over many markets, each on an account of its own, judged together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backtest.errors import DataUnavailableError, InvalidSettingError, did_you_mean
+from backtest.model.assumptions import VenueAssumptions
+from backtest.model.candles import Candles
+from backtest.model.market import Market
+from backtest.model.profile import SubscriberProfile
+from backtest.report import text
+from backtest.report.daily import DAY, returns_of_days
+from backtest.report.selection import EffectiveTrials, SharpeSample
+from backtest.report.yearly import YEAR
+from backtest.runner.by_symbol import by_symbol
+from backtest.runner.run import histories_of, lane_of, run
+from backtest.runner.trials import family_of, record
+from backtest.study.crew import TIMEOUT
+from backtest.study.grid import Grid, named
+from backtest.study.judged import Judgement, plateau
+from backtest.study.measured import FIGURES, Account
+from backtest.study.shown import (
+    SELECTED,
+    check_settings,
+    ranked,
+    require_figure,
+    save_tables,
+    sharpe_of_days,
+    shown,
+    top,
+)
+from backtest.study.spread import Lot, spread
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
+
+    from backtest.runner.result import Result
+    from backtest.strategy import Strategy
+    from backtest.study.spread import Ran
+    from backtest.study.task import Origin
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["Given", "ResultEach", "run_each"]
+
+_LEAST_DAYS = 3
+"""UTC days below which nothing can be said of the returns of days."""
+
+_NAMED = 3
+"""Markets whose reasons stand in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One market of a sweep, loaded.
+
+    Attributes
+    ----------
+    candles, market, detail, funding
+        As :func:`backtest.run` takes those of one symbol.
+    origin
+        Where other processes find the candles; None: they are laid into the folder of parts.
+    """
+
+    candles: Candles
+    market: Market | None = None
+    detail: Candles | None = None
+    funding: Any = None
+    origin: Origin | None = None
+
+
+def run_each(  # noqa: PLR0913 - the arguments of run_many
+    strategy: type[Strategy] | Strategy,
+    grid: Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]],
+    candles: Mapping[str, Candles | Callable[[], Candles | Given]] | Iterable[Candles],
+    *,
+    market: Mapping[str, Market] | None = None,
+    profile: SubscriberProfile | None = None,
+    assumptions: VenueAssumptions | None = None,
+    detail: Mapping[str, Candles] | None = None,
+    funding: Mapping[str, ArrayLike] | None = None,
+    lane: str | None = None,
+    workers: int | str = 1,
+    keep: int = 128,
+    ledger: bool = True,
+    parts: str | None = None,
+    timeout: float = TIMEOUT,
+) -> ResultEach:
+    """Run a strategy once for each set of parameters on each of many markets, each market on an account of its own.
+
+    Where :func:`backtest.run_many` puts several markets on one account, this is a sweep of each alone, by one crew of
+    processes for all. A row on a market is that of ``run_many`` on that market, to the last bit. **The best of them is
+    selected from all rows of all markets**, and judged so.
+
+    Parameters
+    ----------
+    strategy, grid, profile, assumptions, lane, workers, keep, parts, timeout
+        As in :func:`backtest.run_many`.
+    candles
+        By the name of the market, or a list, named by symbol. In place of candles there may be a function that loads
+        them: it is called when the market's turn comes, so that not all have to fit in memory.
+    market, detail, funding
+        As in :func:`backtest.run`, by the same names.
+    ledger
+        Whether the sweep is added to the ledger of trials, all rows of all markets on each of them.
+
+    Returns
+    -------
+    ResultEach
+        By name of the market, then in the order of the grid.
+
+    Raises
+    ------
+    InvalidSettingError
+        As :func:`backtest.run_many`, and for a name that is given twice.
+    DataUnavailableError
+        Where none of the markets loads. One that does not, as it is missing, damaged, or below three days, is listed in
+        :attr:`ResultEach.refused` with its reason and loses no other.
+
+    Examples
+    --------
+    >>> from backtest import Candles, load_strategy, run_each
+    >>> candles = [Candles.sample(symbol, "1d") for symbol in ("ETH/USD", "LTC/USD")]
+    >>> each = run_each(load_strategy("strategies/breakout.py"), {"lookback": [24, 48]}, candles, ledger=False)
+    >>> each.table[["market", "row", "lookback"]].values.tolist()
+    [['ETH/USD', 0, 24], ['ETH/USD', 1, 48], ['LTC/USD', 0, 24], ['LTC/USD', 1, 48]]
+    """
+    asked, kept = Grid.of(strategy, grid), check_settings(workers, keep)
+    profile, assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
+    chosen = lane_of(asked.made[0], lane)
+    sources = _sources(candles, market, detail, funding)
+
+    def lot(name: str, load: Callable[[], Given]) -> Lot:
+        def loaded() -> tuple[Account, Mapping[str, Origin]]:
+            given = load()
+            histories = histories_of(given.candles, given.market, given.detail, given.funding)
+            _refuse_short(given.candles)
+            origins = {} if given.origin is None else {given.candles.symbol: given.origin}
+            return Account(histories, chosen, profile, assumptions, kept), origins
+
+        return Lot(name, loaded)
+
+    def again(name: str, strategies: Sequence[Strategy]) -> list[Result]:
+        given = sources[name]()
+        return [
+            run(
+                one,
+                given.candles,
+                market=given.market,
+                profile=profile,
+                assumptions=assumptions,
+                detail=given.detail,
+                funding=given.funding,
+                lane=lane,
+            )
+            for one in strategies
+        ]
+
+    gathered = _Gathered(asked, profile.balance)
+    lots = [lot(name, load) for name, load in sources.items()]
+    spread(lots, asked, gathered.take, workers=workers, place=parts, timeout=timeout)
+    each = gathered.result(profile, again)
+    if ledger:
+        each.record(gathered.spans)
+    return each
+
+
+def _sources(candles: Any, market: Any, detail: Any, funding: Any) -> dict[str, Callable[[], Given]]:
+    """Return what loads each market, by name, in the order of names."""
+    named_so: dict[str, Any] = {}
+    if isinstance(candles, Mapping):
+        named_so = dict(candles)
+    elif isinstance(candles, Candles):
+        named_so = {candles.symbol: candles}
+    else:
+        for one in candles if hasattr(candles, "__iter__") and not isinstance(candles, str) else ():
+            name = one.symbol if isinstance(one, Candles) else ""
+            if name in named_so:
+                raise InvalidSettingError(
+                    f"there are two series of {name}; give candles by name, {{name: candles}}, to sweep both"
+                )
+            named_so[name] = one
+    if not named_so:
+        raise InvalidSettingError("candles are those of each market, by name or as a list; there were none")
+    for name, one in named_so.items():
+        if not isinstance(one, Candles) and not callable(one):
+            raise InvalidSettingError(
+                f"candles are Candles or a function that loads them, was {type(one).__name__} of {name or 'a list'}"
+            )
+    markets, fine = by_symbol(market, Market, named_so, "market"), by_symbol(detail, Candles, named_so, "detail")
+    rates = by_symbol(funding, np.ndarray, named_so, "funding")
+
+    def load(name: str) -> Given:
+        one = named_so[name]
+        found = one if isinstance(one, Candles) else one()
+        if isinstance(found, Given):
+            return found
+        return Given(found, markets.get(name), fine.get(name), rates.get(name))
+
+    return {name: lambda name=name: load(name) for name in sorted(named_so)}  # type: ignore[misc]
+
+
+def _refuse_short(candles: Candles) -> None:
+    days = (int(candles.close_time[-1]) - 1) // DAY - (int(candles.close_time[0]) - 1) // DAY + 1
+    if days < _LEAST_DAYS:
+        raise DataUnavailableError(
+            f"{candles.symbol} is too short: {text.plural(len(candles), 'candle')} of {candles.timeframe} on "
+            f"{text.plural(days, 'day')}, and a row is judged by the returns of at least {_LEAST_DAYS} days"
+        )
+
+
+class _Gathered:
+    """What is kept of each market once its rows are there: no equity of days, so that two thousand markets fit."""
+
+    def __init__(self, grid: Grid, balance: float) -> None:
+        self._grid, self._balance = grid, balance
+        self._trials = EffectiveTrials()
+        self._markets: list[str] = []
+        self._arrays: list[tuple[Floats, Floats, Floats]] = []
+        self._days: list[int] = []
+        self._unloaded: dict[str, str] = {}
+        self._unrun: dict[str, str] = {}
+        self._refused_rows: dict[tuple[str, int], str] = {}
+        self.spans: list[str] = []
+
+    def take(self, ran: Ran) -> None:
+        """Reduce one market."""
+        if ran.measured is None:
+            self._unloaded[ran.name] = str(ran.error)
+            return
+        rows, places = len(self._grid.rows), self._grid.places
+        refused = {**self._grid.refused, **{places[k]: why for k, why in ran.measured.refused.items()}}
+        if len(refused) == rows:
+            self._unrun[ran.name] = f"none of {text.plural(rows, 'row')} can run; row 0: {refused[0]}"
+            return
+        figures, sharpes = np.full((rows, len(FIGURES)), np.nan), np.full(rows, np.nan)
+        moments = np.full((rows, 3), np.nan)
+        figures[places] = ran.measured.figures
+        returns = []
+        for k, daily in zip(places, ran.measured.daily, strict=True):
+            if k in refused:
+                continue
+            returns.append(returns_of_days(self._balance, daily))
+            sharpes[k] = sharpe_of_days(self._balance, daily, least=2)
+            sample = SharpeSample.of(returns[-1])
+            moments[k] = (0.0, np.nan, np.nan) if sample is None else (sample.sharpe, sample.skew, sample.kurtosis)
+        self._trials.add(np.array(returns).T, ran.first_day)
+        self._markets.append(ran.name)
+        self._arrays.append((figures, sharpes, moments))
+        self._days.append(ran.measured.daily.shape[1])
+        self._refused_rows.update({(ran.name, k): why for k, why in sorted(refused.items())})
+        self.spans.append(ran.span)
+
+    def result(
+        self, profile: SubscriberProfile, again: Callable[[str, Sequence[Strategy]], list[Result]]
+    ) -> ResultEach:
+        """Return all of it.
+
+        Parameters
+        ----------
+        profile
+            On which all rows were run.
+        again
+            Runs strategies on a market once more.
+        """
+        refused = dict(sorted({**self._unloaded, **self._unrun}.items()))
+        if not self._markets:
+            count = text.plural(len(refused), "market")
+            reasons = "; ".join(f"{name}: {why}" for name, why in list(refused.items())[:_NAMED])
+            more = f"; and {len(refused) - _NAMED:,} more" if len(refused) > _NAMED else ""
+            if not self._unrun:
+                raise DataUnavailableError(f"none of {count} can be loaded: {reasons}{more}")
+            raise InvalidSettingError(f"no row ran on any of {count}: {reasons}{more}")
+        figures, sharpes, moments = (np.array(one) for one in zip(*self._arrays, strict=True))
+        return ResultEach(
+            self._grid,
+            profile,
+            tuple(self._markets),
+            figures,
+            sharpes,
+            moments,
+            tuple(self._days),
+            self._trials.value,
+            refused,
+            self._refused_rows,
+            again,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ResultEach:
+    """The rows of a sweep on each of many markets, by name of the market. The best is a selected one (multiple testing).
+
+    Attributes
+    ----------
+    grid
+        The rows: their parameters, and the strategy of each.
+    profile
+        On which all rows were run, each market on an account of its own, in its intrabar mode.
+    markets
+        Those on which rows ran, by name.
+    figures
+        (markets, rows, 4): as :attr:`ResultMany.figures`; NaN where a row did not run.
+    sharpes
+        (markets, rows): Sharpe ratio a year of the returns of days; NaN where it is not defined.
+    moments
+        (markets, rows, 3): Sharpe ratio a day, skew and kurtosis of the returns of days.
+    days
+        UTC days of each market.
+    trials
+        What all rows of all markets are worth as independent trials.
+    refused
+        Why a market has no rows: it did not load, or none ran.
+    refused_rows
+        Why a row did not run on a market.
+    """
+
+    grid: Grid
+    profile: SubscriberProfile
+    markets: tuple[str, ...]
+    figures: Floats
+    sharpes: Floats
+    moments: Floats
+    days: tuple[int, ...]
+    trials: float
+    refused: Mapping[str, str]
+    refused_rows: Mapping[tuple[str, int], str]
+    _again: Callable[[str, Sequence[Strategy]], list[Result]]
+    _known: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.markets) * len(self.grid.rows)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One line a row of a market: ``market``, ``row``, its parameters, then the figures of a sweep."""
+        import pandas as pd
+
+        rows, markets = len(self.grid.rows), len(self.markets)
+        columns: dict[str, Any] = {
+            "market": [name for name in self.markets for _ in range(rows)],
+            "row": np.tile(np.arange(rows), markets),
+        }
+        columns |= {name: [self.grid.value(k, name) for k in range(rows)] * markets for name in self.grid.names}
+        columns |= {name: self.figures[:, :, k].reshape(-1) for k, name in enumerate(FIGURES)}
+        columns["trades"] = np.nan_to_num(columns["trades"]).astype(np.int64)
+        if self.refused_rows:
+            columns["refused"] = [self.refused_rows.get((name, k), "") for name in self.markets for k in range(rows)]
+        return pd.DataFrame(columns)
+
+    def column(self, by: str) -> Floats:
+        """Return (markets, rows) float64, one of the figures or ``"sharpe"`` a year; NaN where a row did not run."""
+        require_figure(by)
+        return self.sharpes if by == "sharpe" else np.asarray(self.figures[:, :, FIGURES.index(by)])
+
+    def best(self, by: str = "sharpe") -> tuple[str, int]:
+        """Return market and row with the highest figure: selected from all of them, so believe less than it shows.
+
+        Parameters
+        ----------
+        by
+            As in :meth:`ResultMany.best`.
+        """
+        market, row = self._best(by)
+        return self.markets[market], row
+
+    def _best(self, by: str) -> tuple[int, int]:
+        values = self.column(by)
+        order = np.where(np.isnan(values), -np.finfo(np.float64).max, values)  # no figure: last of those that ran
+        at = int(np.argmax(np.where(self._ran, order, -np.inf)))
+        market, row = divmod(at, values.shape[1])
+        return market, row
+
+    @property
+    def _ran(self) -> NDArray[np.bool_]:
+        """(markets, rows) bool: whether a row ran."""
+        return ~np.isnan(self.figures[:, :, 0])
+
+    def judge(self, by: str = "sharpe") -> Judgement:
+        """Return how much of the best is choice: DSR over the rows of all markets together."""
+        market, row = self._best(by)
+        daily, skew, kurtosis = self.moments[market, row].tolist()
+        sample = None if np.isnan(skew) and daily == 0.0 else SharpeSample(daily, self.days[market], skew, kurtosis)
+        return Judgement.of(
+            sample,
+            self.moments[:, :, 0][self._ran],
+            self.trials,
+            days=self.days[market],
+            pbo=float("nan"),
+            markets=len(self.markets),
+        )
+
+    def medians(self, by: str = "sharpe") -> Floats:
+        """Return (rows,) float64, the median of a figure over the markets; NaN for a row that ran nowhere.
+
+        A Sharpe ratio that is not defined, as nothing was traded, counts as 0.
+        """
+        values = np.where(self._ran, np.nan_to_num(self.column(by)), np.nan)
+        return np.array(
+            [float(np.median(one[~np.isnan(one)])) if (~np.isnan(one)).any() else np.nan for one in values.T]
+        )
+
+    def plateau(self, by: str = "sharpe") -> int | None:
+        """Return the row whose neighbours in the grid have the best medians with it; None where no row has one."""
+        names = self.grid.names
+        return plateau(
+            self.medians(by), [{name: self.grid.value(k, name) for name in names} for k in range(len(self.grid.rows))]
+        )
+
+    def heatmap(self, x: str, y: str, by: str = "sharpe") -> pd.DataFrame:
+        """Return the median of a figure over the markets by two parameters, the best over all others."""
+        import pandas as pd
+
+        names = self.grid.names
+        for name in (x, y):
+            if name not in names:
+                raise InvalidSettingError(
+                    f"the grid has no parameter {name!r}; it has {', '.join(names)}.{did_you_mean(name, names)}"
+                )
+        rows = range(len(self.grid.rows))
+        table = pd.DataFrame({name: [self.grid.value(k, name) for k in rows] for name in dict.fromkeys((x, y))})
+        return table.assign(figure=self.medians(by)).pivot_table("figure", y, x, aggfunc="max")
+
+    def result(self, market: str, row: int) -> Result:
+        """Run one row on one market again and return its whole result, the three-mode interval included.
+
+        Parameters
+        ----------
+        market
+            By name.
+        row
+            Of the grid.
+
+        Raises
+        ------
+        InvalidSettingError
+            For a market or row that did not run.
+        """
+        if market not in self.markets:
+            why = f": {self.refused[market]}" if market in self.refused else ""
+            raise InvalidSettingError(
+                f"no row ran on market {market!r}{why}.{'' if why else did_you_mean(market, self.markets)}"
+            )
+        if row not in range(len(self.grid.rows)):
+            last = len(self.grid.rows) - 1
+            raise InvalidSettingError(f"there are {last + 1} rows, from 0 to {last}; asked for {row!r}")
+        one = self.grid.strategies[row]
+        if one is None:
+            raise InvalidSettingError(f"row {row} did not run: {self.grid.refused[row]}")
+        return self._again(market, [one])[0]
+
+    def told(self, by: str = "sharpe") -> str:
+        """Return the best rows, the best over all markets, what luck alone would give, and what did not run, as text."""
+        (market, row), medians, rows = self.best(by), self.medians(by), self.grid.rows
+        lines = [repr(self), f"best by {by}: {market}, row {row} ({named(rows[row])})"]
+        steady = int(np.nanargmax(medians))
+        lines.append(
+            f"best over the markets (median {by}): row {steady} ({named(rows[steady])}), {medians[steady]:.4g} on "
+            f"{text.plural(len(self.markets), 'market')}"
+        )
+        flat = self.plateau(by)
+        if flat is not None:
+            same = "that row itself" if flat == steady else f"row {flat} ({named(rows[flat])})"
+            lines.append(f"plateau of the medians (best with its neighbours): {same}")
+        lines.append(self.judge(by).sentence)
+        where: dict[tuple[int, str], list[str]] = {}
+        for (name, k), why in self.refused_rows.items():
+            where.setdefault((k, why), []).append(name)
+        for (k, why), names in sorted(where.items()):
+            on = "" if len(names) == len(self.markets) else f" on {', '.join(names)}"
+            lines.append(f"row {k} ({named(rows[k])}) did not run{on}: {why}")
+        lines += [f"market {name} is left out: {why}" for name, why in self.refused.items()]
+        return "\n".join(lines)
+
+    def save(self, folder: str | os.PathLike[str], *, by: str = "sharpe") -> list[Path]:
+        """Write ``sweep.csv``, ``sweep.parquet`` and, for two numeric parameters and more, ``heatmap.png``."""
+        table = self.table.assign(sharpe=self.sharpes.reshape(-1))
+        return save_tables(folder, table, self.grid.names, lambda x, y: self.heatmap(x, y, by), by)
+
+    def record(self, spans: Sequence[str]) -> str:
+        """Add the sweep to the ledger of trials on each market; return why it could not be written, or ""."""
+        made = self.grid.made
+        variant = "|".join([*(one.identity for one in made), *self.markets])
+        sharpes = (self.sharpes.reshape(-1) / np.sqrt(YEAR)).tolist()
+        return record(family_of(made[0]), spans, variant, sharpes=sharpes, effective=self.trials)
+
+    def __repr__(self) -> str:
+        best, name = self._top(), type(self.grid.made[0]).__name__
+        which = f"the {len(best)} highest total returns of" if len(best) < len(self) else "all"
+        on = f"on {text.plural(len(self.markets), 'market')}"
+        table = best.to_string(index=False)
+        return f"{name} {on}: {which} {text.plural(len(self), 'row')}\n{table}\n{ranked(self.profile.intrabar)}\n{SELECTED}"
+
+    def _repr_html_(self) -> str:
+        count = f"{text.plural(len(self), 'row')} on {text.plural(len(self.markets), 'market')}"
+        return f"{self._top().to_html(index=False)}<p>{count}. {ranked(self.profile.intrabar)} {SELECTED}</p>"
+
+    def _top(self) -> pd.DataFrame:
+        """Return the rows with the highest returns, as they are shown; each market of them is loaded once."""
+        best = top(self.table)
+        keys = [(str(name), int(row)) for name, row in zip(best["market"], best["row"], strict=True)]
+        for market in dict.fromkeys(name for name, _ in keys):
+            rows = [row for name, row in keys if name == market and (name, row) not in self._known]
+            made = [one for row in rows if (one := self.grid.strategies[row]) is not None]
+            results = self._again(market, made) if made else []
+            self._known.update(
+                {(market, row): tuple(one.total_return.values()) for row, one in zip(rows, results, strict=True)}
+            )
+        return shown(best, ["market", "row", *self.grid.names], [self._known[key] for key in keys])
