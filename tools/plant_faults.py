@@ -55,17 +55,21 @@ ROOMS = {
     "report": "unit/test_report_*.py unit/test_metrics.py unit/test_result.py unit/test_selection.py unit/test_breakdowns.py "
     "unit/test_comparison.py unit/test_equity_depth.py unit/test_excursions.py unit/test_headlines.py unit/test_interval.py "
     "unit/test_chart_packing.py unit/test_luck.py unit/test_notebook_shows.py unit/test_subscribers.py",
-    "engine/kernel": "unit/test_scenarios.py unit/test_engine_bounds.py unit/test_excursions.py property/test_against_oracle.py "
-    "property/test_markets_together.py",
+    "engine/kernel": "unit/test_scenarios.py property/test_against_oracle.py property/test_markets_together.py",
 }  # fmt: skip
 """The tests of a room, by its folder in the package."""
 
-TOO_LONG = {
-    "engine/kernel": "every_candle or hundred or a_scenario_of or neither_look_ahead or may_come or walks_on",
-    "live": "killed_in_the_middle or until_it_is_told or another_venue or somebody_else or tries_again_what_ended or "
-    "same_from_a_file or fits_and_asks or every_fault_of_the_feed or hold_up_nothing or no_network_is",
+CHOSEN = {
+    "engine/kernel": ["-m", "jit_off"],
+    "live": [
+        "-k",
+        (
+            "not (killed_in_the_middle or until_it_is_told or another_venue or somebody_else or tries_again_what_ended or "
+            "same_from_a_file or fits_and_asks or every_fault_of_the_feed or hold_up_nothing or no_network_is)"
+        ),
+    ],
 }
-"""Tests of a room, by name, that take too long in it: the kernel is not compiled in its own, in live they wait for processes."""
+"""Options of pytest that choose among a room's tests: the kernel is not compiled in its own, in live some wait long."""
 
 OTHER: dict[type[ast.AST], Any] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -229,9 +233,8 @@ def _watched(room: str, tests: list[str], kept: Path) -> int:
     folder = TREE / "backtest" / room
     cover = coverage.Coverage(data_file=None, include=[f"{folder}/*"], config_file=False)
     watch = Watch(cover)
-    left_out = ["-k", f"not ({TOO_LONG[room]})"] if room in TOO_LONG else []
     cover.start()
-    status = int(pytest.main([*OPTIONS, *left_out, *tests], plugins=[watch]))
+    status = int(pytest.main([*OPTIONS, *CHOSEN.get(room, []), *tests], plugins=[watch]))
     cover.stop()
     data = cover.get_data()
     lines = {file: data.contexts_by_lineno(file) for file in data.measured_files()}

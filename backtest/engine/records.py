@@ -34,7 +34,7 @@ __all__ = [
     "ORDER",
     "OUTCOME",
     "PACKED_CALL",
-    "PLAIN_SIGNAL",
+    "PACKED_LIVING",
     "SCRATCH",
     "SEGMENT",
     "SIGNAL",
@@ -70,6 +70,14 @@ def _record(**fields: str | tuple[str, int]) -> np.dtype[Any]:
 def _packed(kind: np.dtype[Any]) -> str:
     """Return a field as :mod:`struct` names it; one that is an array, number by number."""
     return ("d" if kind.base == np.float64 else "q") * math.prod(kind.shape)
+
+
+def _packed_part(record: np.dtype[Any], names: tuple[str, ...]) -> Struct:
+    """Return some fields of a record, in the order in which they lie, and the rest as gaps."""
+    assert record.names is not None  # noqa: S101
+    each = [_packed(record[name]) if name in names else f"{record[name].itemsize}x" for name in record.names]
+    assert names == tuple(name for name in record.names if name in names)  # noqa: S101
+    return Struct("=" + "".join(each))
 
 
 CONFIG = _record(
@@ -131,8 +139,9 @@ SIGNAL = _record(
 )  # fmt: skip
 """A living signal and its sub-position (L14.1); ``t_`` fields add up the trade under way."""
 
-PLAIN_SIGNAL = np.dtype(SIGNAL.descr)
-"""The same for Python to read: numpy looks a field of a record up in Python, one of a plain row in C."""
+LIVING = ("id", "side", "status", "created", "protection", "stop", "quantity", "average", "target", "state")
+PACKED_LIVING = _packed_part(SIGNAL, LIVING)
+"""What a strategy sees of a signal, read at once: the numbers of ``LIVING`` in this order."""
 
 ORDER = _record(
     slot=_I,

@@ -18,10 +18,10 @@ from backtest.engine.kernel.entries import (
 )
 from backtest.engine.memory import Memory
 from backtest.engine.parameters import config_record, market_records
-from backtest.engine.records import NEVER, PLAIN_SIGNAL
+from backtest.engine.records import NEVER
 from backtest.engine.sent import SentCalls
 from backtest.engine.tracks import Track, closes_of
-from backtest.engine.translation import event_of, live_signal
+from backtest.engine.translation import event_of, live_signals
 from backtest.model.assumptions import VenueAssumptions
 
 if TYPE_CHECKING:
@@ -219,8 +219,7 @@ class SimulatedVenue:
 
     def living(self, symbol: str) -> list[LiveSignal]:
         """Return the living signals of a market whose create has acted, in order of creation."""
-        living = self._living(self._index[symbol])
-        return [live_signal(s, self.refs[s["id"]], symbol) for s in living.view(PLAIN_SIGNAL)] if len(living) else []
+        return live_signals(self._living(self._index[symbol]), self.refs, symbol)
 
     def _living(self, q: int) -> NDArray[Any]:
         """Return the records of the living signals of a market."""
@@ -327,13 +326,12 @@ class SimulatedVenue:
         return int(self._memory.closes[done - 1]) if done else 0
 
     def _advance_one(self, until: int | None, *, peek: bool) -> int:
-        memory, span = self._memory, self.histories[0].candles.milliseconds
-        time = memory.walked(0)[0]
-        last = len(time) if until is None else int(time.searchsorted(until - span, "right"))
+        memory, track, span = self._memory, self._tracks[0], self.histories[0].candles.milliseconds
+        last = track.filled if until is None else track.opened_by(until - span)
         while advance_one(memory.address, last, peek) == GROW:
             memory.grow()
         row = self.row
-        return int(time[row - 1]) + span if row else 0
+        return int(track.time[row - 1]) + span if row else 0
 
     def rewind(self, row: int) -> None:
         """Go back over quiet candles to before ``row``, after a :meth:`advance` with ``peek`` (one market, no ratchet)."""

@@ -51,6 +51,7 @@ class Track:
         self.funding_rates = np.ascontiguousarray(history.funding[:, 1], np.float64)
         self._span = history.fine_span
         self._apart, self._even = _distance(self.time, self._span)
+        self._first = int(self.time[0]) if self.filled else 0
         self._last = np.nan
         self._flat = flat
         if flat:
@@ -71,6 +72,12 @@ class Track:
                 setattr(self, name, column)
         self._last = float(self.close[-1])
 
+    def opened_by(self, instant: int) -> int:
+        """Return how many candles have opened at an instant, UTC ms."""
+        if not self._even or not self.filled:
+            return int(self.time[: self.filled].searchsorted(instant, "right"))
+        return min(max((instant - self._first) // self._span + 1, 0), self.filled)
+
     def append(self, candle: Sequence[float], *, still: bool) -> None:
         """Add a candle that closed.
 
@@ -86,7 +93,9 @@ class Track:
             for name in _COLUMNS:
                 setattr(self, name, with_room(getattr(self, name), max(_LEAST, 2 * k)))
         time, opened, high, low, close = candle
-        if k:
+        if not k:
+            self._first = int(time)
+        else:
             distance = int(time) - int(self.time[k - 1])
             self._even = self._even and distance == self._span
             self._apart = self._apart if distance >= self._span else 1

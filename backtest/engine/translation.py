@@ -24,7 +24,7 @@ from backtest.engine.codes import (
     T_LIVE,
     TRAILING,
 )
-from backtest.engine.records import PACKED_CALL, TARGETS
+from backtest.engine.records import PACKED_CALL, PACKED_LIVING, TARGETS
 from backtest.model.calls import (
     Call,
     Cancel,
@@ -39,11 +39,11 @@ from backtest.model.events import Event, SignalRef
 from backtest.model.signal import LiveSignal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["PRICE_FIELDS", "SIZE_FIELDS", "event_of", "live_signal", "write_call", "write_create"]
+__all__ = ["PRICE_FIELDS", "SIZE_FIELDS", "event_of", "live_signals", "write_call", "write_create"]
 
 _ACCOUNTS = {None: SPOT, "SPOT": SPOT, "MARGIN": MARGIN, "FUTURES": FUTURES}
 _ABSENT = (math.nan,) * TARGETS
@@ -163,19 +163,26 @@ def event_of(e: Any, ref: SignalRef, symbol: str, reason: str) -> Event:
     )
 
 
-def live_signal(s: Any, ref: SignalRef, symbol: str) -> LiveSignal:
-    """Return the living signal of a signal record."""
-    state, target, held = s["state"].tolist(), s["target"].tolist(), float(s["quantity"])
-    protection = int(s["protection"])
-    return LiveSignal(
-        ref=ref,
-        symbol=symbol,
-        side=int(s["side"]),
-        status=STATUSES[s["status"]],
-        stop=None if protection == NO_STOP else float(s["stop"]),
-        trailing=protection == TRAILING,
-        targets=tuple(price if live == T_LIVE else None for live, price in zip(state, target, strict=True)),
-        average_entry=float(s["average"]) if held > 0.0 else None,
-        open_quantity=held,
-        created=int(s["created"]),
-    )
+def live_signals(signals: NDArray[Any], refs: Sequence[SignalRef], symbol: str) -> list[LiveSignal]:
+    """Return the living signals of signal records; ``refs``: our names of all signals, by position."""
+    found = []
+    for signal, side, status, created, protection, stop, held, average, *levels in PACKED_LIVING.iter_unpack(
+        signals.data
+    ):
+        found.append(
+            LiveSignal(
+                ref=refs[signal],
+                symbol=symbol,
+                side=side,
+                status=STATUSES[status],
+                stop=None if protection == NO_STOP else stop,
+                trailing=protection == TRAILING,
+                targets=tuple(
+                    [price if state == T_LIVE else None for price, state in zip(levels, levels[TARGETS:], strict=False)]
+                ),
+                average_entry=average if held > 0.0 else None,
+                open_quantity=held,
+                created=created,
+            )
+        )
+    return found
