@@ -42,7 +42,7 @@ ROOMS = {
     "unit/test_signal_table.py unit/test_codes.py unit/test_progress.py unit/test_settings.py unit/test_sender.py "
     "unit/test_run_arguments.py unit/test_subscribers.py unit/test_wire_*.py unit/test_posted.py unit/test_row_cache.py parity/test_table_parity.py",
     "live": "unit/test_emit*.py unit/test_journal.py unit/test_notices.py unit/test_alerts.py unit/test_operations.py "
-    "unit/test_forecast.py unit/test_sender.py unit/test_shadow.py unit/test_outlets.py unit/test_second_look.py unit/test_track.py "
+    "unit/test_forecast.py unit/test_sender.py unit/test_shadow.py unit/test_outlets.py unit/test_second_look.py unit/test_track.py unit/test_settings.py "
     "unit/test_deploy.py property/test_intents.py property/test_answers.py parity/test_restart_parity.py "
     "end_to_end/test_dashboard.py end_to_end/test_posts.py end_to_end/test_reconcile.py end_to_end/test_drift_page.py "
     "end_to_end/test_track_record.py end_to_end/test_seat_reconcile.py end_to_end/test_live_*.py end_to_end/test_emit_check.py "

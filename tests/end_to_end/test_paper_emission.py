@@ -33,6 +33,7 @@ from backtest.live.channel import Channel
 from backtest.live.emission import Rehearsed, rehearse, streams_of
 from backtest.live.intent import State
 from backtest.live.journal import Journal
+from backtest.live.parity import Comparison
 from backtest.live.settings import EmitSettings
 from backtest.runner.loading import load_strategy
 from backtest.venue.paper_client import PaperClient
@@ -360,3 +361,14 @@ def test_the_command_killed_in_the_middle_goes_on(tmp_path: Path) -> None:
     for path in files(tmp_path):
         assert SECRET.encode() not in path.read_bytes(), path
     assert SECRET not in done.stdout + done.stderr
+
+
+def test_of_many_differences_five_are_shown_and_the_rest_counted() -> None:
+    seven = [f"number {number}" for number in range(7)]
+    assert Comparison("calls", 9, 8, seven).lines() == [
+        "calls: 7 differ (9 in the backtest, 8 here)",
+        *seven[:5],
+        "  and 2 more",
+    ]
+    assert Comparison("calls", 9, 9, seven[:5]).lines()[1:] == seven[:5]
+    assert Comparison("fills", 9, 9, []).lines() == ["fills: 9 of 9, equal byte for byte"]

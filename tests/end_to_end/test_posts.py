@@ -21,8 +21,9 @@ from backtest.live.post_text import escaper
 from backtest.live.posting import Posting
 from backtest.live.settings import LiveSettings
 from backtest.live.track_record import record_head
+from backtest.report.panels import price_panel
 from tests.command_line import BREAKOUT, ROOT, backtest
-from tests.end_to_end.test_reconcile import BTC, HISTORY, PARAMETERS, room
+from tests.end_to_end.test_reconcile import BTC, HISTORY, HOUR, PARAMETERS, room
 from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
 from tests.raw_server import RawServer, answer, drip, http
 from tests.shown import is_as_kept
@@ -70,7 +71,17 @@ def kinds(texts: list[Path]) -> dict[str, int]:
     return found
 
 
-def test_each_signal_update_and_result_is_written_once_with_its_picture(tmp_path: Path) -> None:
+def test_each_signal_update_and_result_is_written_once_with_its_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+
+    def panel(axes: Any, tables: Any, symbol: str, span: tuple[int, int], marked: dict[str, tuple[int, int]]) -> None:
+        ((sent, last),) = marked.values()
+        drawn.append(tuple((moment - sent) // HOUR for moment in (span[0], last, span[1])))
+        price_panel(axes, tables, symbol, span, marked)
+
+    monkeypatch.setattr("backtest.live.post_picture.price_panel", panel)
     emission, folder = emitted(tmp_path, HISTORY + 260), tmp_path / "posts"
     arguments = ("emit", "post", "--journal", emission.path, "--folder", folder, "--all")
     done = backtest(*arguments)
@@ -86,6 +97,12 @@ def test_each_signal_update_and_result_is_written_once_with_its_picture(tmp_path
         f"{tag}-result.png" for tag, end in rows if end == "ended"
     }
     assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
+    assert sorted(set(drawn)) == [
+        (-60, 1, 13),
+        (-60, 12, 14),
+        (-60, 33, 45),
+        (-60, 78, 90),
+    ]  # hours around what was sent
     named = {body["attachment_image1_url"] for body in bodies}
     assert named == {f"https://channel.example/p/{tag}.png" for tag, _ in rows}
     first = next(text for text in texts if "-signal-" in text.name).read_text("utf-8")

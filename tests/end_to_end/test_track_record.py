@@ -129,6 +129,12 @@ def reordered(lines: list[Line]) -> int:
 
 
 ALTERED = [price, moment, outcome, removed, reordered]
+SAID = {
+    price: "stop_loss was 6200.16, now it is 1.23",
+    moment: "sent was 1510574400700, now it is 1510574340700",
+    removed: "body was {'parent_signal_id': 'BTC/USDT-1510574400000-0', 'stop_loss', now it is None",
+    reordered: "attachment_description was ref:f904856539bc, now it is None",
+}
 
 
 @pytest.mark.parametrize("alter", ALTERED)
@@ -153,7 +159,7 @@ def test_a_record_that_was_rebuilt_is_refused_with_the_line(published: tuple[Pat
     against_copy = backtest("verify", file, "--since", earlier)
     assert (against_copy.status, against_copy.err.count("\n")) == (2, 1)
     if alter is not outcome:  # then already the figures contradict it
-        assert f"line {number} of {file}" in against_copy.err
+        assert f"line {number} of {file} is not as it was in {earlier}: {SAID[alter]}" in against_copy.err
     against_head = backtest("verify", file, "--since", head)
     assert (against_head.status, against_head.err.count("\n")) == (2, 1)
 

@@ -364,6 +364,14 @@ def test_two_strategies_may_use_one_name(room: Room) -> None:
     assert [at - 2 * HOUR for at in room.venue.at[-3:]] == [0, 0, 30_000]
 
 
+@pytest.mark.parametrize("name", ["creates_a_minute", "creates_a_day", "open_signals", "open_a_symbol"])
+def test_a_limit_of_none_at_all_holds_back_every_entry(tmp_path: Path, name: str) -> None:
+    room = Room(tmp_path / "journal.sqlite", limits={name: 0})
+    with room.journal:
+        room.close(HOUR, create(), create(number=1))
+        assert room.states() == ["blocked"] * 2
+
+
 @pytest.mark.parametrize(
     ("limits", "states"),
     [

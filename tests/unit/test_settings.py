@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from backtest.errors import InvalidSettingError
 from backtest.live.settings import EmitSettings, LiveSettings
+from tests.shown import is_as_kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +84,18 @@ def test_nothing_said_is_the_default_and_any_change_another_hash() -> None:
     assert LiveSettings.load().strategy == ()
     hashes = {EmitSettings(per_minute=number).hash for number in (8, 9)} | {EmitSettings().hash}
     assert len(hashes) == 2
+
+
+def test_each_setting_has_its_default_and_bounds() -> None:
+    sections = LiveSettings.model_json_schema()["$defs"]
+    words = ("default", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "minItems", "type")
+    lines = []
+    for section, schema in sections.items():
+        for name, field in schema.get("properties", {}).items():
+            either = [field, *field.get("anyOf", ())]
+            said = [f"{word} {json.dumps(each[word])}" for each in either for word in words if word in each]
+            lines.append(f"{section}.{name}: {', '.join(said)}")
+    is_as_kept("settings.txt", "\n".join(lines) + "\n")
 
 
 BASE = TEXT[TEXT.index("[[strategy]]") :]
