@@ -29,6 +29,7 @@ from tests.command_line import BREAKOUT, ROOT, backtest
 from tests.dashboards import END, TOKEN, emitting, held, said, served, shadow, wait_for
 from tests.fast_disk import fast_folder
 from tests.journals import HOUR, START, STRATEGY, create, rows, seeded, stream
+from tests.shown import is_as_kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -520,6 +521,7 @@ def test_the_figures_are_as_prometheus_reads_them(path: Path) -> None:
     with emitting(path), served(path, now=END + 5_000) as here:
         found = here.ask("/metrics")
     assert found.headers["content-type"].startswith("text/plain; version=")
+    is_as_kept("metrics.txt", "\n".join(line for line in found.text.split("\n") if line[:2] != "# ") + "\n")
     families = {one.name: one for one in text_string_to_metric_families(found.text)}
     values = {
         (sample.name, *sample.labels.values()): sample.value for one in families.values() for sample in one.samples

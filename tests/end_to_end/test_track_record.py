@@ -21,6 +21,7 @@ from tests.command_line import ROOT, backtest
 from tests.end_to_end.test_reconcile import BTC, HISTORY, MARKETS, PARAMETERS, candles, room
 from tests.end_to_end.test_reconcile import store as store  # noqa: PLC0414 - a fixture
 from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
+from tests.shown import is_as_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +89,22 @@ def test_a_record_grows_and_its_earlier_copy_is_its_beginning(published: tuple[P
         assert f"the first {len(lines_of(earlier))} as they were" in done.out
         assert re.search(r"\d+ fills within the candles\n", done.out)
         assert f"head  {record_head(file)}" in done.out
+
+
+def test_a_record_is_line_by_line_as_it_was_read(published: tuple[Path, Path, str], store: Path) -> None:
+    file, earlier, _ = published
+    lines = [{name: value for name, value in line.items() if name != "previous"} for line in lines_of(file)]
+    is_as_kept("track_record.txt", "".join(f"{json.dumps(_rounded(line), sort_keys=True)}\n" for line in lines))
+    done = backtest("verify", file, "--since", earlier, "--store", store)
+    is_as_kept("track_verified.txt", re.sub(r"/\S*/", "", done.out.partition("\nhead")[0]) + "\n")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.10g}") if isinstance(value, float) else value
 
 
 def test_nothing_new_changes_nothing(tmp_path: Path) -> None:

@@ -348,22 +348,22 @@ def content(path: Path) -> list[object]:
     return list(found)
 
 
-CHANGES = [
-    "UPDATE run SET config_hash = 'b'",
-    "UPDATE series SET exchange = 'kraken'",
-    "UPDATE seen SET high = 101.25 WHERE id = 3",
-    "DELETE FROM seen WHERE id = 30",
-    "UPDATE intent SET body = replace(body, '90', '91') WHERE seq = 1",
-    "UPDATE intent SET state = 'landed' WHERE seq = 2",
-    "UPDATE event SET at = 9 WHERE id = 2",
-    "DELETE FROM event WHERE id = (SELECT max(id) FROM event)",
-    "UPDATE attempt SET outcome = 'rejected' WHERE id = 2",
-    "UPDATE decision SET state = 'landed'",
-    "UPDATE told SET entered = 0",
-    "UPDATE cursor SET anchor = 0",
-    "UPDATE signal SET parent_signal_id = 'other'",
-    "DELETE FROM series",
-]
+CHANGES = {
+    "UPDATE run SET config_hash = 'b'": "row 1 of run is not as it was written",
+    "UPDATE series SET exchange = 'kraken'": "row 1 of series is not as it was written",
+    "UPDATE seen SET high = 101.25 WHERE id = 3": "row 3 of seen is not as it was written",
+    "DELETE FROM seen WHERE id = 30": "seen has 29 rows, 30 were written",
+    "UPDATE intent SET body = replace(body, '90', '91') WHERE seq = 1": "row 1 of intent is not as it was written",
+    "UPDATE intent SET state = 'landed' WHERE seq = 2": "the state of intent {} is not its last event's",
+    "UPDATE event SET at = 9 WHERE id = 2": "row 2 of event is not as it was written",
+    "DELETE FROM event WHERE id = (SELECT max(id) FROM event)": "event has 6 rows, 7 were written",
+    "UPDATE attempt SET outcome = 'rejected' WHERE id = 2": "row 2 of attempt is not as it was written",
+    "UPDATE decision SET state = 'landed'": "row 1 of decision is not as it was written",
+    "UPDATE told SET entered = 0": "row 1 of told is not as it was written",
+    "UPDATE cursor SET anchor = 0": "the cursor of strategy is not as it was written",
+    "UPDATE signal SET parent_signal_id = 'other'": "the signal of BTC/USDT-3600000-0 is not as it was written",
+    "DELETE FROM series": "seen refers to a row that is not there",
+}
 
 
 @pytest.mark.parametrize("sql", CHANGES)
@@ -371,13 +371,15 @@ def test_a_changed_row_is_noticed(path: Path, sql: str) -> None:
     with Journal(path, RUN) as journal:
         full(journal)
         journal.verify()
+        second = journal.intents()[1].id[:12]
     db = sqlite3.connect(path, isolation_level=None)
     for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         db.execute(f"DROP TRIGGER {name}")
     db.execute(sql)
     db.close()
-    with Journal(path) as reader, pytest.raises(StorageError, match="is damaged"):
+    with Journal(path) as reader, pytest.raises(StorageError, match="is damaged") as caught:
         reader.verify()
+    assert f"is damaged ({CHANGES[sql].format(second)});" in str(caught.value)
     with pytest.raises(StorageError, match="is damaged"):
         Journal(path, RUN)
 
