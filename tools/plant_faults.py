@@ -55,7 +55,7 @@ ROOMS = {
     "report": "unit/test_report_*.py unit/test_metrics.py unit/test_result.py unit/test_selection.py unit/test_breakdowns.py "
     "unit/test_comparison.py unit/test_equity_depth.py unit/test_excursions.py unit/test_headlines.py unit/test_interval.py "
     "unit/test_chart_packing.py unit/test_luck.py unit/test_notebook_shows.py unit/test_subscribers.py",
-    "engine/kernel": "unit/test_scenarios.py property/test_against_oracle.py property/test_markets_together.py",
+    "engine/kernel": "unit/test_scenarios.py unit/test_kernel_corners.py property/test_against_oracle.py property/test_markets_together.py",
 }  # fmt: skip
 """The tests of a room, by its folder in the package."""
 
