@@ -145,6 +145,9 @@ class Memory:
             self.accounts[name][1:] = self._address(f"scratch_{name}") + np.arange(SCRATCH) * scratch.strides[0]
             self.accounts[f"{each}_room"][1:] = scratch.shape[1]
         world.segment_room = len(self.segments)
+        self._extents = tuple(self.trackers[name] for name in ("rows", "even", "apart"))
+        self._stale, self._point, self._n_closes = self.books["stale"], self._world["point"], self._world["n_closes"]
+        self._n_events = self.accounts["n_events"]
         for track, record in zip(self.tracks, self.trackers, strict=True):
             track.describe(record)
 
@@ -163,10 +166,14 @@ class Memory:
         assert column.flags.c_contiguous  # noqa: S101
         return int(column.ctypes.data)
 
-    def take_row(self, k: int) -> None:
-        """Write down where the candles of a market lie, and how many there are, after one was added."""
-        self.tracks[k].describe(self.trackers[k])
-        self.books[k].stale = 1
+    def take_row(self, k: int, *, moved: bool) -> None:
+        """Write down how many candles a market has, after one was added, and where they lie if they have moved."""
+        if moved:
+            self.tracks[k].describe(self.trackers[k])
+        else:  # columns of numbers: a field of a record takes numpy twenty times longer, and a close waits for it
+            for column, value in zip(self._extents, self.tracks[k].extent, strict=True):
+                column[k] = value
+        self._stale[k] = 1
 
     def walked(self, k: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Return open times and kinds of the candles of a market."""
@@ -224,9 +231,14 @@ class Memory:
         self.world.close_even = n > 0 and int(closes[-1]) - int(closes[0]) == (n - 1) * span
 
     @property
+    def happened(self) -> int:
+        """How many events there were."""
+        return int(self._n_events[0])
+
+    @property
     def points(self) -> int:
         """How many equity points of several markets were passed."""
-        return int(self.world.point)
+        return int(self._point[0])
 
     def is_passed(self, instant: int) -> bool:
         """Whether an equity point behind an instant was passed."""
@@ -243,7 +255,7 @@ class Memory:
         old = len(self.equity)
         if n > old:
             self.equity = with_room(self.equity, max(n, 2 * old)) if old else np.empty(n)
-        self.world.equity, self.world.n_closes = self.equity.ctypes.data, len(self.equity)
+            self.world.equity, self.world.n_closes = self.equity.ctypes.data, len(self.equity)
 
     def add_close(self, close: int, least: int) -> None:
         """Add the equity point of candles to come.
@@ -255,7 +267,7 @@ class Memory:
         least
             How far two points are apart at least, ms.
         """
-        world, n = self.world, int(self.world.n_closes)
+        world, n = self.world, int(self._n_closes[0])
         if n and self.closes[n - 1] >= close:
             return
         if n == len(self.closes):

@@ -266,8 +266,8 @@ class SimulatedVenue:
         still = volume == 0.0 and candles.volume_known and not self.assumptions.fill_without_volume
         if not self._one and self._memory.is_passed(time):
             self._write_points()  # those that were passed do not know it
-        track.append((time, open_, high, low, close), still=still)
-        self._memory.take_row(q)
+        moved = track.append((time, open_, high, low, close), still=still)
+        self._memory.take_row(q, moved=moved)
         if self._one:
             self._memory.reserve_points(track.filled)
         else:
@@ -357,7 +357,9 @@ class SimulatedVenue:
 
     def new_events(self) -> list[Event]:
         """Return the events since this was last asked, in order."""
-        start, self._told = self._told, int(self._memory.accounts["n_events"][0])
+        start, self._told = self._told, self._memory.happened
+        if start == self._told:
+            return []
         return [self._event(record) for record in self._memory.events[start : self._told]]
 
     def _event(self, record: Any) -> Event:

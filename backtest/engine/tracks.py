@@ -78,8 +78,8 @@ class Track:
             return int(self.time[: self.filled].searchsorted(instant, "right"))
         return min(max((instant - self._first) // self._span + 1, 0), self.filled)
 
-    def append(self, candle: Sequence[float], *, still: bool) -> None:
-        """Add a candle that closed.
+    def append(self, candle: Sequence[float], *, still: bool) -> bool:
+        """Add a candle that closed; return whether columns lie elsewhere now (:meth:`describe`).
 
         Parameters
         ----------
@@ -89,6 +89,7 @@ class Track:
             Whether nothing trades in it.
         """
         k = self.filled
+        moved = still or k == len(self.time)
         if k == len(self.time):
             for name in _COLUMNS:
                 setattr(self, name, with_room(getattr(self, name), max(_LEAST, 2 * k)))
@@ -113,6 +114,7 @@ class Track:
             COARSE,
         )
         self.filled += 1
+        return moved
 
     def forget(self) -> None:
         """Drop the candles: those that were walked are not needed any more."""
@@ -127,9 +129,14 @@ class Track:
             column = getattr(self, name)
             assert column.flags.c_contiguous and column.dtype.isnative  # noqa: PT018, S101
             record[name] = column.ctypes.data
-        record.rows, record.n_still, record.n_funding = self.filled, len(self.still), len(self.funding_times)
-        record.even, record.apart = self._even and self.filled > 0, self._apart
+        record.n_still, record.n_funding = len(self.still), len(self.funding_times)
+        record.rows, record.even, record.apart = self.extent
         record.detailed = self.detailed
+
+    @property
+    def extent(self) -> tuple[int, bool, int]:
+        """How many candles there are, whether none is missing, and how far two are apart at least, ms."""
+        return self.filled, self._even and self.filled > 0, self._apart
 
 
 def _distance(time: NDArray[np.int64], span: int) -> tuple[int, bool]:

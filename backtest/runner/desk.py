@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     Made = Decision | Refusal
 
-__all__ = ["Desk", "Taken", "hears_events", "refusal_reason", "row_fields", "table_rows", "taken"]
+__all__ = ["Desk", "Taken", "columns_of", "hears_events", "refusal_reason", "row_fields", "table_rows", "taken"]
 
 
 class Desk:
@@ -90,7 +90,7 @@ class Desk:
             name: _view(getattr(candles, name)) for name in ("open", "high", "low", "close", "volume")
         }
         self.ind: Mapping[str, memoryview[float]] = {
-            name: _view(_column(name, column, len(candles))) for name, column in ind.items()
+            name: _view(column) for name, column in columns_of(ind, len(candles)).items()
         }
 
     def candles_of(self, timeframe: str, position: int) -> Candles:
@@ -517,6 +517,24 @@ def _view(column: NDArray[Any]) -> memoryview[Any]:
     return memoryview(column)  # type: ignore[arg-type]
 
 
+def columns_of(ind: Indicators, n: int) -> dict[str, NDArray[np.float64]]:
+    """Return indicators as contiguous columns.
+
+    Parameters
+    ----------
+    ind
+        As a strategy returned them.
+    n
+        How many candles there are.
+
+    Raises
+    ------
+    InvalidSettingError
+        For one that has not one value for each candle.
+    """
+    return {name: _column(name, column, n) for name, column in ind.items()}
+
+
 def _column(name: str, column: Any, n: int) -> NDArray[np.float64]:
     values = np.ascontiguousarray(column, np.float64)
     if values.shape != (n,):
@@ -528,8 +546,9 @@ def _column(name: str, column: Any, n: int) -> NDArray[np.float64]:
 
 def table_rows(table: SignalTable, position: int) -> range:
     """Return which rows of a table decide at one candle."""
-    first, last = np.searchsorted(table.rows, [position, position + 1])
-    return range(int(first), int(last))
+    rows = table.rows
+    first = int(rows.searchsorted(position))
+    return range(first, first if first == len(rows) else int(rows.searchsorted(position, "right")))
 
 
 def row_fields(table: SignalTable, k: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from backtest.engine.simulator import SimulatedVenue
 from backtest.errors import InvalidCandlesError, InvalidSettingError, did_you_mean
 from backtest.model.candles import Candles
 from backtest.runner.decision import Decision, Refusal
-from backtest.runner.desk import Desk, table_rows
+from backtest.runner.desk import Desk, columns_of, table_rows
 from backtest.runner.passes import fresh
 from backtest.runner.shadow import Shadow
 from backtest.runner.window import Row, Window, rows_of
@@ -470,17 +470,18 @@ class Session:
         candles, strategy = self._windows[desk.symbol].candles, self.strategy
         position = len(candles) - 1
         ind = strategy.indicators(candles)
-        desk.bind(candles, ind)
-        if not closes:
-            return desk.decide(position, events, asked=False)
-        if strategy.has("signals"):
+        columns = columns_of(ind, len(candles))
+        table, rows, asked = None, range(0), False
+        if closes and strategy.has("signals"):
             table = strategy.signals(candles, ind)
-            return desk.decide(position, events, asked=False, table=table, rows=table_rows(table, position))
-        asked = strategy.has("on_candle")
-        if asked:
+            rows = table_rows(table, position)
+        elif closes and strategy.has("on_candle"):
             triggers = strategy.triggers(candles, ind)
             asked = triggers is None or bool(triggers[position])
-        return desk.decide(position, events, asked=asked)
+        if not (rows or asked or events or desk.plan is not None):
+            return []  # at most closes nobody is asked
+        desk.bind(candles, columns)
+        return desk.decide(position, events, asked=asked, table=table, rows=rows)
 
     def _desk_of(self, made: Decision | Refusal) -> Desk:
         ref = made.signal

@@ -37,9 +37,15 @@ class Window:
         self._like = like.slice(0, 0)
         self.span = like.milliseconds
         self._n = 0
-        self._columns: dict[str, NDArray[Any]] = {
-            name: np.zeros(1024, np.int64 if name == "time" else np.float64) for name in COLUMNS
-        }
+        self._columns: dict[str, NDArray[Any]] = {}
+        self._shown: dict[str, NDArray[Any]] = {}
+        self._keep({name: np.zeros(1024, np.int64 if name == "time" else np.float64) for name in COLUMNS})
+
+    def _keep(self, columns: dict[str, NDArray[Any]]) -> None:
+        """Take other columns, and views of them through which nothing can be written: a close shows slices of those."""
+        self._columns, self._shown = columns, {name: column.view() for name, column in columns.items()}
+        for column in self._shown.values():
+            column.flags.writeable = False
 
     def __len__(self) -> int:
         return self._n
@@ -58,7 +64,7 @@ class Window:
     def candles(self) -> Candles:
         """The candles from the anchor on, without copying."""
         like = self._like
-        columns: dict[str, Any] = {name: column[: self._n] for name, column in self._columns.items()}
+        columns: dict[str, Any] = {name: column[: self._n] for name, column in self._shown.items()}
         return Candles(
             like.symbol,
             like.timeframe,
@@ -90,8 +96,7 @@ class Window:
     def append(self, row: Row) -> None:
         """Take a candle that was checked."""
         if self._n == len(self._columns["time"]):
-            for name, column in self._columns.items():
-                self._columns[name] = np.concatenate([column, np.zeros_like(column)])
+            self._keep({name: np.concatenate([one, np.zeros_like(one)]) for name, one in self._columns.items()})
         for column, value in zip(self._columns.values(), row, strict=True):
             column[self._n] = value
         self._n += 1
@@ -100,19 +105,18 @@ class Window:
         """Take many candles that are sound, at once."""
         n = len(candles)
         if n:
-            size = max(1024, self._n + n)
-            for name, column in self._columns.items():
-                kept = np.zeros(size, column.dtype)
-                kept[: self._n], kept[self._n : self._n + n] = column[: self._n], getattr(candles, name)
-                self._columns[name] = kept
+            columns = {name: np.zeros(max(1024, self._n + n), one.dtype) for name, one in self._columns.items()}
+            for name, kept in columns.items():
+                kept[: self._n], kept[self._n : self._n + n] = self._columns[name][: self._n], getattr(candles, name)
+            self._keep(columns)
             self._n += n
 
     def drop_before(self, time: int) -> None:
         """Forget the candles that opened before an instant; the memory of the others is their own."""
         first = int(np.searchsorted(self._columns["time"][: self._n], time))
         n = self._n - first
-        for name, column in self._columns.items():
-            kept = np.zeros(max(1024, 2 * n), column.dtype)
-            kept[:n] = column[first : self._n]
-            self._columns[name] = kept
+        columns = {name: np.zeros(max(1024, 2 * n), one.dtype) for name, one in self._columns.items()}
+        for name, kept in columns.items():
+            kept[:n] = self._columns[name][first : self._n]
+        self._keep(columns)
         self._n = n

@@ -32,6 +32,8 @@ _NUMBERS = (
     "ttl_buy_order",
 )
 _TRAILING = ("trailing_stop_price", "trailing_stop_limit_price")
+_FIELDS = (*_NUMBERS, *_TRAILING)
+_FLOAT = np.dtype(np.float64)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -98,19 +100,21 @@ class SignalTable:
         at = np.asarray(self.at)
         if at.dtype == np.bool_:
             at = np.flatnonzero(at)
-        if at.ndim != 1 or not np.issubdtype(at.dtype, np.integer):
+        if at.ndim != 1 or at.dtype.kind not in "iu":
             raise InvalidSettingError("SignalTable.at is a column of candle positions or of true and false")
-        if len(at) > 1 and (at[1:] < at[:-1]).any():
+        if np.count_nonzero(at[1:] < at[:-1]):
             raise InvalidSettingError("SignalTable.at needs ascending positions")
         object.__setattr__(self, "at", at.astype(np.int64, copy=False))
         if self.while_open not in ("skip", "stack"):
             raise InvalidSettingError(f'while_open is "skip" or "stack", was {self.while_open!r}')
-        for name in (*_NUMBERS, *_TRAILING):
+        shape = self.rows.shape
+        for name in _FIELDS:
             value = getattr(self, name)
-            if value is not None and type(value) is not float:  # a session makes a table at every close
+            if value is not None and not _fits(value, shape):  # a session makes a table at every close
                 self._sized(name, value)
-        for number in range(len(self.targets)):
-            self.target(number)
+        for number, value in enumerate(self.targets):
+            if not _fits(value, shape):
+                self.target(number)
         self.sides()
         if self.trailing_stop_price is not None or self.trailing_stop_limit_price is not None or self.dca:
             self._check_followers()
@@ -246,6 +250,12 @@ class SignalTable:
                 f"SignalTable.{name} has {column.shape} values for {len(self.rows)} rows; select them with [at]"
             )
         return column
+
+
+def _fits(value: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a value is a number or a column just as it is kept."""
+    kind = type(value)
+    return kind is float or (kind is np.ndarray and value.dtype is _FLOAT and value.shape == shape)
 
 
 def _item(column: NDArray[np.float64] | float | None, k: int) -> float | None:
