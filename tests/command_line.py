@@ -43,6 +43,13 @@ HEAVY = (
 )
 """What neither `import backtest` nor `backtest --help` may load: each is imported where its result is shown."""
 
+START = "import sys; from backtest.cli import main; sys.argv[0] = 'backtest'; sys.exit(main())"
+"""What a Python of its own is given with ``-c``, for a command in a process of its own."""
+UNPRIVILEGED = (
+    [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override"]
+)
+"""What stands before a command for which permission bits are to hold: without these rights they do for root too."""
+
 
 @dataclass(frozen=True)
 class Done:
@@ -118,3 +125,8 @@ def write(frame: pd.DataFrame, file: Path) -> Path:
     else:
         frame.to_feather(file)
     return file
+
+
+def without_coverage() -> dict[str, str]:
+    """Return the environment without coverage, which could not write its own file where nothing may be written."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "COV_CORE_"))}

@@ -18,6 +18,12 @@ _FIRST = "0" * 32
 _text = json.JSONEncoder(separators=(",", ":"), default=repr).encode  # once: a row of each market waits for it
 
 
+_INSERT = {
+    table: f"INSERT INTO {table} ({', '.join(names)}, hash) VALUES ({', '.join('?' for _ in names)}, ?)"  # noqa: S608
+    for table, names in CHAINED.items()
+}
+
+
 class Chain:
     """The ends of all chains of a journal, and how they grow in one transaction.
 
@@ -42,9 +48,7 @@ class Chain:
         rows, before = self._new.get(table) or self._kept[table]
         row = (rows + 1, *values)
         link = _link(before, row)
-        names = ", ".join(CHAINED[table])
-        marks = ", ".join("?" for _ in row)
-        self._db.execute(f"INSERT INTO {table} ({names}, hash) VALUES ({marks}, ?)", (*row, link))  # noqa: S608
+        self._db.execute(_INSERT[table], (*row, link))
         self._new[table] = (rows + 1, link)
         return rows + 1
 

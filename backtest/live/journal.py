@@ -12,7 +12,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import astuple, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backtest.errors import InvalidSettingError, StorageError
 from backtest.live.chain import Chain, damage, seal, sealed
@@ -42,6 +42,11 @@ __all__ = ["Journal"]
 
 _FOUND = Verdict(Meaning.LOST, "found sending at start", error="FoundSending")
 _OFTEN = 100
+_REACH = (
+    f"INSERT INTO cursor ({', '.join(SEALED['cursor'])}, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+    "ON CONFLICT DO UPDATE SET moved = excluded.moved, anchor = excluded.anchor, time = excluded.time, "
+    "close = excluded.close, row_hash = excluded.row_hash, hash = excluded.hash"
+)
 
 
 class Journal(Questions):
@@ -75,6 +80,8 @@ class Journal(Questions):
         self._mode = run.mode if run else ""
         self._untidy = 0  # transactions since the last tidy
         self._numbers: dict[tuple[str, str, str], int] = {}  # of series
+        self._newest: dict[int, int] = {}  # candle of a series
+        self._stands: dict[tuple[str, str, str], tuple[int, int, int]] = {}  # of a cursor: series, anchor, moved
         try:
             with self._storage():
                 self._db = self._connect()
@@ -266,6 +273,7 @@ class Journal(Questions):
             where = "series = ? AND time = ?"
             count = self._one(f"SELECT count(*) FROM seen WHERE {where}", series, candle.time)  # noqa: S608
             self._chain.add("seen", (series, candle.time, count, *_floats(candle), candle.source, candle.arrived))
+            self._newest.pop(series, None)
 
     def change_rules(self, stream: Stream, close: int, market: Market) -> None:
         """Keep that an exchange changed the rules of a market.
@@ -402,24 +410,41 @@ class Journal(Questions):
         return self._numbers[key]
 
     def _see(self, series: int, candle: Seen) -> None:
-        columns = "time, open, high, low, close, volume"
-        where = "series = ? AND time = ? AND revision = 0"
-        found = self._db.execute(f"SELECT {columns} FROM seen WHERE {where}", (series, candle.time)).fetchone()  # noqa: S608
+        found = self._seen_before(series, candle.time)
         if found is None:
             self._chain.add("seen", (series, candle.time, 0, *_floats(candle), candle.source, candle.arrived))
+            self._newest[series] = max(self._newest[series], candle.time)
         elif found != candle.row:
             raise InvalidSettingError(
                 f"the candle of {candle.time} was {found[1:]} when it was acted on, now it is {candle.row[1:]}; what was "
                 "acted on is never revised: give the same candles, or another journal"
             )
 
+    def _seen_before(self, series: int, time: int) -> tuple[Any, ...] | None:
+        """Return a candle as it was acted on; of one that is newer than all, nothing has to be asked."""
+        if series not in self._newest:
+            self._newest[series] = self._one("SELECT coalesce(max(time), -1) FROM seen WHERE series = ?", series)
+        if time > self._newest[series]:
+            return None
+        columns = "time, open, high, low, close, volume"
+        where = "series = ? AND time = ? AND revision = 0"
+        found: tuple[Any, ...] | None = self._db.execute(
+            f"SELECT {columns} FROM seen WHERE {where}",  # noqa: S608
+            (series, time),
+        ).fetchone()
+        return found
+
     def _tell(self, strategy: str, told: Told) -> None:
         self._chain.add("told", (strategy, told.intent, told.outcome, told.entered, told.close, told.reason))
 
     def _reach(self, one: Decided, series: int) -> None:
         last = one.seen[-1] if one.seen else None
-        known = "strategy = ? AND symbol = ? AND timeframe = ?"
-        found = self._db.execute(f"SELECT series, anchor, moved FROM cursor WHERE {known}", one.stream.key).fetchone()  # noqa: S608
+        found = self._stands.get(one.stream.key)
+        if found is None:
+            known = "strategy = ? AND symbol = ? AND timeframe = ?"
+            found = self._db.execute(
+                f"SELECT series, anchor, moved FROM cursor WHERE {known}", one.stream.key
+            ).fetchone()  # noqa: S608
         before = None if found is None else found[1]
         if before is None and one.market is not None:
             self._chain.add("rules", (*one.stream.key, one.start, _rules_text(one.market)))
@@ -428,13 +453,8 @@ class Journal(Questions):
         moved = one.time if found is None or before != one.anchor else found[2]
         place = series if found is None else found[0]
         row = (*one.stream.key, place, one.anchor, moved, one.time, _close(last), row_hash(last))
-        names = ", ".join(SEALED["cursor"])
-        again = "moved = excluded.moved, anchor = excluded.anchor, time = excluded.time, close = excluded.close"
-        self._db.execute(
-            f"INSERT INTO cursor ({names}, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
-            f"ON CONFLICT DO UPDATE SET {again}, row_hash = excluded.row_hash, hash = excluded.hash",
-            (*row, sealed(row)),
-        )
+        self._db.execute(_REACH, (*row, sealed(row)))
+        self._stands[one.stream.key] = place, one.anchor, moved
 
     def _add(self, intent: Intent, now: int) -> Intent:
         """Plan one call and return it as it is kept; older ones that it makes pointless are superseded."""
@@ -517,7 +537,8 @@ class Journal(Questions):
                 self._db.execute("COMMIT")
             except BaseException:
                 self._chain.rollback()
-                self._numbers.clear()
+                for known in (self._numbers, self._newest, self._stands):
+                    known.clear()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise

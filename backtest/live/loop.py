@@ -8,6 +8,7 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from backtest.live.collector import Collector
 from backtest.live.notices import NoticeKind
 from backtest.live.schema import Decided, Seen
 from backtest.live.seat import new_of, when
@@ -74,6 +75,7 @@ class Loop:
         self._markets: dict[Stream, Market] = {
             place.stream: self._first_rules(place) for seat in seats for place in seat.places.values()
         }
+        self._collector = Collector()
         self._halted: set[str] = set()
         self._newest: dict[Series, Closed] = {}
         self._passed = self._beaten = 0
@@ -95,26 +97,32 @@ class Loop:
         """
         if self._paper is not None:
             await self._catch_up()
-        while not stop.is_set():
-            items = await self._next(stop)
-            self._sender.check()
-            if not items:
-                return
-            self._take_all(items)
-            self._look_at_the_clock()
-            for item in items:
-                if isinstance(item, Fault) and item.kind is FaultKind.DELISTED:
-                    await self._let_go(item)
-            await self._keep([decided for seat in self._seats for decided in seat.decide()])
-            for seat in self._seats:
-                if seat.halted and seat.halted not in self._halted:
-                    self._halted.add(seat.halted)
-                    sentence = f"{seat.halted}; its markets are halted, what lives stays at the venue"
-                    self._notices.tell(NoticeKind.RAISED, self._now, sentence, tuple(seat.places))
-            self._passed = self._now
-            self._go_on()
-            if all(seat.halted for seat in self._seats):
-                return
+        with self._collector:
+            while not stop.is_set():
+                items = await self._next(stop)
+                self._sender.check()
+                if not items:
+                    return
+                await self._pass(items)
+                self._collector.passed()
+                if all(seat.halted for seat in self._seats):
+                    return
+
+    async def _pass(self, items: Sequence[Item]) -> None:
+        """Decide on what has arrived, keep it and let it be sent."""
+        self._take_all(items)
+        self._look_at_the_clock()
+        for item in items:
+            if isinstance(item, Fault) and item.kind is FaultKind.DELISTED:
+                await self._let_go(item)
+        await self._keep([decided for seat in self._seats for decided in seat.decide()])
+        for seat in self._seats:
+            if seat.halted and seat.halted not in self._halted:
+                self._halted.add(seat.halted)
+                sentence = f"{seat.halted}; its markets are halted, what lives stays at the venue"
+                self._notices.tell(NoticeKind.RAISED, self._now, sentence, tuple(seat.places))
+        self._passed = self._now
+        self._go_on()
 
     def state(self) -> dict[str, Any]:
         """Return what the journal does not hold: how candles come, how the clocks stand, what is on its way.
@@ -171,6 +179,7 @@ class Loop:
                 if quiet >= _BEAT_SECONDS:
                     quiet = 0.0
                     self._go_on()
+                    self._collector.rest()
             return []
         finally:
             batch.cancel()

@@ -337,8 +337,11 @@ class Store:
             if len(names) > 1:
                 for name in names:  # the one that is damaged says so
                     self._read(series, [name])
+            path = f"{self.disk}/{series.folder}/{names[0]}"
+            if isinstance(error, PermissionError):  # which says nothing about what is in it
+                raise StorageError(f"cannot read {path}: permission denied; let this user read it") from error
             raise DataUnavailableError(
-                f"{self.disk}/{series.folder}/{names[0]} is damaged ({_first_line(error)}); `{repair_command(series)}` sets it "
+                f"{path} is damaged ({_first_line(error)}); `{repair_command(series)}` sets it "
                 "aside and fetches its rows again"
             ) from error
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +14,7 @@ from backtest.live.clock import WallClock
 from backtest.live.journal import Journal
 from backtest.live.schema import Run
 from backtest.venue.outlet.settings import URL, OutletSecrets
-from tests.command_line import Done, backtest
+from tests.command_line import START, UNPRIVILEGED, Done, backtest, without_coverage
 from tests.loopback_exchange import HOUR, Loopback, last
 from tests.paper_room import KEY, SECRET, credentials
 
@@ -276,3 +279,35 @@ def test_every_condition_of_another_venue(
     assert done.status == 2
     assert "MISSING" in lines(done)["venue"]
     assert "cornx" in lines(done)["venue"]
+
+
+@pytest.mark.skipif(
+    bool(UNPRIVILEGED) and shutil.which("setpriv") is None, reason="root reads and writes everywhere without setpriv"
+)
+@pytest.mark.parametrize("hidden", ["", "2026.parquet"])
+def test_a_store_that_nobody_may_write_is_read(hidden: str, exchange: Loopback, store: Path, folder: Path) -> None:
+    want, place = check(exchange, store).out, folder / "store"
+    shutil.copytree(store, place)
+    kept = [place, *place.rglob("*")]
+    for path in kept:
+        path.chmod(0 if hidden and path.match(f"BTC_USDT/1h/{hidden}") else 0o555 if path.is_dir() else 0o444)
+    arguments = ["emit", "check", "every.py", *NAMED, "--store", str(place), "--url", exchange.url("binance")]
+    try:
+        done = subprocess.run(
+            [*UNPRIVILEGED, sys.executable, "-c", START, *arguments],
+            env=without_coverage(),
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    finally:
+        for path in kept:
+            path.chmod(0o755)
+    assert done.stderr == ""
+    if not hidden:
+        assert (done.returncode, done.stdout) == (0, want)
+        return
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("MISSING")]
+    assert line.endswith(f"BTC_USDT/1h/{hidden}: permission denied; let this user read it")
+    assert done.returncode == 3

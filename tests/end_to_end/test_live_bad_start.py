@@ -20,16 +20,13 @@ import pytest
 from backtest.live.journal import Journal
 from backtest.live.schema import Run
 from tests.candle_exchange import CandleExchange
-from tests.command_line import BREAKOUT, ROOT, Done, backtest
+from tests.command_line import BREAKOUT, ROOT, START, UNPRIVILEGED, Done, backtest, without_coverage
 from tests.paper_room import KEY, SECRET, credentials, paper_room
 from tests.raw_server import RawServer, answer, http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-START = "import sys; from backtest.cli import main; sys.argv[0] = 'backtest'; sys.exit(main())"
 
 
 class Wall:
@@ -76,11 +73,6 @@ def one_sentence(done: Done) -> str:
     assert [other for other in done.err.splitlines() if not other.startswith("{")] == [line], "no traceback"
     assert done.out == ""
     return line.removeprefix("error: ")
-
-
-def without_coverage() -> dict[str, str]:
-    """The environment without coverage, which could not write its own file either."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "COV_CORE_"))}
 
 
 def digest(path: Path) -> str:
@@ -176,14 +168,8 @@ def test_a_full_disk_at_the_start_keeps_what_was_there(exchange: str, tmp_path: 
     assert "emit.sqlite" in one_sentence(Done(found.returncode, found.stdout, found.stderr))
 
 
-READ_ONLY = (
-    [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override"]
-)
-"""Without these two rights permission bits hold for root too."""
-
-
 @pytest.mark.skipif(
-    bool(READ_ONLY) and shutil.which("setpriv") is None, reason="root writes everywhere without setpriv"
+    bool(UNPRIVILEGED) and shutil.which("setpriv") is None, reason="root writes everywhere without setpriv"
 )
 @pytest.mark.parametrize(("mode", "kept"), [("--paper", False), ("--paper", True), ("--live", True)])
 def test_a_place_that_is_read_only(mode: str, kept: bool, exchange: str, tmp_path: Path) -> None:
@@ -200,7 +186,7 @@ def test_a_place_that_is_read_only(mode: str, kept: bool, exchange: str, tmp_pat
         try:
             found = subprocess.run(
                 [
-                    *READ_ONLY,
+                    *UNPRIVILEGED,
                     sys.executable,
                     "-c",
                     START,
