@@ -42,6 +42,7 @@ __all__ = ["Journal"]
 
 _FOUND = Verdict(Meaning.LOST, "found sending at start", error="FoundSending")
 _OFTEN = 100
+_STANDS = "SELECT series, anchor, moved FROM cursor WHERE strategy = ? AND symbol = ? AND timeframe = ?"
 _REACH = (
     f"INSERT INTO cursor ({', '.join(SEALED['cursor'])}, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
     "ON CONFLICT DO UPDATE SET moved = excluded.moved, anchor = excluded.anchor, time = excluded.time, "
@@ -441,10 +442,7 @@ class Journal(Questions):
         last = one.seen[-1] if one.seen else None
         found = self._stands.get(one.stream.key)
         if found is None:
-            known = "strategy = ? AND symbol = ? AND timeframe = ?"
-            found = self._db.execute(
-                f"SELECT series, anchor, moved FROM cursor WHERE {known}", one.stream.key
-            ).fetchone()  # noqa: S608
+            found = self._db.execute(_STANDS, one.stream.key).fetchone()
         before = None if found is None else found[1]
         if before is None and one.market is not None:
             self._chain.add("rules", (*one.stream.key, one.start, _rules_text(one.market)))
