@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from backtest.runner.call_log import CallLog
     from backtest.runner.decision import Decision, Refusal
     from backtest.runner.finished import Finished
-    from backtest.runner.records import Records
     from backtest.runner.replaying import Replay
+    from backtest.runner.trade_records import TradeRecords
     from backtest.strategy import Strategy
 
 __all__ = ["Result"]
@@ -133,9 +133,9 @@ class Result:
         return pd.Series(equity, index=index, name="equity")
 
     @cached_property
-    def records(self) -> Records:
+    def records(self) -> TradeRecords:
         """The trades as numeric arrays: candles of entry and exit, prices, quantity, PnL; no table is made for them."""
-        from backtest.runner.records import records_of, records_of_tables
+        from backtest.runner.trade_records import records_of, records_of_tables
 
         return records_of(self._run.execution.venue) if self._run else records_of_tables(self.tables)
 

@@ -1,4 +1,4 @@
-"""Records: the trades of a run as numeric arrays, without a table around them."""
+"""Trade records: the trades of a run as numeric arrays, without a table around them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-__all__ = ["Records", "records_of", "records_of_tables"]
+__all__ = ["TradeRecords", "records_of", "records_of_tables"]
 
 
-class Records(NamedTuple):
+class TradeRecords(NamedTuple):
     """Trades as arrays, closed ones in the order of their end, then those still open; as in ``result.trades``.
 
     Attributes
@@ -47,7 +47,7 @@ class Records(NamedTuple):
     pnl: Floats
 
 
-def records_of(venue: SimulatedVenue) -> Records:
+def records_of(venue: SimulatedVenue) -> TradeRecords:
     """Return the trades of a venue at the end of its candles."""
     closed, still = venue.trade_records, venue.open_records
     signal = np.r_[closed["signal"], np.array([one.id for one in still], np.int64)]
@@ -63,7 +63,7 @@ def records_of(venue: SimulatedVenue) -> Records:
         own = market == q
         entry_row[own] = history.candles.row_at(entered[own])
         exit_row[own] = history.candles.row_at(left[own])
-    return Records(
+    return TradeRecords(
         market=market,
         side=np.r_[closed["side"], np.array([one.side for one in still], np.int64)],
         entry_row=np.maximum(entry_row, 0),
@@ -77,7 +77,7 @@ def records_of(venue: SimulatedVenue) -> Records:
     )
 
 
-def records_of_tables(tables: ResultTables) -> Records:
+def records_of_tables(tables: ResultTables) -> TradeRecords:
     """Return the trades of a saved result."""
     trades = tables.trades
     symbol, left = trades["symbol"].to_numpy(object), trades["exit_time"].to_numpy(np.int64)
@@ -87,7 +87,7 @@ def records_of_tables(tables: ResultTables) -> Records:
         market[own] = q
         entry_row[own] = time.searchsorted(trades["entry_time"].to_numpy(np.int64)[own], "right") - 1
         exit_row[own] = time.searchsorted(left[own], "right") - 1
-    return Records(
+    return TradeRecords(
         market=market,
         side=trades["side"].to_numpy(np.int64),
         entry_row=np.maximum(entry_row, 0),
