@@ -12,6 +12,7 @@ from rich.console import Console
 from backtest.model.assumptions import VenueAssumptions
 from backtest.report import text
 from backtest.report.console import render_result
+from tests.shown import is_as_kept
 from tests.unit.test_report_tables import changed, sample_tables
 
 
@@ -20,6 +21,11 @@ def shown(width: int = 120, **options: object) -> str:
     console = Console(file=io.StringIO(), width=width)
     console.print(render_result(tables, **options))  # type: ignore[arg-type]
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_result_is_shown_to_the_word(width: int) -> None:
+    is_as_kept(f"result_{width}.txt", shown(width, trades=12))
 
 
 def test_the_total_return_stands_in_its_interval() -> None:

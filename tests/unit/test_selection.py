@@ -129,6 +129,19 @@ def test_the_block_length_agrees_with_arch() -> None:
         assert block_length(series) == pytest.approx(max(1.0, theirs), rel=0.25)
 
 
+@pytest.mark.parametrize(
+    ("returns", "length"),
+    [
+        ([1.0, -1.0] * 3 + [1.0], 1.0),  # seven are too few
+        ([0.01] * 40, 1.0),
+        ([float(k) for k in range(8)], 1.3516004),
+        ([float(k) for k in range(20)], 4.0837591),
+    ],
+)
+def test_blocks_of_few_returns(returns: list[float], length: float) -> None:
+    assert block_length(np.array(returns)) == pytest.approx(length, abs=1e-7)
+
+
 def test_a_bootstrap_keeps_the_mean_length_of_its_blocks_and_repeats_itself() -> None:
     rows = bootstrap_rows(5_000, 8.0, 4, seed=9)
     breaks = (np.diff(rows, axis=1) % 5_000 != 1).sum()
