@@ -1,7 +1,10 @@
-"""Measure sweeps in processes: python benchmarks/bench_scale.py [--pairs N] [--most PROCESSES].
+"""Measure sweeps in processes: python benchmarks/bench_scale.py [--pairs N] [--most PROCESSES] [--rounds N].
 
 The same pairs of averages over one year of made minutes in this process, and in one, two and more processes of their own, which
 were started before and have loaded the market. Aim: two processes do 1.8 times the work of one.
+
+With --rounds instead: 50 pairs on each of eight markets of a store (five years of made hours) in one command, against a
+command for each market, in turns.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,11 +21,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from made import minutes
+from made import hours, minutes
 from sma_cross import PAIRS, SmaCross
-from timing import machine
+from timing import in_turns, machine
 
 from backtest import SubscriberProfile, VenueAssumptions, run_many
+from backtest.market_data.columns import columns_of
+from backtest.market_data.series import Series
+from backtest.market_data.store import Store
 from backtest.runner.run import histories_of
 from backtest.study.crew import crew_of
 from backtest.study.measured import Account
@@ -34,8 +41,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--most", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=0)
     given = parser.parse_args()
     print(machine())
+    if given.rounds:
+        commands(given.rounds)
+        return
     year, pairs = minutes(), PAIRS[: given.pairs]
     run_many(SmaCross, PAIRS[:2], year, ledger=False)
     began, busy = time.perf_counter(), time.process_time()
@@ -63,6 +74,47 @@ def main() -> None:
         rows = [SmaCross(**pair).parameters for pair in PAIRS[:190]]
         task = Task.of(parts, parts.put_job(job), job.identity, rows)
         print(f"a task of {len(rows)} rows is {len(json.dumps(asdict(task))):,} bytes")
+
+
+def commands(rounds: int) -> None:
+    """Print what one command over eight markets takes, and eight commands of one market each.
+
+    Parameters
+    ----------
+    rounds
+        How often, in turns.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        symbols = [f"MADE{k}/USDT" for k in range(8)]
+        for k, symbol in enumerate(symbols):
+            candles = hours(symbol, 5 * 8_760, seed=k)
+            span = (int(candles.time[0]), int(candles.close_time[-1]))
+            Store(folder).add(Series("binance", symbol, "1h"), columns_of(candles), asked=[span], source="made")
+
+        def sweep(markets: list[str], *, jobs: int = 1) -> None:
+            words = ["sweep", str(Path(__file__).with_name("sma_cross.py")) + ":SmaCross", "--store", folder]
+            words += ["--grid", "fast=5:14:1", "--grid", "slow=20:60:10", "--exchange", "binance", "--timeframe", "1h"]
+            words += [word for market in markets for word in ("--market", market)]
+            environment = {**os.environ, "BACKTEST_TRIALS": "off", "PYTHONPATH": str(Path(__file__).parents[1])}
+            subprocess.run(
+                [sys.executable, "-m", "backtest", *words, "--jobs", str(jobs)],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                check=True,
+            )
+
+        times = in_turns(
+            {
+                "one command": lambda: sweep(symbols),
+                "one command, two jobs": lambda: sweep(symbols, jobs=2),
+                "eight commands": lambda: [sweep([one]) for one in symbols],
+            },
+            rounds,
+        )
+    print(f"8 markets x 50 rows, ms{'':>18} least     median")
+    for name, one in times.items():
+        print(f"{name:<24} {one}")
+    print(f"eight commands over one, medians: {times['eight commands'].median / times['one command'].median:.1f}")
 
 
 if __name__ == "__main__":

@@ -397,7 +397,6 @@ class ResultEach:
             self.moments[:, :, 0][self._ran],
             self.trials,
             days=self.days[market],
-            pbo=float("nan"),
             markets=len(self.markets),
         )
 

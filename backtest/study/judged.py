@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtest.errors import InvalidSettingError
+from backtest.report import text
 from backtest.report.daily import returns_of_days
 from backtest.report.selection import (
     SharpeSample,
@@ -47,7 +48,7 @@ class Judgement:
     dsr
         Probability that the best is above what luck gives to the best of so many; NaN where there is nothing to tell.
     pbo
-        Probability of backtest overfitting; NaN where it is not told.
+        Probability of backtest overfitting, NaN for too few days; None where the equity of days was not kept.
     markets
         On which they ran, each on an account of its own.
     """
@@ -57,12 +58,19 @@ class Judgement:
     trials: float
     variance: float
     dsr: float
-    pbo: float = math.nan
+    pbo: float | None
     markets: int = 1
 
     @classmethod
     def of(
-        cls, sample: SharpeSample | None, sharpes: Floats, trials: float, *, days: int, pbo: float, markets: int = 1
+        cls,
+        sample: SharpeSample | None,
+        sharpes: Floats,
+        trials: float,
+        *,
+        days: int,
+        pbo: float | None = None,
+        markets: int = 1,
     ) -> Judgement:
         """Return what trials say of the best of them.
 
@@ -89,10 +97,10 @@ class Judgement:
         if self.rows < 2:
             return "One row alone: there was nothing to choose from."
         dsr = "n/a" if math.isnan(self.dsr) else f"{self.dsr:.3f}"
-        if self.markets > 1:
+        if self.pbo is None:
             return (
-                f"Best of {self.rows:,} rows on {self.markets:,} markets, worth {self.trials:.0f} independent trials over all "
-                f"of them together: above luck with probability {dsr} (DSR)."
+                f"Best of {self.rows:,} rows on {text.plural(self.markets, 'market')}, worth {self.trials:.0f} independent "
+                f"trials all together: above luck with probability {dsr} (DSR)."
             )
         pbo = "n/a (too few days)" if math.isnan(self.pbo) else f"{100.0 * self.pbo:.0f} %"
         return (

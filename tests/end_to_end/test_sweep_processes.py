@@ -23,6 +23,7 @@ from backtest import (
     Strategy,
     SubscriberProfile,
     VenueAssumptions,
+    run_each,
     run_many,
 )
 from backtest.runner.loading import load_strategy
@@ -185,6 +186,13 @@ def test_a_cluster_gives_the_same_bytes_and_its_scheduler_s_death_loses_nothing_
         done = sweep(strategy, tmp_path / "two", "--cluster", address)
         assert done.status == 0, done.err
         assert same(tmp_path / "one", tmp_path / "two")
+        markets = [Candles.sample(symbol, "1d").slice(0, 500) for symbol in ("LTC/USD", "ETH/USD")]
+        here, there = (
+            run_each(load_strategy(str(strategy)), {"length": [15]}, markets, workers=workers, ledger=False)
+            for workers in (1, address)
+        )
+        assert there.markets == ("ETH/USD", "LTC/USD")
+        assert there.figures.tobytes() == here.figures.tobytes()
         folder = tmp_path / "parts"
 
         def kill() -> None:
