@@ -17,6 +17,7 @@ from backtest.venue.outlet.settings import URL, OutletSecrets
 from tests.command_line import START, UNPRIVILEGED, Done, backtest, without_coverage
 from tests.loopback_exchange import HOUR, Loopback, last
 from tests.paper_room import KEY, SECRET, credentials
+from tests.shown import is_as_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,6 +127,13 @@ def test_all_conditions_on_the_named_markets(exchange: Loopback, store: Path, fo
     assert "of BTC/USDT, ETH/USDT" in found["candles of Every 1h"]
     assert "busiest minute" in found["limiter"]
     assert "with 2 calls; at 8 calls a minute 0 of " in found["limiter"]
+    head, counted = done.out.split("ok      candles of", 1)
+    text = (
+        re.sub(r"[0-9.]+ s off", "# s off", head)
+        + "ok      candles of"
+        + re.sub(r"(?<=\s)[0-9][0-9,:-]*", "#", counted)
+    )
+    is_as_kept("emit_check.txt", text)  # how many candles there are depends on the hour of the day
     left = {path.name for path in folder.iterdir()} - {"__pycache__"}  # of loading the strategy
     assert left == {"every.py"}, "a check leaves no trace"
 
