@@ -65,7 +65,8 @@ CHOSEN = {
         "-k",
         (
             "not (killed_in_the_middle or until_it_is_told or another_venue or somebody_else or tries_again_what_ended or "
-            "same_from_a_file or fits_and_asks or every_fault_of_the_feed or hold_up_nothing or no_network_is)"
+            "same_from_a_file or fits_and_asks or every_fault_of_the_feed or hold_up_nothing or no_network_is or "
+            "leave_no_trace or clock_that_is_off)"
         ),
     ],
 }
