@@ -53,3 +53,12 @@ def test_what_a_closed_signal_held_is_free_again_to_the_last_cent(invest: float,
     values = scenario(prices, create(targets=(101,), invest=5), later, allocation_limit=10)
     assert disagreement(values) is None
     assert story(values, "s2") == told
+
+
+@pytest.mark.parametrize("before", [3, 7, 40, 120])  # in each of the ways in which quiet candles are passed
+@pytest.mark.parametrize(
+    ("last", "told"), [((100, 100, 90, 100), "stop_hit: 10 at 90"), ((100, 120, 100, 100), "target_hit 1: 10 at 120")]
+)
+def test_a_level_is_met_where_a_candle_only_just_reaches_it(before: int, last: tuple[int, ...], told: str) -> None:
+    values = scenario([*[STILL] * before, last, STILL], create(targets=(120,), stop_loss=90))
+    holds(values, "0 created", "0 entered: 10 at 100", f"{before} {told}", f"{before} closed", "closed")
