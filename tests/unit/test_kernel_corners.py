@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
+from backtest import Call, Candles, Indicators, Moment, SignalTable, Strategy, run
 from tests.agreement import disagreement
 from tests.builders import HOUR, call, create, limit, scenario, story
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.jit_off
 
@@ -62,3 +67,42 @@ def test_what_a_closed_signal_held_is_free_again_to_the_last_cent(invest: float,
 def test_a_level_is_met_where_a_candle_only_just_reaches_it(before: int, last: tuple[int, ...], told: str) -> None:
     values = scenario([*[STILL] * before, last, STILL], create(targets=(120,), stop_loss=90))
     holds(values, "0 created", "0 entered: 10 at 100", f"{before} {told}", f"{before} closed", "closed")
+
+
+def test_a_trailing_stop_comes_onto_the_tick_away_from_the_price() -> None:
+    """Three below 101.3 is 98.3: it stands at 98 where ticks are a half, so a low of 98.2 leaves it (L8.1)."""
+    prices = [STILL, STILL, (101.3, 101.3, 101.3, 101.3), (101, 101, 98.2, 101), (101, 101, 98, 101)]
+    trail = call("trailingstop", 1, trailing_stop_price=97, trailing_stop_limit_price=90)
+    values = scenario(prices, create(targets=(130,)), trail, tick="0.5")
+    told = ["0 created", "0 entered: 10 at 100", "1 stop_moved: 97", "2 stop_moved: 98"]
+    holds(values, *told, "4 trailing_hit: 10 at 98", "4 closed", "closed")
+
+
+class EachCandle(Strategy):
+    """A market order at every close, out at the next high or low."""
+
+    def signals(self, candles: Candles, ind: Indicators) -> SignalTable:
+        """One row a candle; most find a signal that lives."""
+        close = candles.close
+        return SignalTable(
+            at=np.arange(len(close)), entry_price_max=close * 1.01, targets=(close + 2,), stop_loss=close - 2, invest=5
+        )
+
+    def on_candle(self, now: Moment) -> Iterator[Call]:
+        """The same, close by close."""
+        if not now.signals:
+            yield now.create(entry=now.close * 1.01, targets=(now.close + 2,), stop_loss=now.close - 2, invest=5)
+
+
+def test_the_rows_of_two_markets_are_decided_as_close_by_close() -> None:
+    steps = np.cumsum(np.random.default_rng(5).normal(0, 1, (2, 60)), axis=1)
+    candles = {}
+    for symbol, step in zip(("BTC/USDT", "ETH/USDT"), np.round(100 + steps, 2), strict=True):
+        opened = np.r_[100.0, step[:-1]]
+        high, low = np.maximum(opened, step) + 0.5, np.minimum(opened, step) - 0.5
+        candles[symbol] = Candles(symbol, "1h", np.arange(60) * HOUR, opened, high, low, step, np.ones(60))
+    table, asked = (run(EachCandle(), candles, lane=lane, checks="off") for lane in ("table", "candle"))
+    assert len(table.trades) > 20
+    assert table.calls == asked.calls
+    assert table.trades.equals(asked.trades)
+    assert table.equity.equals(asked.equity)
