@@ -7,12 +7,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from backtest import Call, Candles, Indicators, Moment, SignalTable, Strategy, run
+from backtest import (
+    Call,
+    Cancel,
+    Candles,
+    Event,
+    EventKind,
+    Indicators,
+    Moment,
+    SignalTable,
+    Strategy,
+    TrailingStop,
+    run,
+)
 from tests.agreement import disagreement
 from tests.builders import HOUR, call, create, limit, scenario, story
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
 pytestmark = pytest.mark.jit_off
 
@@ -28,9 +42,10 @@ def holds(values: dict[str, Any], *told: str) -> None:
 def test_an_entry_lives_at_the_open_a_millisecond_before_its_end() -> None:
     prices = [STILL, (90, 95, 90, 95)]
     one = create(targets=(120,), ttl_buy_order=HOUR + 1, **limit(90))
-    holds(scenario(prices, one), "0 created", "1 entered: 11.111111 at 90", "open")
-    one = create(targets=(120,), ttl_buy_order=HOUR, **limit(90))
-    holds(scenario(prices, one), "0 created", "1 expired", "expired")
+    other = create(0, "s2", targets=(120,), ttl_buy_order=HOUR, **limit(90))
+    values = scenario(prices, one, other)
+    holds(values, "0 created", "1 entered: 11.111111 at 90", "open")
+    assert story(values, "s2") == ["0 created", "1 expired", "expired"]
 
 
 def test_a_trailing_stop_is_met_by_the_candle_that_moves_it() -> None:
@@ -50,12 +65,13 @@ def test_a_trailing_stop_is_met_by_the_candle_that_moves_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("invest", "told"), [(10, ["2 created", "2 entered: 9.9009901 at 101", "open"]), (10.005, ["2 refused", "refused"])]
+    ("invest", "told"), [(6, ["2 created", "2 entered: 5.940594 at 101", "open"]), (6.005, ["2 refused", "refused"])]
 )
 def test_what_a_closed_signal_held_is_free_again_to_the_last_cent(invest: float, told: list[str]) -> None:
     prices = [STILL, (101, 101, 101, 101), (101, 101, 101, 101)]
     later = create(2, "s2", entry_price_max=101, invest=invest)
-    values = scenario(prices, create(targets=(101,), invest=5), later, allocation_limit=10)
+    held = create(0, "s0", invest=4)
+    values = scenario(prices, held, create(targets=(101,), invest=5), later, allocation_limit=10)
     assert disagreement(values) is None
     assert story(values, "s2") == told
 
@@ -106,3 +122,38 @@ def test_the_rows_of_two_markets_are_decided_as_close_by_close() -> None:
     assert table.calls == asked.calls
     assert table.trades.equals(asked.trades)
     assert table.equity.equals(asked.equity)
+
+
+class Leaver(Strategy):
+    """A trailing stop behind a market order, and out of it as soon as the stop stands at 101."""
+
+    def triggers(self, candles: Candles, ind: Indicators) -> NDArray[np.bool_]:
+        """At the first close."""
+        found = np.zeros(len(candles), np.bool_)
+        found[0] = True
+        return found
+
+    def on_candle(self, now: Moment) -> Iterator[Call]:
+        """Begin."""
+        one = now.create(entry=now.close, targets=(300,), stop_loss=90, invest=5)
+        yield one
+        yield TrailingStop(one.ref, trailing_stop_price=97, trailing_stop_limit_price=90)
+
+    def on_event(self, now: Moment, event: Event) -> Iterator[Call]:
+        """Leave."""
+        if event.kind is EventKind.STOP_MOVED and event.price == 101:
+            yield Cancel(event.signal)
+
+
+@pytest.mark.parametrize("symbols", [("BTC/USDT",), ("BTC/USDT", "ETH/USDT")])
+def test_an_event_is_told_at_the_close_that_brought_it(symbols: tuple[str, ...]) -> None:
+    close = np.r_[100.0, 100.0, 101.0 + np.arange(30)]  # the stop is raised by each candle, three below
+    candles = {
+        symbol: Candles(symbol, "1h", np.arange(32) * HOUR, close, close, close, close, np.ones(32))
+        for symbol in symbols
+    }
+    calls = run(Leaver(), candles, checks="off").calls
+    assert [(made.at // HOUR, type(made.call).__name__) for made in calls] == [
+        *[(1, "CreateSignal"), (1, "TrailingStop")] * len(symbols),
+        *[(6, "Cancel")] * len(symbols),
+    ]
