@@ -22,7 +22,7 @@ _GROUPS = {
     CallFault.LATE.value: "came late to the venue",
     CallFault.REFUSED.value: "refused by the venue",
     CallFault.BLOCKED.value: "held back",
-    CallFault.SUPERSEDED.value: "superseded by a newer one",
+    CallFault.SUPERSEDED.value: "superseded by another one",
     CallFault.UNKNOWN.value: "of unknown outcome",
     CallFault.LOST.value: "lost on the way",
     CallFault.WAITING.value: "waiting to be sent",

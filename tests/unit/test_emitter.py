@@ -253,6 +253,31 @@ def test_calls_wait_for_a_create_that_a_person_must_find(room: Room) -> None:
     assert room.states() == ["landed", "acked"]
 
 
+def test_nothing_follows_a_cancel_that_waited_for_a_create_that_a_person_found(room: Room) -> None:
+    room.venue.plan.extend([LOST])
+    room.close(HOUR, create())
+    room.close(2 * HOUR, Cancel(REF))
+    room.close(3 * HOUR, UpdatePrices(REF, stop_loss=91.0))
+    room.close(4 * HOUR, UpdatePrices(REF, stop_loss=92.0), TakeProfit(REF, "market", 100.0))
+    (lost,) = room.journal.intents(State.UNKNOWN)
+    resolve(room.journal, lost.id, State.LANDED, 0, "p9")
+    assert room.emitter.drain(room.clock.now() + 1) == []
+    assert room.venue.got == ["create_v2", "cancel"]
+    assert room.states() == ["landed", "acked", "superseded", "superseded", "superseded"]
+    (*_, last) = room.journal.intents()
+    assert room.journal.note(last) == "its signal was canceled"
+
+
+def test_nothing_follows_a_cancel_of_the_same_close_unless_it_is_refused(room: Room) -> None:
+    other = create(number=1)
+    room.close(HOUR, create(), other)
+    room.venue.plan.extend([None, WRONG])
+    calls = [each for ref in (REF, other.ref) for each in (Cancel(ref), UpdatePrices(ref, stop_loss=91.0))]
+    room.close(2 * HOUR, *calls, Cancel(REF))
+    assert room.venue.got == ["create_v2", "create_v2", "cancel", "cancel", "updateprice"]
+    assert room.states() == ["acked", "acked", "acked", "superseded", "rejected", "acked", "superseded"]
+
+
 def test_a_failed_write_sends_nothing(room: Room) -> None:
     room.journal._db.execute("PRAGMA query_only=ON")
     with pytest.raises(StorageError, match="cannot be used"):
