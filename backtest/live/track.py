@@ -254,11 +254,11 @@ class Track:
         time = row[0]
         if time + self.span > now + self._future:
             self._refuse_future(row, now)
-        elif time < self.expected:
-            self._compare(row, now)
         elif not _sound(row) or (time - self.expected) % self.span:
             self._emit(Fault(self.series, FaultKind.INVALID, time, f"{row[1:]}"))
             self.ask_at = min(self.ask_at, now)
+        elif time < self.expected:
+            self._compare(row, now)
         elif time == self.expected and self.phase is not Phase.PRIMING:
             self._deliver(row, Source.WEBSOCKET, now)
             self._drain(now, 0, now)
@@ -456,7 +456,7 @@ class Track:
 
 def _sound(row: Row) -> bool:
     _, o, h, l, c, v = row  # noqa: E741
-    return 0.0 < l <= min(o, c) and max(o, c) <= h < math.inf and 0.0 <= v < math.inf
+    return 0.0 < l <= o <= h < math.inf and l <= c <= h and 0.0 <= v < math.inf  # NaN is in no order
 
 
 def _same(old: Row | None, new: Row | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -386,6 +387,24 @@ def test_a_candle_from_the_future_and_a_broken_one_are_refused() -> None:
             assert (await here.fault(FaultKind.INVALID)).at == START
             await here.exchange.push("bybit", "BTC", row, closed=True)
             assert await here.rows(1) == [("BTC", 0)]
+
+    run(test())
+
+
+@pytest.mark.parametrize("column", range(1, 6))
+def test_a_candle_with_nan_is_neither_acted_on_nor_a_revision(column: int) -> None:
+    async def test() -> None:
+        async with room("binance", bases=("BTC",)) as here:
+            row = here.exchange.row("BTC", "1m", START)
+            broken = (row[0], *(math.nan if k == column else value for k, value in enumerate(row) if k))
+            here.reach(1, 0.1)
+            await here.exchange.push("binance", "BTC", broken, closed=True)
+            assert (await here.fault(FaultKind.INVALID)).at == START
+            await here.exchange.push("binance", "BTC", row, closed=True)
+            assert await here.rows(1) == [("BTC", 0)]
+            await here.exchange.push("binance", "BTC", broken, closed=True)
+            assert (await here.fault(FaultKind.INVALID)).at == START
+            assert not any(isinstance(item, Revision) for item in here.seen)
 
     run(test())
 
