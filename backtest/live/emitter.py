@@ -48,6 +48,7 @@ _TOLD = {
 _RANK = {"cancel": 0, "takeprofit": 0, "trailingstop": 0, "updateprice": 1}
 _LAST = 2
 _MINUTE = 60_000
+_BAD_REQUEST = 400
 
 
 class Door(Protocol):
@@ -245,7 +246,9 @@ class Emitter:
         signal = "" if intent.creates else self._signal(intent).state
         if signal == "dead":
             return State.BLOCKED, "its signal was never made"
-        if signal == "canceled":  # what was decided while the cancel waited, or beside it: the engine refuses it too (L7.2)
+        if (
+            signal == "canceled"
+        ):  # what was decided while the cancel waited, or beside it: the engine refuses it too (L7.2)
             return State.SUPERSEDED, "its signal was canceled"
         held = self.hold if intent.kind in ENTRIES else ""
         reason = held or self.limits.reason(intent, unknown, halted=self.halted)
@@ -355,9 +358,10 @@ class Emitter:
         self._notify(intent, state, verdict.reason)
         if verdict.halts and not self.halted:
             self.halted = True
-            sentence = (
-                "the venue refused the credentials: nothing but cancels is sent; check ANNY_API_KEY and ANNY_API_SECRET"
-            )
+            redirected = (verdict.status or 0) < _BAD_REQUEST
+            why = "answered with a redirect" if redirected else "refused the credentials"
+            check = "ANNY_BASE_URL" if redirected else "ANNY_API_KEY and ANNY_API_SECRET"
+            sentence = f"the venue {why}: nothing but cancels is sent; check {check}"
             self.notices.tell(NoticeKind.CREDENTIALS, self.wall(), sentence)
         if state is State.PLANNED:
             self._again[intent.id] = (tries + 1, self.clock.now() + math.ceil(wait * 1000.0))

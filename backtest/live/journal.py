@@ -252,10 +252,9 @@ class Journal(Questions):
                 for refusal in one.refused:
                     self._chain.add("refusal", (*one.stream.key, *kept_refusal(refusal)))
                 for ref in one.ended:
-                    where = "strategy = ? AND ref = ? AND state = 'living'"
-                    key = (one.stream.strategy, ref)
-                    if self._db.execute(f"UPDATE signal SET state = 'ended' WHERE {where}", key).rowcount:  # noqa: S608
-                        seal(self._db, "signal", "strategy = ? AND ref = ?", *key)
+                    self._turn(one.stream.strategy, ref, "living", "ended")
+                for ref in one.revived:
+                    self._turn(one.stream.strategy, ref, "ended", "living")
                 self._reach(one, series)
         return new
 
@@ -516,6 +515,12 @@ class Journal(Questions):
 
     def _merge(self, intent: Intent, column: str) -> None:
         self._change(intent, f"{column} = json_patch({column}, ?)", json.dumps(intent.prices))
+
+    def _turn(self, strategy: str, ref: str, before: str, after: str) -> None:
+        """Let a signal be in another state by the shadow book, where it is in the one ``before``."""
+        sql = "UPDATE signal SET state = ? WHERE strategy = ? AND ref = ? AND state = ?"
+        if self._db.execute(sql, (after, strategy, ref, before)).rowcount:
+            seal(self._db, "signal", "strategy = ? AND ref = ?", strategy, ref)
 
     def _change(self, intent: Intent, what: str, value: str | None) -> None:
         where = "strategy = ? AND ref = ?"

@@ -55,12 +55,12 @@ class Limits:
         unknown
             All calls whose outcome awaits a person.
         halted
-            Whether the venue refused the credentials.
+            Whether the venue refused the credentials, or sent a redirect.
         """
         if intent.kind not in ENTRIES:
             return ""
         if halted:
-            return "the venue refused the credentials"
+            return "the venue refused the credentials, or sent a redirect"
         if self.stop_file is not None and self.stop_file.exists():
             return f"entries are stopped: {self.stop_file} is there"
         if len(unknown) > self._settings.most_unknowns:

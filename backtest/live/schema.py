@@ -292,6 +292,8 @@ class Decided:
         What the strategy was told before it decided.
     ended
         Refs of signals that have ended in the shadow book.
+    revived
+        Refs of signals that live in it again, since the call that ended them was taken back.
     anchor
         Open time of the first candle that indicators see after this close, UTC ms.
     refused
@@ -312,6 +314,7 @@ class Decided:
     refused: Sequence[Refusal] = ()
     start: int = 0
     market: Market | None = None
+    revived: Sequence[str] = ()
 
     @property
     def kinds(self) -> list[str]:

@@ -75,6 +75,7 @@ class Place:
     waiting: dict[int, Closed | None] = field(default_factory=dict)
     unkept: list[Seen] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    revived: list[str] = field(default_factory=list)
 
     def seen(self, time: int, item: Closed | None, source: str) -> None:
         """Keep a candle for the next transaction."""
@@ -106,8 +107,9 @@ class Place:
             refused,
             self.start,
             self.market,
+            self.revived,
         )
-        self.unkept, self.ended = [], []
+        self.unkept, self.ended, self.revived = [], [], []
         return found
 
 
@@ -222,15 +224,20 @@ class Seat:
         self._go_on(lived)
         for place in known:
             self._take_rules(place)
-        self._look_what_ended()
+        self._look_what_lives()
 
-    def _look_what_ended(self) -> None:
-        """Note what lives by the journal and has ended in the shadow book, without an event that said so."""
-        venue, identity = self.session.venue, self.strategy.identity
-        living = [SignalRef(row.ref) for row in self._journal.signals("living") if row.strategy == identity]
-        over = [ref for ref in living if venue.knows(ref) and venue.status(ref) in _OVER]
+    def _look_what_lives(self) -> None:
+        """Note what has ended in the shadow book without an event that said so, and what lives in it again."""
+        ended, living = self._known("living", over=True), self._known("ended", over=False)
         for place in self.places.values():
-            place.ended += [ref for ref in over if ref.startswith(f"{place.stream.symbol}-")]
+            place.ended += [ref for ref in ended if ref.startswith(f"{place.stream.symbol}-")]
+            place.revived += [ref for ref in living if ref.startswith(f"{place.stream.symbol}-")]
+
+    def _known(self, state: str, *, over: bool) -> list[SignalRef]:
+        """Return the signals in a state by the journal that are over in the shadow book, or that are not."""
+        venue, identity = self.session.venue, self.strategy.identity
+        refs = [SignalRef(row.ref) for row in self._journal.signals(state) if row.strategy == identity]
+        return [ref for ref in refs if venue.knows(ref) and (venue.status(ref) in _OVER) is over]
 
     def _resume(self, place: Place) -> bool:
         """Take up where a place stands; return whether it has seen anything."""
@@ -376,7 +383,7 @@ class Seat:
         found = []
         told = told_of(self.session.settled, self._named, close)
         if any(one.outcome == "voided" for one in told):
-            self._look_what_ended()  # the book was made anew
+            self._look_what_lives()  # the book was made anew
         made, refused, ended = _by_symbol(decisions), _by_symbol(self.session.refused), dict[str, list[str]]()
         for event in self.session.events:
             if event.kind in _ENDS:

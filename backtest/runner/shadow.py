@@ -174,7 +174,7 @@ class Shadow:
             return
         call = asked[one.key] if one.key in asked else self._held.pop(one.key).call
         self._put.append(_Put(one.key, call, one.at, one.reason, is_refusal=one.outcome == "refused"))
-        if one.outcome == "entered" and one.key not in asked:
+        if one.outcome == "entered":
             self._doubtful[one.key] = call
 
     def waiting(self, symbol: str) -> list[CreateSignal]:
@@ -224,6 +224,9 @@ class Shadow:
             if not isinstance(call, CreateSignal) and self.venue.knows(call.signal):
                 self._add(_Put(key, call, at))
                 found.append(Settled(key, "entered", at, ""))
+                fate = self.outcomes.fate(key, at)
+                if fate is not None and not fate.certain:
+                    self._doubtful[key] = call
         return found + self._take_back(at)
 
     def _take_back(self, at: int) -> list[Settled]:
@@ -242,7 +245,8 @@ class Shadow:
 
     def _void(self, key: CallKey, call: Call, at: int, reason: str) -> None:
         self._put = [put for put in self._put if put.key != key]
-        self._put.append(_Put(key, call, at, reason, is_refusal=True))
+        if key.number >= 0:  # what a person asked for the strategy never made, and hears nothing of
+            self._put.append(_Put(key, call, at, reason, is_refusal=True))
 
     def _make_anew(self, at: int) -> None:
         self.venue = self._fresh()

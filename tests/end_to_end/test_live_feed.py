@@ -396,7 +396,8 @@ def test_a_candle_with_nan_is_neither_acted_on_nor_a_revision(column: int) -> No
     async def test() -> None:
         async with room("binance", bases=("BTC",)) as here:
             row = here.exchange.row("BTC", "1m", START)
-            broken = (row[0], *(math.nan if k == column else value for k, value in enumerate(row) if k))
+            o, h, l, c, v = (math.nan if k == column else value for k, value in enumerate(row) if k)  # noqa: E741
+            broken = (row[0], o, h, l, c, v)
             here.reach(1, 0.1)
             await here.exchange.push("binance", "BTC", broken, closed=True)
             assert (await here.fault(FaultKind.INVALID)).at == START

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from backtest import InvalidSettingError, Moment, Strategy, SubscriberProfile, UpdatePrices, run
+from backtest import Cancel, InvalidSettingError, Moment, Strategy, SubscriberProfile, UpdatePrices, run
 from backtest import indicators as ta
+from backtest.live.intent import State
 from backtest.live.notices import NoticeKind
 from backtest.live.outcomes import read_lived
+from backtest.live.person import plan_cancels
 from backtest.live.status import status_text
 from backtest.runner.lived_walk import walk_lived
+from backtest.venue.verdict import Meaning, Verdict
 from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
 from tests.parity.test_session_parity import walk
 from tests.seat_room import HOUR, SeatRoom
@@ -46,8 +49,8 @@ def drifting(distance: float = 0.01) -> Strategy:
     return Drifting()
 
 
-def candles(count: int) -> dict[str, Candles]:
-    return {symbol: walk(seed, symbol, count) for seed, symbol in enumerate(SYMBOLS)}
+def candles(rows: int) -> dict[str, Candles]:
+    return {symbol: walk(seed, symbol, rows) for seed, symbol in enumerate(SYMBOLS)}
 
 
 def test_a_restart_between_the_history_and_the_first_decision_goes_on(tmp_path: Path) -> None:
@@ -78,11 +81,11 @@ def test_what_a_strategy_raises_is_told_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_restarts_leave_no_trace(tmp_path: Path, seed: int) -> None:
-    count, draw = 460, random.Random(seed)
-    lived = SeatRoom(tmp_path / "lived.sqlite", drifting(), candles(count))
-    again = SeatRoom(tmp_path / "again.sqlite", drifting(), candles(count))
-    restarts = {draw.randrange(31, count) for _ in range(40)}
-    for number in range(count):
+    length, draw = 460, random.Random(seed)
+    lived = SeatRoom(tmp_path / "lived.sqlite", drifting(), candles(length))
+    again = SeatRoom(tmp_path / "again.sqlite", drifting(), candles(length))
+    restarts = {draw.randrange(31, length) for _ in range(40)}
+    for number in range(length):
         if number == 300:
             lived.tick = again.tick = "0.05"  # an exchange makes its tick finer
             lived.restart()
@@ -110,6 +113,50 @@ def test_restarts_leave_no_trace(tmp_path: Path, seed: int) -> None:
     parity(lived)
 
 
+class Once(Strategy):
+    """Buys once, and from the fourth close on wants it closed."""
+
+    by_person: bool = False
+
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        c = now.close
+        if now.position == 30:
+            yield now.create(entry=c * 1.01, targets=(c * 2.0,), stop_loss=c * 0.5, invest=1, ttl="3h")
+        for living in now.signals:
+            if now.position >= 34 and not self.by_person:
+                yield Cancel(living.ref)
+
+
+@pytest.mark.parametrize("by_person", [False, True])
+def test_a_signal_lives_again_once_its_cancel_was_refused(tmp_path: Path, by_person: bool) -> None:
+    symbol = SYMBOLS[0]
+    room = SeatRoom(tmp_path / "journal.sqlite", Once(by_person=by_person), {symbol: candles(80)[symbol]})
+    room.fates, numbers = ("acked",), iter(range(80))
+    while not room.journal.signals("living"):
+        room.close(next(numbers))
+    (row,) = room.journal.signals("living")
+    room.fates = ("planned",)
+    if by_person:
+        plan_cancels(room.journal, "account", room.now)
+    while not room.journal.intents(State.PLANNED):
+        room.close(next(numbers))
+    (cancel,) = room.journal.intents(State.PLANNED)
+    room.journal.begin([cancel], room.now)
+    while not room.journal.signals("ended"):
+        room.close(next(numbers))  # on its way, it counts as being there
+    room.restart()
+    room.journal.finish(cancel, Verdict(Meaning.REJECTED, "no such signal", 400), State.REJECTED, room.now)
+    while not room.journal.signals("living"):
+        room.close(next(numbers))
+    assert [one.ref for one in room.seat.session.venue.living(symbol)] == [row.ref]
+    assert f"signals living: 1\n  {row.ref} = p-{row.ref}" in status_text(room.journal)
+    assert room.journal.open_signals() == 1
+    room.restart()
+    room.close(next(numbers))
+    assert [one.ref for one in room.seat.session.venue.living(symbol)] == [row.ref]
+    parity(room)
+
+
 def parity(room: SeatRoom) -> None:
     """Check that the code, told what became of its calls, decides what the journal says, and has the same money."""
     result = run(room.strategy, outcomes=room.path, profile=SubscriberProfile.anny())
@@ -126,7 +173,7 @@ def parity(room: SeatRoom) -> None:
 
 
 def _kind(call: Any) -> str:
-    return {"CreateSignal": "create_v2", "UpdatePrices": "updateprice"}[type(call).__name__]
+    return {"CreateSignal": "create_v2", "UpdatePrices": "updateprice", "Cancel": "cancel"}[type(call).__name__]
 
 
 def test_new_code_goes_on_where_a_person_accepts_it(tmp_path: Path) -> None:

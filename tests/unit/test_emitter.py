@@ -242,6 +242,17 @@ def test_bad_credentials_halt_everything_but_cancels(room: Room) -> None:
     assert room.emitter.halted
 
 
+def test_a_redirect_halts_too_and_names_the_address_instead_of_the_key(room: Room) -> None:
+    told: list[str] = []
+    room.close(HOUR, create())
+    room.venue.plan.append(Verdict(Meaning.REJECTED, "a redirect is never followed", 307, halts=True))
+    with room.emitter.notices as notices:
+        notices.subscribe(lambda notice: told.append(notice.sentence))
+        room.close(2 * HOUR, UpdatePrices(REF, stop_loss=91.0))
+    assert told[-1] == "the venue answered with a redirect: nothing but cancels is sent; check ANNY_BASE_URL"
+    assert room.emitter.halted
+
+
 def test_calls_wait_for_a_create_that_a_person_must_find(room: Room) -> None:
     room.venue.plan.append(LOST)
     room.close(HOUR, create())
