@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backtest.engine import native
 from backtest.engine.codes import C_CANCEL, C_CREATE, C_REFUSED, C_REFUSED_CREATE, COARSE, FUTURES, REFUSED
-from backtest.engine.kernel.entries import number_calls, push
 from backtest.engine.sentences import Sentences
 from backtest.engine.translation import write_call, write_create
 from backtest.errors import InvalidSignalError
@@ -88,7 +88,7 @@ class SentCalls:
             write_call(r, call)
             r.at, r.arrival, r.market, r.signal = at, self._arrival(q, at), q, signal
         self._n_calls += 1
-        push(memory.address, k)
+        native.push(memory.address, k)
 
     def refuse(self, call: Call, at: int, reason: str | None) -> None:
         """Take note of a call that was refused before it was sent (L3.8).
@@ -117,7 +117,7 @@ class SentCalls:
         r.at, r.arrival, r.market, r.signal = at, self._arrival(q, at), q, signal
         r.reason = self.sentences.add(reason or "")
         self._n_calls += 1
-        push(memory.address, k)
+        native.push(memory.address, k)
 
     def send_table(
         self,
@@ -151,7 +151,7 @@ class SentCalls:
             memory.calls["reason"][start:end] += self.sentences.count
         else:
             memory.take_calls(records)
-        number_calls(memory.address, start, end, width, base, q, self._delays[q][0])
+        native.number_calls(memory.address, start, end, width, base, q, self._delays[q][0])
         if self._histories[q].detail is not None:
             memory.calls["arrival"][start:end] = self._arrival(q, memory.calls["at"][start:end])
         self.sentences.add_many(reasons, n)

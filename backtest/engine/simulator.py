@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backtest.engine import native
 from backtest.engine.codes import GROW, STATUSES
-from backtest.engine.kernel.entries import (
-    advance_one,
-    advance_together,
-    equity_now,
-    examine,
-    forget_rows,
-    write_points,
-)
 from backtest.engine.memory import Memory
 from backtest.engine.parameters import config_record, market_records
 from backtest.engine.records import NEVER
@@ -140,7 +133,7 @@ class SimulatedVenue:
     def settle_tables(self, now: int) -> None:
         """Decide on the conditional creates of tables that were due at an instant (the last close, in a run)."""
         for q in range(len(self.histories)):
-            examine(self._memory.address, q, now)
+            native.examine(self._memory.address, q, now)
         self._sent.note_refused()
 
     def waits(self) -> NDArray[np.int64]:
@@ -289,7 +282,7 @@ class SimulatedVenue:
 
     def forget_walked(self) -> None:
         """Drop the candles that were walked, and their equity points: a shadow book that runs for months needs neither."""
-        forget_rows(self._memory.address)  # which looks at them for the last time
+        native.forget_rows(self._memory.address)  # which looks at them for the last time
         for track in self._tracks:
             track.forget()
         self._memory.forget_points()
@@ -315,7 +308,7 @@ class SimulatedVenue:
             if whole <= memory.points:  # no candle has closed since: the kernel would walk to the next close
                 return self._reached
             stop = int(closes[whole - 1])
-        while advance_together(memory.address, stop) == GROW:
+        while native.advance_together(memory.address, stop) == GROW:
             memory.grow()
         return self._reached
 
@@ -328,7 +321,7 @@ class SimulatedVenue:
     def _advance_one(self, until: int | None, *, peek: bool) -> int:
         memory, track, span = self._memory, self._tracks[0], self.histories[0].candles.milliseconds
         last = track.filled if until is None else track.opened_by(until - span)
-        while advance_one(memory.address, last, peek) == GROW:
+        while native.advance_one(memory.address, last, peek) == GROW:
             memory.grow()
         row = self.row
         return int(track.time[row - 1]) + span if row else 0
@@ -378,7 +371,7 @@ class SimulatedVenue:
     @property
     def equity_now(self) -> float:
         """Equity at the last prices."""
-        return float(equity_now(self._memory.address))
+        return float(native.equity_now(self._memory.address))
 
     @property
     def equity(self) -> NDArray[np.float64]:
@@ -390,7 +383,7 @@ class SimulatedVenue:
 
     def _write_points(self) -> None:
         if self._memory.world.written < self._memory.points:
-            write_points(self._memory.address)
+            native.write_points(self._memory.address)
 
     @property
     def equity_time(self) -> NDArray[np.int64]:

@@ -1,19 +1,21 @@
 """Sound: one compiled pass over candles that says whether they are valid, and what they sum up to.
 
-numba keeps what it compiled beside this file and compiles anew once the file changes. That is enough here, since nothing of
-another file is compiled into it.
+It is kept in a folder named by the content of this file, of which alone it is made.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backtest.model.machine_code import folder_for, function_of, is_compiling
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,35 +35,53 @@ def passed(columns: Sequence[NDArray[Any]], least: int) -> tuple[bool, int]:
     least
         Shortest distance of two rows, ms.
     """
-    read_only = [column.view() for column in columns]
-    for column in read_only:
-        column.flags.writeable = False  # for others it would be compiled once more
-    time, *rest = read_only
-    good, total = _compiled()(time, tuple(rest), tuple(column.view(np.uint64) for column in read_only), least)
-    return bool(good), int(total)
+    checksum = np.zeros(1, np.uint64)
+    arrays = [*columns, *(column.view(np.uint64) for column in columns), checksum]
+    walk, given = _compiled(), [array.ctypes.data for array in arrays] if is_compiling() else arrays
+    good = walk(*given, len(columns[0]), least)
+    return bool(good), int(checksum[0])
 
 
 @cache
-def _compiled() -> Any:
+def _compiled() -> Callable[..., int]:
+    """Return the pass over columns by their addresses."""
+    if not is_compiling():
+        return _pass
+    source = Path(__file__)
+    key = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    return function_of("passed", folder_for(source.parent, "sound", key), _made)
+
+
+def _made() -> tuple[Any, list[str]]:
     from numba import njit
 
-    with contextlib.suppress(RuntimeError):  # nowhere to keep it
-        kept: Any = njit(cache=True, error_model="numpy")(_pass)
-        return kept
-    made: Any = njit(error_model="numpy")(_pass)
-    return made
+    compiled: Any = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)  # type: ignore[call-overload]
+    columns = ["CPointer(int64)", *["CPointer(float64)"] * 5]
+    return compiled(_pass), [*columns, *["CPointer(uint64)"] * 7, "int64", "int64"]
 
 
-def _pass(
-    time: NDArray[np.int64], columns: tuple[NDArray[np.float64], ...], words: tuple[NDArray[np.uint64], ...], least: int
-) -> tuple[bool, np.uint64]:
+def _pass(  # noqa: PLR0913, PLR0917 - arrays, or where they lie
+    time: NDArray[np.int64],
+    opened: NDArray[np.float64],
+    high: NDArray[np.float64],
+    low: NDArray[np.float64],
+    close: NDArray[np.float64],
+    volume: NDArray[np.float64],
+    at: NDArray[np.uint64],
+    first: NDArray[np.uint64],
+    top: NDArray[np.uint64],
+    bottom: NDArray[np.uint64],
+    last: NDArray[np.uint64],
+    amount: NDArray[np.uint64],
+    checksum: NDArray[np.uint64],
+    n: int,
+    least: int,
+) -> int:
     """Walk the rows once; the six sums, one a column, do not wait for each other."""
-    opened, high, low, close, volume = columns
-    at, first, top, bottom, last, amount = words
     a, b, c, d, e, f = _PRIME, _PRIME, _PRIME, _PRIME, _PRIME, _PRIME
     good = True
-    before = time[0] - least if len(time) else 0
-    for k in range(len(time)):
+    before = time[0] - least if n else 0
+    for k in range(n):
         good &= (
             (low[k] > 0.0)
             & (low[k] <= opened[k])
@@ -83,4 +103,5 @@ def _pass(
     total = a
     for part in (b, c, d, e, f):
         total = (total ^ part) * _PRIME
-    return good, total
+    checksum[0] = total
+    return 1 if good else 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backtest.engine.kernel.compiled import entry
+from backtest.engine.kernel.compiled import kept
 from backtest.report.equity import held_spans
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _through(rows: Integers, traded: Traded, some: NDArray[np.bool_], n: int) ->
     return changes, through
 
 
-@entry
+@kept
 def _sink(worst, place, high, low, close, long_rows, longs, short_rows, shorts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, PLR0913, PLR0917
     """Lower ``worst`` by the way from each close to the worst price, for what was held all through the candle."""
     n, p, q, row = len(close), 0, 0, 0
@@ -95,7 +95,7 @@ def _sink(worst, place, high, low, close, long_rows, longs, short_rows, shorts):
     return 0
 
 
-@entry
+@kept
 def _depth(balance, equity, worst):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Return the least of :func:`backtest.report.equity.drawdowns`."""
     top, least, last = balance, 0.0, balance

@@ -30,24 +30,46 @@ if TYPE_CHECKING:
     from backtest.runner.execute import Prepared
     from backtest.runner.finished import Finished
 
-__all__ = ["FORMAT", "calls_of", "refusals_of", "sent", "tables_of"]
+__all__ = ["FORMAT", "calls_of", "figures_of", "refusals_of", "sent", "tables_of"]
 
 FORMAT = 3
 _OURS = ("allow_marketable", "allow_no_stop")  # keys of ours, which no body holds
+_CREATE = ENDPOINTS["create_v2"]
 _PACKAGES = ("signal-backtest", "numpy", "numba", "pandas", "pyarrow", "TA-Lib")
 
 
-def tables_of(run: Finished) -> ResultTables:
-    """Return a finished run as tables and a manifest."""
+def figures_of(run: Finished) -> ResultTables:
+    """Return a finished run as far as its statistics look: of the calls the creates that still wait alone."""
     venue = run.venue
     lowest, highest = run.equity_bounds
     return ResultTables(
-        manifest=_manifest(run),
+        manifest={
+            "profile": run.profile.to_dict(),
+            "candles": {history.candles.symbol: {"timeframe": history.candles.timeframe} for history in run.histories},
+            "total_return": run.total_return,
+        },
         candles={history.candles.symbol: _candles_frame(history) for history in run.histories},
         trades=trades_frame(venue),
         fills=fills_frame(venue),
         equity=equity_frame(venue).assign(lowest=lowest, highest=highest),
         events=events_frame(venue),
+        calls=[{"ref": ref, "path": _CREATE.path} for symbol in venue.symbols for ref in venue.pending(symbol)],
+    )
+
+
+def tables_of(run: Finished, figures: ResultTables) -> ResultTables:
+    """Return a finished run as tables and a manifest.
+
+    Parameters
+    ----------
+    run
+        The run: its checks are made here, and each of its calls is written as a request.
+    figures
+        What :func:`figures_of` made of it.
+    """
+    return replace(
+        figures,
+        manifest=_manifest(run),
         calls=[sent(decision) for decision in run.execution.decisions],
         refused=[_unsent(refusal) for refusal in run.execution.refusals],
         indicators={part.history.candles.symbol: _indicators(part) for part in run.prepared},

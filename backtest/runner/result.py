@@ -20,7 +20,7 @@ from backtest.runner.folder import load_tables, save_tables
 from backtest.runner.frames import events_frame, events_of, fills_frame, trades_columns
 from backtest.runner.loading import load_strategy
 from backtest.runner.luck import KINDS, Luck, luck_of
-from backtest.runner.manifest import calls_of, refusals_of, tables_of
+from backtest.runner.manifest import calls_of, figures_of, refusals_of, tables_of
 from backtest.runner.record import StrategyRecord
 
 if TYPE_CHECKING:
@@ -218,13 +218,18 @@ class Result:
         """Statistics of the account beside buy and hold, and the venue's own marketplace figures."""
         from backtest.report.metrics import statistics
 
-        return statistics(self.tables)
+        return statistics(self._figures if self._run else self.tables)
+
+    @cached_property
+    def _figures(self) -> ResultTables:
+        assert self._run is not None  # noqa: S101 - what was loaded has its tables
+        return figures_of(self._run)
 
     @cached_property
     def tables(self) -> ResultTables:
         """The run as tables: all that a report sees of it, and what :meth:`save` writes."""
         assert self._run is not None  # noqa: S101 - what was loaded has its tables
-        return tables_of(self._run)
+        return tables_of(self._run, self._figures)
 
     @cached_property
     def breakdowns(self) -> Breakdowns:

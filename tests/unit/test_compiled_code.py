@@ -21,12 +21,12 @@ pytestmark = pytest.mark.skipif(
 # An entry point that freezes a code through a rule of another file, as those of the engine do, compiled in a second.
 PROBE = """
 from backtest.engine.codes import E_TARGET, L6_1, R_NONE
-from backtest.engine.kernel.compiled import entry
+from backtest.engine.kernel.compiled import kept
 from backtest.engine.kernel.ledger import note
 from backtest.engine.kernel.state import View
 
 
-@entry
+@kept
 def tell(account, book, signal):
     view = View(account, book, account, account)
     note(view, signal, E_TARGET, L6_1, R_NONE)
