@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtest.engine.parameters import MODES
-from backtest.runner.checks.checking import Level, check_run
 from backtest.runner.checks.verdict import Checks
 from backtest.runner.frames import trades_columns
 from backtest.runner.passes import state_sentence
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.profile import SubscriberProfile
     from backtest.runner.call_log import CallLog
-    from backtest.runner.checks.checking import Checked
+    from backtest.runner.checks.checked import Checked, Level
     from backtest.runner.execute import Execution, Prepared
     from backtest.strategy import Strategy
 
@@ -79,6 +78,8 @@ class Finished:
     @cached_property
     def checks(self) -> Checks:
         """What the checks of the strategy found, made when first asked for."""
+        from backtest.runner.checks.checking import check_run
+
         return Checks("off") if self.checked is None else check_run(self.checked, self.level)
 
     @cached_property

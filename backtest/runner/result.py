@@ -19,7 +19,6 @@ from backtest.runner.checks.verdict import Checks
 from backtest.runner.folder import load_tables, save_tables
 from backtest.runner.frames import events_frame, events_of, fills_frame, trades_columns
 from backtest.runner.loading import load_strategy
-from backtest.runner.luck import KINDS, Luck, luck_of
 from backtest.runner.manifest import calls_of, figures_of, refusals_of, tables_of
 from backtest.runner.record import StrategyRecord
 
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from backtest.runner.call_log import CallLog
     from backtest.runner.decision import Decision, Refusal
     from backtest.runner.finished import Finished
+    from backtest.runner.luck import Luck
     from backtest.runner.replaying import Replay
     from backtest.runner.trade_records import TradeRecords
     from backtest.strategy import Strategy
@@ -190,13 +190,13 @@ class Result:
             return self._run.checks
         return Checks.from_dict(self.tables.manifest.get("checks") or {})
 
-    def luck(self, kinds: Sequence[str] = KINDS, *, draws: int | None = None, seed: int = 0) -> Luck:
+    def luck(self, kinds: Sequence[str] | None = None, *, draws: int | None = None, seed: int = 0) -> Luck:
         """Return what chance alone would have given in place of this run.
 
         Parameters
         ----------
         kinds
-            ``"random entries"``, ``"shifted times"``, ``"permuted candles"``.
+            ``"random entries"``, ``"shifted times"``, ``"permuted candles"``; None: all of them.
         draws
             Of each kind; None: 200, or none where later calls answer what happened.
         seed
@@ -207,11 +207,13 @@ class Result:
         InvalidSettingError
             For a loaded result, which has no strategy to run again.
         """
+        from backtest.runner.luck import KINDS, luck_of
+
         if not self._run:
             raise InvalidSettingError(
                 "a loaded result cannot be drawn again; its luck stands in its report: run it anew"
             )
-        return luck_of(self._run, kinds, draws, seed)
+        return luck_of(self._run, KINDS if kinds is None else kinds, draws, seed)
 
     @cached_property
     def stats(self) -> Statistics:
@@ -384,6 +386,8 @@ class Result:
 
     def _with_luck(self) -> ResultTables:
         """Return the tables with what luck alone would have given in their manifest, where the run is checked."""
+        from backtest.runner.luck import KINDS
+
         if self._run and self._run.level != "off" and "luck" not in self.tables.manifest:
             told = {"luck": list(self.luck(KINDS[:1]).lines)}
             self.tables = replace(self.tables, manifest={**self.tables.manifest, **told})

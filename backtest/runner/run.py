@@ -19,7 +19,7 @@ from backtest.model.profile import SubscriberProfile
 from backtest.report.daily import daily_returns
 from backtest.report.selection import sharpe_of
 from backtest.runner.by_symbol import by_symbol, rates_of
-from backtest.runner.checks.checking import Checked, Level
+from backtest.runner.checks.checked import Checked, Level
 from backtest.runner.checks.surroundings import Surroundings
 from backtest.runner.execute import Execution, Prepared, prepare
 from backtest.runner.finished import Finished

@@ -48,7 +48,7 @@ class Plan(BaseModel):
     ['break_even_at', 'time_stop']
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     parts: tuple[Part, ...] = ()
 

@@ -24,7 +24,7 @@ _Price = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)  # few have a plan
 
 
 class BreakEvenAt(_Part):

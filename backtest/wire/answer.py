@@ -31,7 +31,7 @@ def _number(value: Any) -> Any:
 class Payload(BaseModel):
     """What came of a call; ``parent_signal_id`` is the venue's name of the signal."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True, defer_build=True)
     parent_signal_id: str | None = None
     result: str | None = None
 
@@ -39,7 +39,7 @@ class Payload(BaseModel):
 class ResultBody(BaseModel):
     """The type of an answer. An older collection of the vendor has the payload in here."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True, defer_build=True)
     type: str
     ttl: Annotated[float | None, BeforeValidator(_number)] = None
     payload: Payload | None = None
@@ -48,7 +48,7 @@ class ResultBody(BaseModel):
 class Envelope(BaseModel):
     """``{"result": {"type": ...}, "payload": {...}}``."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True, defer_build=True)
     result: ResultBody
     payload: Payload | None = None
 
@@ -66,7 +66,7 @@ class Envelope(BaseModel):
 class RateLimitBody(BaseModel):
     """``{"error": "...", "retryAfterMs": 1500}``, with status 429."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
     error: str = ""
     retryAfterMs: Annotated[float | None, BeforeValidator(_number)] = None  # noqa: N815 - the vendor's name
 

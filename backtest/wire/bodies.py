@@ -47,7 +47,7 @@ Absent = SkipJsonSchema[None]
 class Body(BaseModel):
     """What every body shares: no unknown field, no coercion."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)  # a run sends nothing
 
 
 class CreateV2Body(Body):

@@ -25,6 +25,7 @@ from backtest import (
     run,
 )
 from backtest.report import text
+from backtest.report.metrics import statistics
 from backtest.runner.record import StrategyRecord
 from strategies.breakout import Breakout
 from strategies.ema_cross import EmaCross
@@ -358,3 +359,14 @@ def test_a_damaged_folder_is_refused(harm: object, message: str, result: Result,
     harm(folder)
     with pytest.raises(InvalidSettingError, match=message):
         Result.load(folder)
+
+
+@pytest.mark.parametrize("lane", ["table", "candle"])
+@pytest.mark.parametrize("until", ["2018-01-31", "2018-02-01", "2018-02-02", "2018-02-03", "2018-02-14", "2018-02-16"])
+def test_statistics_are_those_of_the_tables(lane: str, until: str) -> None:
+    some = {one.symbol: one.between("2017-11-09", until) for one in (candles(), candles("ETH/USD"))}
+    result = run(Breakout(lookback=2), some, lane=lane)
+    early = result.stats
+    whole = statistics(result.tables)
+    assert (early.rows, early.interval, early.mode) == (whole.rows, whole.interval, whole.mode)
+    assert early == whole

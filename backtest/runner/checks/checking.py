@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,50 +21,15 @@ from backtest.runner.execute import execute, prepare
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backtest.model.assumptions import VenueAssumptions
     from backtest.model.calls import Call
     from backtest.model.candles import Candles
-    from backtest.model.profile import SubscriberProfile
-    from backtest.runner.checks.surroundings import Surroundings
-    from backtest.runner.execute import Execution
+    from backtest.runner.checks.checked import Checked, Level
     from backtest.strategy import Strategy
 
-__all__ = ["Checked", "Level", "check_run"]
-
-Level = Literal["auto", "full", "off"]
+__all__ = ["check_run"]
 
 _PARITY = {"auto": 300, "full": 2_000}
 """Candles over which a session is held against a run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A finished run, as the checks see it.
-
-    Attributes
-    ----------
-    strategy
-        As it was before the run.
-    histories
-        The markets with their candles.
-    lane
-        ``"table"`` or ``"candle"``.
-    profile, assumptions
-        Of the run.
-    execution
-        The run, with its calls.
-    around, changed
-        Its surroundings before the run, and what differed in them afterwards.
-    """
-
-    strategy: Strategy
-    histories: Sequence[MarketHistory]
-    lane: str
-    profile: SubscriberProfile
-    assumptions: VenueAssumptions
-    execution: Execution
-    around: Surroundings | None = None
-    changed: Sequence[str] = ()
 
 
 def check_run(run: Checked, level: Level) -> Checks:
