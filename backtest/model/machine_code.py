@@ -157,25 +157,23 @@ def _compiled(function: Any, takes: Sequence[str]) -> tuple[bytes, bytes]:
     from numba import types
 
     signature = tuple(eval(word, vars(types)) for word in takes)  # noqa: S307 - CPointer(float64), from this package
-    done = _kept_by_numba(function, signature)
-    if done is None:
+    found = _kept_by_numba(function, signature)
+    if found is None:
         function.compile(signature)
-        result = function.overloads[signature]
-        done = result.fndesc, result.library.serialize_using_object_code()[2][0]
-    description, code = done
+        found = function.overloads[signature]._reduce()  # noqa: SLF001 - as it would be kept
+    (_, _, (code, _)), description = found[:2]
     module = llvm.parse_assembly(_door(description.llvm_func_name, takes, str(description.restype)))
     machine = _target()
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     return machine.emit_object(module), code
 
 
-def _kept_by_numba(function: Any, signature: tuple[Any, ...]) -> tuple[Any, bytes] | None:
-    """Return the description and the object of what numba keeps; taking it up as numba does would lose the object."""
+def _kept_by_numba(function: Any, signature: tuple[Any, ...]) -> Any:
+    """Return what numba keeps: machine code, description and more; taking it up as numba does would lose the code."""
     kept = function._cache  # noqa: SLF001
     if not hasattr(kept, "_cache_file"):  # it keeps nothing
         return None
-    found = kept._cache_file.load(kept._index_key(signature, function.targetctx.codegen()))  # noqa: SLF001
-    return None if found is None else (found[1], found[0][2][0])
+    return kept._cache_file.load(kept._index_key(signature, function.targetctx.codegen()))  # noqa: SLF001
 
 
 def _door(inside: str, takes: Sequence[str], gives: str) -> str:
