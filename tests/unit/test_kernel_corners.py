@@ -85,6 +85,14 @@ def test_a_level_is_met_where_a_candle_only_just_reaches_it(before: int, last: t
     holds(values, "0 created", "0 entered: 10 at 100", f"{before} {told}", f"{before} closed", "closed")
 
 
+def test_a_trailing_stop_of_a_short_is_met_by_the_candle_that_moves_it() -> None:
+    prices = [STILL, STILL, (99, 99, 99, 99), (99, 99, 90, 96)]
+    short = create(type="short", account="MARGIN", margin_type="ISOLATED", targets=(70,))
+    trail = call("trailingstop", 1, trailing_stop_price=103, trailing_stop_limit_price=110)
+    told = ["0 created", "0 entered: 10 at 100", "1 stop_moved: 103", "2 stop_moved: 102"]
+    holds(scenario(prices, short, trail), *told, "3 trailing_hit: 10 at 93", "3 closed", "closed")
+
+
 def test_a_trailing_stop_comes_onto_the_tick_away_from_the_price() -> None:
     """Three below 101.3 is 98.3: it stands at 98 where ticks are a half, so a low of 98.2 leaves it (L8.1)."""
     prices = [STILL, STILL, (101.3, 101.3, 101.3, 101.3), (101, 101, 98.2, 101), (101, 101, 98, 101)]
