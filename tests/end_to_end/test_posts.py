@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from backtest.live.journal import Journal
-from backtest.live.post_text import escaper
+from backtest.live.post_text import PostText, escaper
 from backtest.live.posting import Posting
-from backtest.live.settings import LiveSettings
+from backtest.live.settings import LiveSettings, PostSettings
 from backtest.live.track_record import record_head
 from backtest.report.panels import price_panel
 from tests.command_line import BREAKOUT, ROOT, backtest
@@ -313,6 +313,13 @@ def test_a_template_of_the_provider_is_used_and_the_records_head_covers_the_post
     assert backtest("reconcile", emission.path, "--publish", record, *PARAMETERS).out.endswith(
         f"0 new\nhead    {head}\n"
     )
+
+
+def test_a_post_is_cut_where_a_channel_would_refuse_it(tmp_path: Path) -> None:
+    (tmp_path / "update.txt").write_text("{{ what }}", "utf-8")
+    template = PostText(PostSettings(templates=tmp_path))
+    assert template.of("update", {"what": "a" * 4000}) == ("a" * 4000, "")
+    assert template.of("update", {"what": "a" * 4001}) == ("a" * 3999 + "\N{HORIZONTAL ELLIPSIS}", "")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from backtest import SubscriberProfile
 from backtest.errors import InvalidSettingError
 from backtest.live.intent import State
 from backtest.live.journal import Journal
@@ -201,6 +202,24 @@ def test_a_price_that_was_never_traded_is_refused_with_the_line(published: tuple
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert f"line {number + 1} of {file}" in done.err
     assert "when it traded between" in done.err
+
+
+@pytest.mark.parametrize("edge", ["high", "low"])
+def test_a_fill_at_the_edge_of_its_candle_and_slippage_stands_and_beyond_it_not(
+    published: tuple[Path, Path, str], store: Path, edge: str
+) -> None:
+    file, _, _ = published
+    lines = lines_of(file)
+    fill = next(line for line in lines if line["kind"] == "result" and line["fills"])["fills"][0]
+    one = candles()[BTC]
+    price = float(getattr(one, edge)[list(one.time).index(fill["time"])])
+    slipped = 1.0 + SubscriberProfile.anny().slippage_for("BTC")
+    fill["price"] = price * slipped if edge == "high" else price / slipped
+    file.write_bytes(rewritten(lines))
+    assert backtest("verify", file, "--store", store).status == 0
+    fill["price"] *= 1.000001 if edge == "high" else 0.999999
+    file.write_bytes(rewritten(lines))
+    assert backtest("verify", file, "--store", store).status == 2
 
 
 def test_a_fill_when_no_candle_opens_is_refused_with_the_line(published: tuple[Path, Path, str], store: Path) -> None:
