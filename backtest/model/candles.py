@@ -16,6 +16,7 @@ from backtest.model.timeframe import milliseconds, week_offset
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
     from datetime import datetime
 
     import pandas as pd
@@ -233,6 +234,27 @@ class Candles:
             "volume": np.add.reduceat(self.volume, first)[complete],
         }
         return self._like(timeframe, columns)
+
+    def shown(self, columns: Mapping[str, NDArray[Any]]) -> Candles:
+        """Return candles of the same series on other columns, just as they are.
+
+        A session shows its strategy a new series at every close: making one by its fields takes longer than an indicator.
+
+        Parameters
+        ----------
+        columns
+            By name, sound, contiguous and read-only.
+        """
+        made = object.__new__(Candles)
+        made.__dict__.update(
+            symbol=self.symbol,
+            timeframe=self.timeframe,
+            **columns,
+            exchange=self.exchange,
+            volume_known=self.volume_known,
+            _validated=True,
+        )
+        return made
 
     def _like(self, timeframe: str, columns: dict[str, NDArray[Any]]) -> Candles:
         """Return candles of the same series, whose columns are known to be sound."""

@@ -63,16 +63,7 @@ class Window:
     @property
     def candles(self) -> Candles:
         """The candles from the anchor on, without copying."""
-        like = self._like
-        columns: dict[str, Any] = {name: column[: self._n] for name, column in self._shown.items()}
-        return Candles(
-            like.symbol,
-            like.timeframe,
-            **columns,
-            exchange=like.exchange,
-            volume_known=like.volume_known,
-            _validated=True,
-        )
+        return self._like.shown({name: column[: self._n] for name, column in self._shown.items()})
 
     def check(self, row: Row) -> None:
         """Refuse a candle that contradicts itself or is not newer than the last one.
