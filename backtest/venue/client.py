@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpcore
 import httpx
 
-from backtest.venue.deadline import DEADLINE
+from backtest.venue.deadline import DEADLINE, keep_only_whole
 from backtest.venue.endpoints import Endpoints, Sent
 from backtest.venue.failpoint import network_backend
 from backtest.venue.guard import MARKETABLE_HEADER
@@ -166,7 +166,8 @@ class Client(_Common[Verdict]):
         try:
             response = lane.send(lane.build_request(**self._outgoing(request)), stream=True)
             try:
-                return _reply(response, *_read(response))
+                reply = _reply(response, *_read(response))
+                keep_only_whole(response.extensions.get("network_stream"), reply.body)
             finally:
                 with suppress(Exception):  # what was heard counts, however the connection ends
                     response.close()
@@ -174,6 +175,7 @@ class Client(_Common[Verdict]):
             return _failure(error)
         finally:
             DEADLINE.reset(token)
+        return reply
 
 
 class AsyncClient(_Common[Coroutine[Any, Any, Verdict]]):

@@ -16,10 +16,26 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
 
-__all__ = ["DEADLINE", "DeadlineBackend"]
+__all__ = ["DEADLINE", "DeadlineBackend", "keep_only_whole"]
 
 DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))
 """When the exchange of this thread ends, on :func:`time.monotonic`."""
+
+
+def keep_only_whole(stream: object, body: bytes) -> None:
+    """Close a connection on which something came behind an answer, which would be taken for the next call's answer.
+
+    Where the end of an answer is not plain (it came in chunks) the connection is closed too; the next call opens another.
+
+    Parameters
+    ----------
+    stream
+        On which the answer came.
+    body
+        Of the answer.
+    """
+    if isinstance(stream, _Stream) and not stream.ended_with(body):
+        stream.close()
 
 
 class DeadlineBackend(httpcore.SyncBackend):
@@ -43,17 +59,26 @@ class _Stream(httpcore.NetworkStream):
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
         self._head: bytes | None = b""
+        self._answer = bytearray()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._head:
             self._inner.write(self._head, _left(timeout, httpcore.WriteTimeout))
         self._head = b""
-        return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+        found = self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+        self._answer += found
+        return found
+
+    def ended_with(self, body: bytes) -> bool:
+        """Whether a head and this body are all that came since the request."""
+        head, _, rest = bytes(self._answer).partition(b"\r\n\r\n")
+        return bool(head) and rest == body
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         left = _left(timeout, httpcore.WriteTimeout)
         if self._head == b"":
             self._head = buffer
+            self._answer.clear()
             return
         whole = (self._head or b"") + buffer
         self._head = None

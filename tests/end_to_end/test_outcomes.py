@@ -26,7 +26,7 @@ from backtest.wire import Request, endpoint_of
 from tests.raw_server import RawServer, answer, drip, http, reset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from backtest.venue.verdict import Verdict
 
@@ -246,6 +246,20 @@ def test_class_n_opens_a_connection_each_and_class_i_keeps_one() -> None:
         assert server.connections == 4
         client.cancel(Cancel(S1), "abc123")
         assert server.connections == 4
+
+
+def test_what_comes_behind_an_answer_answers_no_other_call() -> None:
+    refused, done = http("400 Bad Request", WRONG), http("200 OK", DONE)
+    for first in (done + done, done + done[:40]):
+        replies = iter([first, refused])
+
+        def behave(_: RawServer, connection: socket.socket, replies: Iterator[bytes] = replies) -> None:
+            connection.sendall(next(replies))
+
+        with RawServer(behave) as server, Client(credentials(server.url), timeouts=PATIENT) as client:
+            heard = [client.exchange(CANCEL) for _ in range(2)]
+            assert [one.meaning for one in heard] == [Meaning.ACKED, Meaning.REJECTED]
+            assert (len(server.requests), server.connections) == (2, 2)
 
 
 def test_async_class_n_opens_a_connection_each_and_class_i_keeps_one() -> None:
