@@ -165,3 +165,26 @@ def test_an_event_is_told_at_the_close_that_brought_it(symbols: tuple[str, ...])
         *[(1, "CreateSignal"), (1, "TrailingStop")] * len(symbols),
         *[(6, "Cancel")] * len(symbols),
     ]
+
+
+def test_a_stop_may_be_moved_at_the_open_of_the_first_candle() -> None:
+    """What is traded there is its open: a stop of 95 is below it (L1.3)."""
+    change = call("updateprice", 0, entry_price_max=100, exit_price_1=120, stop_loss=95)
+    values = scenario([STILL, (100, 100, 96, 100), (100, 100, 94, 94)], create(targets=(120,)), change)
+    told = ["0 created", "0 updated", "0 entered: 10 at 100", "2 stop_hit: 10 at 95"]
+    holds(values, *told, "2 closed", "closed")
+
+
+class TwoTargets(Strategy):
+    """One create at the first close."""
+
+    def signals(self, candles: Candles, ind: Indicators) -> SignalTable:
+        """Out at 102 and 104."""
+        at = np.zeros(1, np.int64)
+        return SignalTable(at=at, entry_price_max=101.0, targets=(102.0, 104.0, 110.0), stop_loss=90.0, invest=5)
+
+
+def test_a_trade_counts_the_targets_that_it_hit() -> None:
+    close = np.r_[100.0, 100.0, 103.0, 105.0, 80.0]
+    candles = Candles("BTC/USDT", "1h", np.arange(5) * HOUR, close, close, close, close, np.ones(5))
+    assert run(TwoTargets(), candles, checks="off").trades["targets_hit"].tolist() == [2]
