@@ -188,3 +188,16 @@ def test_a_trade_counts_the_targets_that_it_hit() -> None:
     close = np.r_[100.0, 100.0, 103.0, 105.0, 80.0]
     candles = Candles("BTC/USDT", "1h", np.arange(5) * HOUR, close, close, close, close, np.ones(5))
     assert run(TwoTargets(), candles, checks="off").trades["targets_hit"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("least", "told"),
+    [
+        ({"min_amount": "10"}, ["0 created", "0 entered: 10 at 100", "open"]),
+        ({"min_amount": "10.00001"}, ["0 refused", "refused"]),
+        ({"min_cost": "1000"}, ["0 created", "0 entered: 10 at 100", "open"]),
+        ({"min_cost": "1000.01"}, ["0 refused", "refused"]),
+    ],
+)
+def test_an_order_may_be_as_small_as_the_market_allows(least: dict[str, str], told: list[str]) -> None:
+    holds(scenario([STILL, STILL], create(targets=(120,)), **least), *told)
