@@ -201,3 +201,17 @@ def test_a_trade_counts_the_targets_that_it_hit() -> None:
 )
 def test_an_order_may_be_as_small_as_the_market_allows(least: dict[str, str], told: list[str]) -> None:
     holds(scenario([STILL, STILL], create(targets=(120,)), **least), *told)
+
+
+def test_a_new_signal_is_at_risk_until_its_first_target() -> None:
+    """Each risks 10 % of 10 %; two of them are above 1.5 % of the account (L14.2)."""
+    first, second = create(targets=(120,), stop_loss=90), create(1, "s2", targets=(120,), stop_loss=90)
+    values = scenario([STILL, STILL, STILL], first, second, risk_limit=1.5)
+    assert disagreement(values) is None
+    assert story(values, "s2") == ["1 refused", "refused"]
+
+
+def test_a_target_before_the_entry_ends_a_signal_where_it_shall() -> None:
+    prices = [STILL, (100, 121, 100, 100), (100, 100, 90, 95)]
+    values = scenario(prices, create(targets=(120,), **limit(90)), assumptions={"cancel_if_target_first": True})
+    holds(values, "0 created", "1 canceled", "canceled")
