@@ -26,7 +26,7 @@ CANDLES = Candles("BTC/USDT", "1m", **columns())
 def once() -> tuple[int, float]:
     """Run, and ask for trades as numbers and for equity."""
     result = run(SmaCross(), CANDLES, profile=PROFILE)
-    return len(result.records), float(result.equity.iloc[-1])
+    return len(result.records.pnl), float(result.equity.iloc[-1])
 
 
 def labelled() -> int:
