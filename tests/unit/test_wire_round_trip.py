@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.model.calls import Call, Cancel, CreateSignal, Dca, Rebuy, TakeProfit, TrailingStop, UpdatePrices
@@ -94,6 +94,7 @@ def later_calls(draw: st.DrawFn) -> Call:
     return draw(st.sampled_from(calls))
 
 
+@settings(deadline=None, derandomize=True, database=None)
 @given(creates() | later_calls())
 def test_call_survives_the_wire(call: Call) -> None:
     parent = None if isinstance(call, CreateSignal) else "abc/123 é"
@@ -101,6 +102,7 @@ def test_call_survives_the_wire(call: Call) -> None:
     assert call_from_body(kind_of(call), read_object(request.body), REF) == call
 
 
+@settings(deadline=None, derandomize=True, database=None)
 @given(creates() | later_calls())
 def test_prices_are_plain_decimals_and_numbers_have_no_exponent(call: Call) -> None:
     body = body_of(call, None if isinstance(call, CreateSignal) else REF)
@@ -119,6 +121,7 @@ def test_prices_are_plain_decimals_and_numbers_have_no_exponent(call: Call) -> N
     assert all(DECIMAL.fullmatch(number) for number in numbers)
 
 
+@settings(deadline=None, derandomize=True, database=None)
 @given(later_calls(), words)
 def test_sent_body_compares_equal_once_the_parent_is_our_ref(call: Call, parent: str) -> None:
     sent = endpoint_of(call, parent).body
@@ -126,6 +129,7 @@ def test_sent_body_compares_equal_once_the_parent_is_our_ref(call: Call, parent:
     assert with_ref(sent, {}) == sent
 
 
+@settings(deadline=None, derandomize=True, database=None)
 @given(creates())
 def test_create_compares_as_it_was_sent(call: CreateSignal) -> None:
     sent = endpoint_of(call).body
