@@ -28,6 +28,7 @@ from backtest.study.measured import FIGURES, Account
 from backtest.study.shown import (
     SELECTED,
     check_settings,
+    highest,
     ranked,
     require_figure,
     save_tables,
@@ -376,10 +377,7 @@ class ResultEach:
         return self.markets[market], row
 
     def _best(self, by: str) -> tuple[int, int]:
-        values = self.column(by)
-        order = np.where(np.isnan(values), -np.finfo(np.float64).max, values)  # no figure: last of those that ran
-        at = int(np.argmax(np.where(self._ran, order, -np.inf)))
-        market, row = divmod(at, values.shape[1])
+        market, row = divmod(highest(self.column(by), self._ran), len(self.grid.rows))
         return market, row
 
     @property
@@ -412,24 +410,11 @@ class ResultEach:
 
     def plateau(self, by: str = "sharpe") -> int | None:
         """Return the row whose neighbours in the grid have the best medians with it; None where no row has one."""
-        names = self.grid.names
-        return plateau(
-            self.medians(by), [{name: self.grid.value(k, name) for name in names} for k in range(len(self.grid.rows))]
-        )
+        return plateau(self.medians(by), self.grid.parameters)
 
     def heatmap(self, x: str, y: str, by: str = "sharpe") -> pd.DataFrame:
         """Return the median of a figure over the markets by two parameters, the best over all others."""
-        import pandas as pd
-
-        names = self.grid.names
-        for name in (x, y):
-            if name not in names:
-                raise InvalidSettingError(
-                    f"the grid has no parameter {name!r}; it has {', '.join(names)}.{did_you_mean(name, names)}"
-                )
-        rows = range(len(self.grid.rows))
-        table = pd.DataFrame({name: [self.grid.value(k, name) for k in rows] for name in dict.fromkeys((x, y))})
-        return table.assign(figure=self.medians(by)).pivot_table("figure", y, x, aggfunc="max")
+        return self.grid.heatmap(x, y, self.medians(by))
 
     def result(self, market: str, row: int) -> Result:
         """Run one row on one market again and return its whole result, the three-mode interval included.
@@ -451,13 +436,7 @@ class ResultEach:
             raise InvalidSettingError(
                 f"no row ran on market {market!r}{why}.{'' if why else did_you_mean(market, self.markets)}"
             )
-        if row not in range(len(self.grid.rows)):
-            last = len(self.grid.rows) - 1
-            raise InvalidSettingError(f"there are {last + 1} rows, from 0 to {last}; asked for {row!r}")
-        one = self.grid.strategies[row]
-        if one is None:
-            raise InvalidSettingError(f"row {row} did not run: {self.grid.refused[row]}")
-        return self._again(market, [one])[0]
+        return self._again(market, [self.grid.chosen(row)])[0]
 
     def told(self, by: str = "sharpe") -> str:
         """Return the best rows, the best over all markets, what luck alone would give, and what did not run, as text."""

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.errors import InvalidSettingError
+from backtest.errors import InvalidSettingError, did_you_mean
 from backtest.report import text
 from backtest.strategy import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
 
 __all__ = ["Grid", "named", "order_of"]
 
@@ -87,6 +90,48 @@ class Grid:
         """
         one = self.strategies[row]
         return self.rows[row].get(name) if one is None else getattr(one, name)
+
+    @property
+    def parameters(self) -> list[dict[str, Any]]:
+        """The parameters of each row, as its strategy has them."""
+        return [{name: self.value(row, name) for name in self.names} for row in range(len(self.rows))]
+
+    def chosen(self, row: int) -> Strategy:
+        """Return the strategy of a row.
+
+        Raises
+        ------
+        InvalidSettingError
+            For a row that is not there, or whose parameters were refused.
+        """
+        if row not in range(len(self.rows)):
+            last = len(self.rows) - 1
+            raise InvalidSettingError(f"there are {last + 1} rows, from 0 to {last}; asked for {row!r}")
+        one = self.strategies[row]
+        if one is None:
+            raise InvalidSettingError(f"row {row} did not run: {self.refused[row]}")
+        return one
+
+    def heatmap(self, x: str, y: str, figures: NDArray[np.float64]) -> pd.DataFrame:
+        """Return figures by two parameters, the best over all others; rows are values of ``y``, columns of ``x``.
+
+        Parameters
+        ----------
+        x, y
+            Names of parameters.
+        figures
+            (rows,) float64, one a row.
+        """
+        import pandas as pd
+
+        for name in (x, y):
+            if name not in self.names:
+                raise InvalidSettingError(
+                    f"the grid has no parameter {name!r}; it has {', '.join(self.names)}.{did_you_mean(name, self.names)}"
+                )
+        rows = range(len(self.rows))
+        table = pd.DataFrame({name: [self.value(row, name) for row in rows] for name in dict.fromkeys((x, y))})
+        return table.assign(figure=figures).pivot_table("figure", y, x, aggfunc="max")
 
 
 def _rows(strategy: Any, grid: Any) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ __all__ = [
     "COLUMNS",
     "SELECTED",
     "check_settings",
+    "highest",
     "ranked",
     "require_figure",
     "save_tables",
@@ -71,6 +72,20 @@ def require_figure(by: str) -> None:
     """Refuse what is no figure of a row."""
     if by not in COLUMNS:
         raise InvalidSettingError(f"by was {by!r}; there are {', '.join(COLUMNS)}.{did_you_mean(by, COLUMNS)}")
+
+
+def highest(figures: Floats, ran: NDArray[np.bool_]) -> int:
+    """Return the position of the highest figure of those that ran, counted through; one without a figure comes last.
+
+    Parameters
+    ----------
+    figures
+        float64 of any shape.
+    ran
+        bool of the same shape.
+    """
+    order = np.where(np.isnan(figures), -np.finfo(np.float64).max, figures)
+    return int(np.argmax(np.where(ran, order, -np.inf)))
 
 
 def sharpe_of_days(balance: float, values: Floats, *, least: int = SHORT) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.errors import InvalidSettingError, did_you_mean
+from backtest.errors import InvalidSettingError
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.profile import SubscriberProfile
 from backtest.report import text
@@ -24,6 +24,7 @@ from backtest.study.measured import FIGURES, Account
 from backtest.study.shown import (
     SELECTED,
     check_settings,
+    highest,
     ranked,
     require_figure,
     save_tables,
@@ -222,12 +223,7 @@ class ResultMany:
         InvalidSettingError
             For a row that is not there, or whose parameters were refused.
         """
-        if row not in range(len(self)):
-            raise InvalidSettingError(f"there are {len(self)} rows, from 0 to {len(self) - 1}; asked for {row!r}")
-        one = self.strategies[row]
-        if one is None:
-            raise InvalidSettingError(f"row {row} did not run: {self.refused[row]}")
-        return one
+        return self.grid.chosen(row)
 
     def result(self, row: int) -> Result:
         """Run one row again and return its whole result, the three-mode interval included."""
@@ -247,10 +243,7 @@ class ResultMany:
         InvalidSettingError
             For another figure.
         """
-        values = self.column(by)
-        ran = np.array([k not in self.refused for k in range(len(self))])
-        order = np.where(np.isnan(values), -np.finfo(np.float64).max, values)  # no figure: last of those that ran
-        return int(np.argmax(np.where(ran, order, -np.inf)))
+        return highest(self.column(by), np.array([k not in self.refused for k in range(len(self))]))
 
     def column(self, by: str) -> Floats:
         """Return (rows,) float64, one of the figures or ``"sharpe"`` a year; NaN where a row did not run.
@@ -269,19 +262,11 @@ class ResultMany:
 
     def plateau(self, by: str = "sharpe") -> int | None:
         """Return the row whose neighbours in the grid are best with it; None where no row has a neighbour."""
-        return plateau(
-            self.column(by), [{name: self.grid.value(k, name) for name in self.names} for k in range(len(self))]
-        )
+        return plateau(self.column(by), self.grid.parameters)
 
     def heatmap(self, x: str, y: str, by: str = "sharpe") -> pd.DataFrame:
         """Return a figure by two parameters, the best over all others; rows are values of ``y``, columns of ``x``."""
-        for name in (x, y):
-            if name not in self.names:
-                raise InvalidSettingError(
-                    f"the grid has no parameter {name!r}; it has {', '.join(self.names)}.{did_you_mean(name, self.names)}"
-                )
-        table = self.table.assign(figure=self.column(by))
-        return table.pivot_table("figure", y, x, aggfunc="max")
+        return self.grid.heatmap(x, y, self.column(by))
 
     def told(self, by: str = "sharpe") -> str:
         """Return the best rows, the plateau, what luck alone would give, and what did not run, as text."""
