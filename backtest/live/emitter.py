@@ -246,9 +246,7 @@ class Emitter:
         signal = "" if intent.creates else self._signal(intent).state
         if signal == "dead":
             return State.BLOCKED, "its signal was never made"
-        if (
-            signal == "canceled"
-        ):  # what was decided while the cancel waited, or beside it: the engine refuses it too (L7.2)
+        if signal == "canceled":  # decided while the cancel waited, or beside it: the engine refuses it too (L7.2)
             return State.SUPERSEDED, "its signal was canceled"
         held = self.hold if intent.kind in ENTRIES else ""
         reason = held or self.limits.reason(intent, unknown, halted=self.halted)

@@ -7,9 +7,9 @@ from typing import Any
 from numba import config as numba_config
 from numba import njit
 
-from backtest.engine.kept import CACHE, content_key
+from backtest.engine.kept import CACHE
 
-__all__ = ["content_key", "entry", "folded", "inlined", "kept", "rule"]
+__all__ = ["entry", "folded", "inlined", "kept", "rule"]
 
 config: Any = numba_config  # its settings are made at run time
 
