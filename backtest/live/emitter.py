@@ -113,6 +113,9 @@ class Emitter:
     hold: str = ""
     notices: Notices = field(default_factory=Notices)
     _again: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Tries, and from when on the next one may go, UTC ms on the clock, by intent."""
+    _later: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Until when the venue asked to be left alone about a signal, UTC ms on the clock: a newer call of it waits too."""
     _flying: dict[str, _Flight] = field(default_factory=dict)
     _landed: queue.SimpleQueue[tuple[Intent, Verdict | BaseException] | None] = field(default_factory=queue.SimpleQueue)
 
@@ -231,11 +234,11 @@ class Emitter:
         unknown = self.journal.intents(State.UNKNOWN)
         heads = {intent.id for intent in self._heads(planned)}
         found = [(intent, *verdict) for intent in planned if (verdict := self._no(intent, unknown, heads))]
-        if found:
-            self.journal.drop(found, self.wall())
-        for intent, state, reason in found:
+        if not found:
+            return False
+        for intent, state, reason in self.journal.drop(found, self.wall()):
             self._notify(intent, state, reason)
-        return bool(found)
+        return True
 
     def _no(self, intent: Intent, unknown: Sequence[Intent], heads: set[str]) -> tuple[State, str] | None:
         """Return why a call will not be sent; None where it may be."""
@@ -284,7 +287,7 @@ class Emitter:
 
     def _moment(self, intent: Intent) -> float:
         """Return from when on a call may be sent, UTC ms on the clock; infinite where another must end first."""
-        moment = self._again.get(intent.id, (0, 0))[1]
+        moment = max(self._again.get(intent.id, (0, 0))[1], self._later.get(intent.signal, 0))
         if intent.kind not in ENTRIES:
             return moment
         if any(flight.intent.kind in ENTRIES for flight in self._flying.values()):
@@ -317,12 +320,12 @@ class Emitter:
 
     def _start(self, admitted: Sequence[tuple[Intent, str | None]]) -> None:
         """Keep that the attempts start (T2), then let each go in a thread of its own."""
-        requests = [(intent, intent.request(parent)) for intent, parent in admitted]
-        kinds = [intent.kind for intent, _ in requests]
-        hit("K2", kinds)
-        self.journal.begin([intent for intent, _ in requests], self.wall())
-        hit("K3", kinds)
-        for intent, request in requests:
+        requests = {intent.id: intent.request(parent) for intent, parent in admitted}
+        hit("K2", [intent.kind for intent, _ in admitted])
+        begun = self.journal.begin([intent for intent, _ in admitted], self.wall())
+        hit("K3", [intent.kind for intent in begun])
+        for intent in begun:
+            request = requests[intent.id]
             self._flying[intent.id] = _Flight(intent, time.monotonic())
             threading.Thread(target=self._send, args=(intent, request), daemon=True, name=intent.id[:12]).start()
 
@@ -361,8 +364,12 @@ class Emitter:
             check = "ANNY_BASE_URL" if redirected else "ANNY_API_KEY and ANNY_API_SECRET"
             sentence = f"the venue {why}: nothing but cancels is sent; check {check}"
             self.notices.tell(NoticeKind.CREDENTIALS, self.wall(), sentence)
+        self._later.pop(intent.signal, None)
         if state is State.PLANNED:
-            self._again[intent.id] = (tries + 1, self.clock.now() + math.ceil(wait * 1000.0))
+            moment = self.clock.now() + math.ceil(wait * 1000.0)
+            self._again[intent.id] = (tries + 1, moment)
+            if verdict.meaning is Meaning.LATER:
+                self._later[intent.signal] = moment
 
     def _notify(self, intent: Intent, state: State, reason: str) -> None:
         """Tell of a call that did not go through."""

@@ -324,15 +324,23 @@ class Journal(Questions):
                 new.append(self._add(intent, now))
         return new
 
-    def begin(self, intents: Sequence[Intent], now: int) -> None:
-        """Keep that attempts start (T2): on disk before the first byte leaves, or nothing is sent."""
+    def begin(self, intents: Sequence[Intent], now: int) -> list[Intent]:
+        """Keep that attempts start (T2): on disk before the first byte leaves, or nothing is sent.
+
+        Returns
+        -------
+        list of Intent
+            Those whose attempt starts: what a newer call of another thread has superseded since it was read does not.
+        """
         hit("K13", [intent.kind for intent in intents])
         if self._lock is None or not self._lock.is_there:
             raise StorageError(f"the journal {self.path} was moved or replaced while it is written; nothing is sent")
         with self._transaction():
-            for intent in intents:
+            left = [intent for intent in intents if not self._overtaken(intent)]
+            for intent in left:
                 self._move(intent, State.SENDING, now)
                 self._chain.add("attempt", (intent.id, "start", now, "", None, "", "", ""))
+        return left
 
     def finish(self, intent: Intent, verdict: Verdict, state: State, now: int) -> State:
         """Keep what became of an attempt (T3); return the state that it is in.
@@ -358,11 +366,19 @@ class Journal(Questions):
                 self._confirm(intent, parent)
         return state
 
-    def drop(self, given_up: Iterable[tuple[Intent, State, str]], now: int) -> None:
-        """Keep that planned calls will not be sent (expired, superseded or blocked), each with the reason."""
+    def drop(self, given_up: Iterable[tuple[Intent, State, str]], now: int) -> list[tuple[Intent, State, str]]:
+        """Keep that planned calls will not be sent (expired, superseded or blocked), each with the reason.
+
+        Returns
+        -------
+        list of tuple
+            Those that it came to: what a newer call of another thread has superseded since it was read stays so.
+        """
         with self._transaction():
-            for intent, state, note in given_up:
+            left = [each for each in given_up if not self._overtaken(each[0])]
+            for intent, state, note in left:
                 self._move(intent, state, now, note)
+        return left
 
     def resolve(self, intent: Intent, state: State, now: int, parent: str | None = None) -> None:
         """Keep what a person found out about an unknown.
@@ -488,6 +504,10 @@ class Journal(Questions):
                 self._move(older, State.SUPERSEDED, now, f"by {newer.kind} {newer.id[:12]}")
                 state = State.SUPERSEDED if older.creates else state
         return state
+
+    def _overtaken(self, intent: Intent) -> bool:
+        """Whether a newer call has superseded one since it was read."""
+        return bool(self._one("SELECT state FROM intent WHERE id = ?", intent.id) == State.SUPERSEDED.value)
 
     def _move(self, intent: Intent, state: State, now: int, note: str = "", parent: str | None = None) -> None:
         allowed = [before.value for before, after in TRANSITIONS.items() if state in after]

@@ -221,6 +221,7 @@ def test_a_clock_ninety_seconds_off_sends_no_entry_and_goes_on_when_it_is_right(
             while not kept(here, "BTC", states=(State.ACKED,)):
                 await here.close(minute)
                 minute += 1
+            await sent(here)
             before = len(received(here, paper))
             here.time.skew = -90_000.0
             while not kept(here, "BTC", states=(State.BLOCKED,)):

@@ -372,6 +372,54 @@ def test_a_429_holds_up_no_other_signal(room: Room) -> None:
     assert [at - 2 * HOUR for at in room.venue.at[2:]] == [0, 0, 30_000]
 
 
+def test_a_newer_call_of_a_signal_waits_as_long_as_a_429_asked(room: Room) -> None:
+    room.close(HOUR, create())
+    room.venue.plan.append(LATER)
+    room.clock.reach(2 * HOUR)
+    room.emitter.plan([Decided(STREAM, 2 * HOUR, [UpdatePrices(REF, stop_loss=91.0)])])
+    room.emitter.drain(2 * HOUR + 1)
+    room.emitter.plan([Decided(STREAM, 2 * HOUR + 1, [Cancel(REF)])])
+    assert room.emitter.drain(3 * HOUR) == []
+    assert room.venue.got == ["create_v2", "updateprice", "cancel"]
+    assert [at - 2 * HOUR for at in room.venue.at[1:]] == [0, 30_000]
+    assert room.states() == ["acked", "superseded", "acked"]
+
+
+def test_what_is_superseded_between_reading_and_sending_is_not_sent(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = create(number=1)
+    room.close(HOUR, create(), other)
+    take = room.venue.rate.take
+
+    def decide_meanwhile() -> float:
+        monkeypatch.undo()
+        room.emitter.plan([Decided(STREAM, 2 * HOUR + 1, [Cancel(REF)])])
+        return take()
+
+    monkeypatch.setattr(room.venue.rate, "take", decide_meanwhile)
+    calls = [TakeProfit(REF, "market", 100.0), TakeProfit(other.ref, "market", 100.0)]
+    assert room.close(2 * HOUR, *calls) == []
+    assert room.venue.got == ["create_v2", "create_v2", "takeprofit", "cancel"]
+    assert room.states() == ["acked", "acked", "superseded", "acked", "acked"]
+
+
+def test_what_is_superseded_while_it_is_given_up_stays_so(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    room.emitter.notices.subscribe(lambda notice: told.append(notice.sentence))
+
+    def decide_meanwhile(*_: Any, **__: Any) -> str:
+        monkeypatch.undo()
+        room.emitter.plan([Decided(STREAM, HOUR + 1, [Cancel(REF)])])
+        return "held back"
+
+    monkeypatch.setattr(room.emitter.limits, "reason", decide_meanwhile)
+    room.close(HOUR, create())
+    assert room.venue.got == []
+    assert room.states() == ["superseded", "superseded"]
+    assert told == []
+
+
 def test_creates_keep_the_engines_order_through_a_429(room: Room) -> None:
     room.venue.plan.append(LATER)
     room.close(HOUR, create(), create(number=1))
