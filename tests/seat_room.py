@@ -99,6 +99,16 @@ class SeatRoom:
 
     def close(self, number: int) -> None:
         """Let the candles of an instant close, and the calls meet their fates."""
+        self.take(number)
+        for intent in self.journal.intents(State.PLANNED):
+            self._meet(intent, self.fates[self._chance(intent, number) % len(self.fates)])
+        for intent in self.journal.intents(State.UNKNOWN):
+            chance = self._chance(intent, number)
+            if chance % 4 == 0:
+                self._resolve(intent, State.LANDED if chance % 8 else State.NOT_LANDED)
+
+    def take(self, number: int) -> None:
+        """Let the candles of an instant close; the calls wait."""
         time = self.first + number * HOUR
         self.now = max(self.now, time + HOUR)
         for series in self.seat.places:
@@ -106,12 +116,6 @@ class SeatRoom:
             item = Fault(series, FaultKind.MISSING, time) if row is None else self._closed(series, row)
             self.seat.take(item)
         self.journal.keep(self.seat.decide(), self.now)
-        for intent in self.journal.intents(State.PLANNED):
-            self._meet(intent, self.fates[self._chance(intent, number) % len(self.fates)])
-        for intent in self.journal.intents(State.UNKNOWN):
-            chance = self._chance(intent, number)
-            if chance % 4 == 0:
-                self._resolve(intent, State.LANDED if chance % 8 else State.NOT_LANDED)
 
     def _closed(self, series: Series, row: Any) -> Closed:
         return Closed(series, row, Source.WEBSOCKET, row[0] + HOUR + 100)

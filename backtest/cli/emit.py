@@ -33,6 +33,7 @@ __all__ = ["register"]
 _TOKEN, _URL = "ANNY_PAPER_TOKEN", "ANNY_BASE_URL"
 _SECRETS = ("ANNY_API_KEY", "ANNY_API_SECRET")
 _DEFAULT = "strategy"
+_LOOK_SECONDS = 0.05
 
 JournalOption = Annotated[Path, typer.Option(help="SQLite file with every call and what became of it.")]
 
@@ -203,10 +204,12 @@ def status(
         if verify:
             book.verify()
             typer.echo("every row is as it was written")
-        typer.echo(status_text(book))
+        with book.moment():
+            text, unknown = status_text(book), book.intents(State.UNKNOWN)
+        typer.echo(text)
         if stop_file_of(journal).exists():
             typer.echo(f"entries are stopped: {stop_file_of(journal)} is there; backtest emit stop-entries --off")
-        if book.intents(State.UNKNOWN):
+        if unknown:
             raise typer.Exit(4)
 
 
@@ -505,7 +508,12 @@ def _pace(text: str, stop: Event) -> Callable[[int], object] | None:
     if speed is None:
         return None
     start = time.monotonic()
-    return lambda done: stop.wait(max(0.0, start + done / speed - time.monotonic()))
+
+    def wait(done: int) -> None:
+        while not stop.is_set() and (left := start + done / speed - time.monotonic()) > 0.0:
+            time.sleep(min(left, _LOOK_SECONDS))
+
+    return wait
 
 
 @contextmanager

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Commands", "ask", "resolved", "socket_of"]
 
 _LONGEST_PATH, _MOST_BYTES = 100, 65_536
-_SECONDS = 600.0
+_SECONDS, _LEAVE_SECONDS = 600.0, 5.0
 _WAITING = (State.PLANNED, State.SENDING)
 
 
@@ -59,6 +59,8 @@ class Commands:
         self._journal = sender.emitter.journal
         self._path = socket_of(self._journal.path)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._over = threading.Event()
+        self._answering: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._serve, name="commands", daemon=True)
 
     def __enter__(self) -> Self:
@@ -76,10 +78,14 @@ class Commands:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(2.0)
+        end = time.monotonic() + _LEAVE_SECONDS
+        for each in self._answering:  # the journal is closed behind this
+            each.join(max(0.0, end - time.monotonic()))
         self._path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
@@ -88,7 +94,9 @@ class Commands:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+            self._answering = [each for each in self._answering if each.is_alive()]
+            self._answering.append(threading.Thread(target=self._answer, args=(connection,), daemon=True))
+            self._answering[-1].start()
 
     def _answer(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
@@ -133,9 +141,8 @@ class Commands:
         while True:
             self._sender.wait(1.0)
             found = canceled(self._journal, rows)
-            if not any(one.state in _WAITING for one in found) or time.monotonic() > end:
+            if not any(one.state in _WAITING for one in found) or time.monotonic() > end or self._over.wait(0.05):
                 return found
-            time.sleep(0.05)
 
 
 def ask(journal: Path, *, seconds: float = _SECONDS, **command: Any) -> dict[str, Any] | None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from backtest.errors import InvalidSettingError, StorageError
 
 __all__ = ["copied", "read_only"]
+
+_TRIES = 100
+_LOG_HEAD = 32
+"""Bytes of the head of SQLite's log, which holds other salts whenever it begins anew."""
 
 
 def read_only(path: Path) -> sqlite3.Connection:
@@ -63,12 +67,30 @@ def copied(db: sqlite3.Connection, path: Path) -> None:
         raise StorageError(f"the journal could not be copied to {path}: {error}") from None
 
 
+def _stands(path: Path, log: Path) -> tuple[int, int, bytes]:
+    """Return what changes when the writer moves its log into the file or begins it anew; what is added to it does no harm."""
+    status = path.stat()
+    try:
+        with log.open("rb") as file:
+            head = file.read(_LOG_HEAD)
+    except FileNotFoundError:
+        head = b""
+    return status.st_mtime_ns, status.st_size, head
+
+
 def _elsewhere(path: Path) -> sqlite3.Connection:
     with tempfile.TemporaryDirectory(prefix="journal-") as folder:
-        copy = Path(folder) / "journal"
-        for ending in ("", "-wal"):
-            if (part := Path(f"{path}{ending}")).exists():
-                shutil.copyfile(part, f"{copy}{ending}")
+        copy, log = Path(folder) / "journal", Path(f"{path}-wal")
+        for _ in range(_TRIES):
+            before = _stands(path, log)
+            shutil.copyfile(path, copy)
+            Path(f"{copy}-wal").unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                shutil.copyfile(log, f"{copy}-wal")
+            if _stands(path, log) == before:
+                break
+        else:
+            raise StorageError(f"the journal {path} was written all the time while it was copied; try again")
         with closing(sqlite3.connect(copy)) as whole:
             found = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             whole.backup(found)

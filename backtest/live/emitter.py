@@ -365,11 +365,11 @@ class Emitter:
             sentence = f"the venue {why}: nothing but cancels is sent; check {check}"
             self.notices.tell(NoticeKind.CREDENTIALS, self.wall(), sentence)
         self._later.pop(intent.signal, None)
+        moment = self.clock.now() + math.ceil(wait * 1000.0)
         if state is State.PLANNED:
-            moment = self.clock.now() + math.ceil(wait * 1000.0)
             self._again[intent.id] = (tries + 1, moment)
-            if verdict.meaning is Meaning.LATER:
-                self._later[intent.signal] = moment
+        if verdict.meaning is Meaning.LATER:
+            self._later[intent.signal] = moment
 
     def _notify(self, intent: Intent, state: State, reason: str) -> None:
         """Tell of a call that did not go through."""

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Journal"]
 
 _FOUND = Verdict(Meaning.LOST, "found sending at start", error="FoundSending")
+_NEVER_SENT = "the create was never sent"
 _OFTEN = 100
 _STANDS = "SELECT series, anchor, moved FROM cursor WHERE strategy = ? AND symbol = ? AND timeframe = ?"
 _REACH = (
@@ -184,7 +185,7 @@ class Journal(Questions):
         StorageError
             Naming the first row that is not as it was written.
         """
-        with self._storage(), self._mutex:
+        with self._storage(), self.moment():
             found = damage(self._db)
         if found:
             raise StorageError(f"the journal {self.path} is damaged ({found}); put it aside and keep it for a person")
@@ -199,7 +200,8 @@ class Journal(Questions):
         StorageError
             Where the disk refuses.
         """
-        copied(self._db, path)
+        with self.moment():  # else SQLite begins anew each time that the emitter writes
+            copied(self._db, path)
 
     # ------------------------------------------------------------ what changes
 
@@ -209,7 +211,9 @@ class Journal(Questions):
             found = self.intents(State.SENDING)
             for intent in found:
                 self._end(intent, now, _FOUND)
-                self._move(intent, State.PLANNED if intent.repeatable else State.UNKNOWN, now, _FOUND.reason)
+                state = State.PLANNED if intent.repeatable else State.UNKNOWN
+                self._move(intent, state, now, _FOUND.reason)
+                self._give_way(replace(intent, state=state), now)
             hit("K11", {intent.kind for intent in found})
         hit("K11", {intent.kind for intent in found})
         return found
@@ -345,7 +349,8 @@ class Journal(Questions):
     def finish(self, intent: Intent, verdict: Verdict, state: State, now: int) -> State:
         """Keep what became of an attempt (T3); return the state that it is in.
 
-        A create that was performed under the name of another signal is unknown: a person must find out.
+        A create that was performed under the name of another signal is unknown: a person must find out. What would be
+        sent again, or be unknown, and is pointless by what was planned while it was on its way, is superseded.
 
         Parameters
         ----------
@@ -364,6 +369,8 @@ class Journal(Questions):
             self._move(intent, state, now, note, parent if state is State.ACKED else None)
             if state is State.ACKED:
                 self._confirm(intent, parent)
+            else:
+                state = self._give_way(replace(intent, state=state), now)
         return state
 
     def drop(self, given_up: Iterable[tuple[Intent, State, str]], now: int) -> list[tuple[Intent, State, str]]:
@@ -484,7 +491,7 @@ class Journal(Questions):
         seq = self._chain.add("intent", (*names, *kept, "I" if intent.repeatable else "N"))
         self._chain.add("event", (now, intent.id, State.PLANNED.value, "", None))
         if state is not State.PLANNED:
-            self._move(intent, state, now, "the create was never sent")
+            self._move(intent, state, now, _NEVER_SENT)
         return replace(intent, seq=seq, state=state)
 
     def _supersede(self, newer: Intent, now: int) -> State:
@@ -498,12 +505,23 @@ class Journal(Questions):
         where = "strategy = ? AND ref = ? AND candle < ? AND state IN ('planned', 'unknown')"
         state, before = State.PLANNED, newer.candle + newer.by_person
         for older in self._intents(where, newer.strategy, newer.ref, before):
-            covered = older.kind == "updateprice" and older.prices.keys() <= newer.prices.keys()
-            pointless = older.state is State.PLANNED or older.repeatable
-            if pointless and (newer.kind == "cancel" or covered):
+            if _is_pointless(older, newer):
                 self._move(older, State.SUPERSEDED, now, f"by {newer.kind} {newer.id[:12]}")
                 state = State.SUPERSEDED if older.creates else state
         return state
+
+    def _give_way(self, older: Intent, now: int) -> State:
+        """Let a call that was on its way give way to what was planned meanwhile, as one that waited; return its state."""
+        if older.state not in {State.PLANNED, State.UNKNOWN}:
+            return older.state
+        where = "strategy = ? AND ref = ? AND seq > ? AND candle + (number < 0) > ? AND state = 'planned'"
+        for newer in self._intents(where, older.strategy, older.ref, older.seq, older.candle):
+            if newer.kind in {"updateprice", "cancel"} and _is_pointless(older, newer):
+                self._move(older, State.SUPERSEDED, now, f"by {newer.kind} {newer.id[:12]}")
+                if older.creates:
+                    self._move(newer, State.SUPERSEDED, now, _NEVER_SENT)
+                return State.SUPERSEDED
+        return older.state
 
     def _overtaken(self, intent: Intent) -> bool:
         """Whether a newer call has superseded one since it was read."""
@@ -572,6 +590,13 @@ class Journal(Questions):
 def row_hash(candle: Seen | None) -> str:
     """Return 16 hex digits that change with any value of a candle; empty for none."""
     return hashlib.sha256(repr((candle.time, *_floats(candle))).encode()).hexdigest()[:16] if candle else ""
+
+
+def _is_pointless(older: Intent, newer: Intent) -> bool:
+    """Whether a price update or a cancel leaves nothing to do for an older call of its signal."""
+    covered = older.kind == "updateprice" and older.prices.keys() <= newer.prices.keys()
+    may_go = older.state is State.PLANNED or older.repeatable
+    return may_go and (newer.kind == "cancel" or covered)
 
 
 def _rules_text(market: Market) -> str:

@@ -23,6 +23,7 @@ from backtest.wire import call_from_body, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -51,6 +52,10 @@ class JournalOutcomes:
 
     def __init__(self, journal: Journal, strategy: str) -> None:
         self._journal, self._strategy = journal, strategy
+
+    def moment(self) -> AbstractContextManager[object]:
+        """Let what is asked be answered from one moment: the sender goes on meanwhile."""
+        return self._journal.moment()
 
     def fate(self, key: CallKey, at: int) -> Fate | None:
         """Return what is known of a call now; None while it waits to be sent."""
@@ -90,7 +95,7 @@ def read_lived(
         Where the journal knows nothing of the strategy, or knows it in several places.
     """
     if not isinstance(source, Journal):
-        with Journal(source) as journal:
+        with Journal(source) as journal, journal.moment():
             return read_lived(journal, strategy, place, reached=reached)
     found = [one for one in source.cursors() if one.strategy == strategy]
     found = [one for one in found if place[0] in {"", one.exchange} and place[1] in {"", one.timeframe}]

@@ -40,14 +40,15 @@ def resolve(journal: Journal, prefix: str, state: State, now: int, parent: str |
     InvalidSettingError
         Where there is no such unknown, or the name belongs to another signal.
     """
-    intent = journal.intent(prefix)
-    if intent.state is not State.UNKNOWN:
-        raise InvalidSettingError(
-            f"{intent.kind} {intent.id[:12]} is {intent.state}; only an unknown awaits a decision"
-        )
-    if state is State.LANDED:
-        _check(journal, intent, parent)
-    journal.resolve(intent, state, now, parent)
+    with journal.moment():
+        intent = journal.intent(prefix)
+        if intent.state is not State.UNKNOWN:
+            raise InvalidSettingError(
+                f"{intent.kind} {intent.id[:12]} is {intent.state}; only an unknown awaits a decision"
+            )
+        if state is State.LANDED:
+            _check(journal, intent, parent)
+        journal.resolve(intent, state, now, parent)
     return intent
 
 
@@ -74,10 +75,13 @@ class Canceled:
 def to_cancel(journal: Journal, *, ended: bool = False) -> list[SignalRow]:
     """Return the signals that are not confirmed closed; with ``ended`` those too that have ended in the shadow book.
 
-    A signal whose cancel nobody confirmed is not confirmed closed, though it has ended in the shadow book.
+    A signal whose cancel nobody confirmed is not confirmed closed, though it has ended in the shadow book; nor is one
+    whose create is on its way. A create that waits to be sent is none yet: stop entries holds it back.
     """
     rows = journal.signals("living", "ended")
-    return rows if ended else [row for row in rows if row.state == "living" or _lives_maybe(journal, row)]
+    found = rows if ended else [row for row in rows if row.state == "living" or _lives_maybe(journal, row)]
+    coming = [journal.signal(*each.signal) for each in journal.intents(State.SENDING) if each.creates]
+    return found + [row for row in coming if row is not None]
 
 
 def _lives_maybe(journal: Journal, row: SignalRow) -> bool:
@@ -106,12 +110,13 @@ def plan_cancels(
     max_lag
         Of the venue, see :class:`Stream`.
     """
-    rows = to_cancel(journal, ended=ended)
-    for cursor in journal.cursors():
-        stream = Stream(account, cursor.strategy, cursor.symbol, cursor.timeframe, cursor.exchange, max_lag=max_lag)
-        mine = [row for row in rows if (row.strategy, row.symbol) == (cursor.strategy, cursor.symbol)]
-        if mine:
-            journal.cancel(stream, mine, now)
+    with journal.moment():
+        rows = to_cancel(journal, ended=ended)
+        for cursor in journal.cursors():
+            stream = Stream(account, cursor.strategy, cursor.symbol, cursor.timeframe, cursor.exchange, max_lag=max_lag)
+            mine = [row for row in rows if (row.strategy, row.symbol) == (cursor.strategy, cursor.symbol)]
+            if mine:
+                journal.cancel(stream, mine, now)
     return rows
 
 
@@ -119,9 +124,10 @@ def canceled(journal: Journal, rows: list[SignalRow]) -> list[Canceled]:
     """Return what became of the last cancel of each of these signals."""
     found = []
     for row in rows:
-        tried = journal.intents_of_signal(row.strategy, row.ref, "cancel")
+        tried, now = journal.intents_of_signal(row.strategy, row.ref, "cancel"), journal.signal(row.strategy, row.ref)
         if tried:
-            found.append(Canceled(row.ref, row.parent_signal_id, tried[-1].state, journal.note(tried[-1])))
+            parent = row.parent_signal_id if now is None else now.parent_signal_id
+            found.append(Canceled(row.ref, parent, tried[-1].state, journal.note(tried[-1])))
     return found
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backtest.runner.decision import Refusal
+    from backtest.venue.file_lock import FileLock
 
 __all__ = ["Questions"]
 
@@ -45,6 +46,24 @@ class Questions:
     path: Path
     _db: sqlite3.Connection
     _mutex: threading.RLock
+    _lock: FileLock | None
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Let all that is asked within be answered from one moment, whoever writes meanwhile.
+
+        Whoever may write holds off the other threads of the process; whoever only reads sees what was there at the first
+        question.
+        """
+        with self._mutex, self._storage():
+            ours = self._lock is None and not self._db.in_transaction
+            if ours:
+                self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if ours and self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
 
     def knows(self, intent: Intent) -> bool:
         """Whether an intent of this id is kept; one with another body is refused."""
@@ -259,12 +278,12 @@ class Questions:
         return [SignalRow(**{**row, **{name: json.loads(row[name]) for name in prices}}) for row in found]
 
     def _one(self, sql: str, *values: Any) -> Any:
-        with self._mutex:
+        with self._mutex, self._storage():
             found = self._db.execute(sql, values).fetchone()
         return found[0] if found else None
 
     def _all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._mutex:  # no thread sees half of what another one is about to keep
+        with self._mutex, self._storage():  # no thread sees half of what another one is about to keep
             return self._db.execute(sql, values).fetchall()
 
     @contextmanager

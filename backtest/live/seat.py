@@ -41,6 +41,7 @@ __all__ = ["Place", "Seat", "new_of", "when"]
 
 _Made = TypeVar("_Made", "Decision", "Refusal")
 _DAY = 86_400_000
+_DONE = frozenset({"ended", "canceled", "dead"})
 _OVER = frozenset({Status.CLOSED, Status.EXPIRED, Status.INVALIDATED, Status.CANCELED})
 _ENDS = frozenset({EventKind.CLOSED, EventKind.EXPIRED, EventKind.INVALIDATED, EventKind.CANCELED})
 
@@ -172,6 +173,8 @@ class Seat:
         rules = {series.symbol: market for series, market in markets.items()}
         self._journal = journal
         self._left: dict[str, Candles] = {}
+        self._early: set[SignalRef] = set()
+        """Signals that have ended in the shadow book; the journal may not know yet that they ever lived."""
         self._outcomes = JournalOutcomes(journal, strategy.identity)
         self.session = Session(
             strategy, named, market=rules, profile=profile, outcomes=self._outcomes, history=self._history
@@ -232,6 +235,17 @@ class Seat:
         for place in self.places.values():
             place.ended += [ref for ref in ended if ref.startswith(f"{place.stream.symbol}-")]
             place.revived += [ref for ref in living if ref.startswith(f"{place.stream.symbol}-")]
+        self._early.update(self._known("unknown", over=True))
+
+    def _look_what_ended_early(self) -> None:
+        """Note again what ended while its create was on its way or unknown, once the venue is known to have it."""
+        places = {place.stream.symbol: place for place in self.places.values()}
+        for ref in sorted(self._early):
+            row, venue = self._journal.signal(self.strategy.identity, ref), self.session.venue
+            if row is None or row.state in _DONE or not venue.knows(ref) or venue.status(ref) not in _OVER:
+                self._early.discard(ref)
+            elif row.state == "living" and row.symbol in places:
+                places[row.symbol].ended.append(ref)
 
     def _known(self, state: str, *, over: bool) -> list[SignalRef]:
         """Return the signals in a state by the journal that are over in the shadow book, or that are not."""
@@ -384,10 +398,12 @@ class Seat:
         told = told_of(self.session.settled, self._named, close)
         if any(one.outcome == "voided" for one in told):
             self._look_what_lives()  # the book was made anew
+        self._look_what_ended_early()
         made, refused, ended = _by_symbol(decisions), _by_symbol(self.session.refused), dict[str, list[str]]()
         for event in self.session.events:
             if event.kind in _ENDS:
                 ended.setdefault(event.symbol, []).append(str(event.signal))
+                self._early.add(event.signal)
         for place, item in items.items():
             symbol = place.stream.symbol
             place.seen(time, item, "missing" if item is None else item.source)

@@ -21,6 +21,11 @@ _SHOWN = 5
 
 def status_text(journal: Journal) -> str:
     """Return how far it is, what lives, what waits, what was given up lately, and every unknown with its evidence."""
+    with journal.moment():
+        return _text(journal)
+
+
+def _text(journal: Journal) -> str:
     last = journal.last_run()
     lines = [f"journal {journal.path}, mode {last.mode}, account {last.account}" if last else f"journal {journal.path}"]
     lines.extend(

@@ -22,12 +22,14 @@ def stopped_by_signal() -> Iterator[threading.Event]:
     """Give an event that the first signal sets; nothing is interrupted by it, so that no outcome is lost.
 
     What is on its way at the second one is found ``sending`` at the next start. Outside the main thread, which alone hears
-    signals, the event is nobody's.
+    signals, the event is nobody's. The main thread asks the event and never waits for it: a signal that found it there,
+    with the event's lock in its hand, would wait for itself.
     """
-    stop = threading.Event()
+    stop, heard = threading.Event(), list[int]()
 
     def hear(number: int, _: FrameType | None) -> None:
-        if stop.is_set():
+        heard.append(number)
+        if len(heard) > 1:  # the event may be not set yet: this can be within the first one's call
             os._exit(128 + number)
         stop.set()
 

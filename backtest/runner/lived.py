@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from backtest.wire import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -147,6 +149,10 @@ class Lived:
         for one in self.settled:
             found.setdefault(one.key, []).append(one)
         return found
+
+    def moment(self) -> AbstractContextManager[object]:
+        """Let what is asked be answered from one moment; what was told changes no more."""
+        return nullcontext()
 
     def fate(self, key: CallKey, at: int) -> Fate | None:
         """Return what was told of a call up to the close ``at``; of one that was never planned, that it is there."""

@@ -14,6 +14,7 @@ from backtest.wire import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from backtest.engine.history import MarketHistory
     from backtest.model.assumptions import VenueAssumptions
@@ -54,6 +55,9 @@ class Fate(NamedTuple):
 
 class Outcomes(Protocol):
     """Who knows what became of calls: the journal of a running emitter, or one that is read again."""
+
+    def moment(self) -> AbstractContextManager[object]:
+        """Let all that is asked within be answered from one moment."""
 
     def fate(self, key: CallKey, at: int) -> Fate | None:
         """Return what is known of a call when the candle after the close ``at`` is about to be walked; None: it waits."""
@@ -210,6 +214,16 @@ class Shadow:
 
     def settle(self, at: int) -> list[Settled]:
         """Let enter what is known, before the candle after the close ``at`` is walked; return what changed."""
+        with self.outcomes.moment():  # else a call is seen on its way though the one before it was just seen waiting
+            found = self._let_in(at)
+            gone = self._gone(at)
+        for key, call, reason in gone:
+            self._void(key, call, at, reason)
+        if gone:
+            self._make_anew(at)
+        return found + [Settled(key, "voided", at, reason) for key, _, reason in gone]
+
+    def _let_in(self, at: int) -> list[Settled]:
         found: list[Settled] = []
         for key, decision in list(self._held.items()):
             fate = self.outcomes.fate(key, at)
@@ -227,9 +241,10 @@ class Shadow:
                 fate = self.outcomes.fate(key, at)
                 if fate is not None and not fate.certain:
                     self._doubtful[key] = call
-        return found + self._take_back(at)
+        return found
 
-    def _take_back(self, at: int) -> list[Settled]:
+    def _gone(self, at: int) -> list[tuple[CallKey, Call, str]]:
+        """Return what was in doubt and never got there, with the reason."""
         found = []
         for key in list(self._doubtful):
             fate = self.outcomes.fate(key, at)
@@ -237,10 +252,7 @@ class Shadow:
                 continue
             call = self._doubtful.pop(key)
             if not fate.entered:
-                found.append(Settled(key, "voided", at, fate.reason))
-                self._void(key, call, at, fate.reason)
-        if found:
-            self._make_anew(at)
+                found.append((key, call, fate.reason))
         return found
 
     def _void(self, key: CallKey, call: Call, at: int, reason: str) -> None:

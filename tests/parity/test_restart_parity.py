@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from backtest.live.notices import NoticeKind
 from backtest.live.outcomes import read_lived
 from backtest.live.person import plan_cancels
 from backtest.live.status import status_text
+from backtest.model.events import SignalRef, Status
 from backtest.runner.lived_walk import walk_lived
 from backtest.venue.verdict import Meaning, Verdict
 from tests.fast_disk import fast_folder  # noqa: F401 - a fixture
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backtest import Call, Candles, Indicators
+    from backtest.live.intent import Intent
 
 SYMBOLS = ("ADA/USDT", "BTC/USDT")
 
@@ -155,6 +158,78 @@ def test_a_signal_lives_again_once_its_cancel_was_refused(tmp_path: Path, by_per
     room.close(next(numbers))
     assert [one.ref for one in room.seat.session.venue.living(symbol)] == [row.ref]
     parity(room)
+
+
+class Shy(Strategy):
+    """Once wants to buy where the market never comes, for an hour."""
+
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        c = now.close
+        if now.position == 30:
+            yield now.create(entry=c * 0.5, targets=(c * 0.6,), stop_loss=c * 0.4, invest=1, ttl="1h")
+
+
+@pytest.mark.parametrize(("unknown", "restarts"), [(False, False), (True, False), (True, True)])
+def test_a_signal_that_ended_before_its_create_was_proved_is_over(
+    tmp_path: Path, *, unknown: bool, restarts: bool
+) -> None:
+    symbol = SYMBOLS[0]
+    room = SeatRoom(tmp_path / "journal.sqlite", Shy(), {symbol: candles(60)[symbol]})
+    room.fates, numbers = ("planned",), iter(range(60))
+    while not room.journal.intents(State.PLANNED):
+        room.close(next(numbers))
+    (create,) = room.journal.intents(State.PLANNED)
+    room.journal.begin([create], room.now)
+    if unknown:
+        room.journal.finish(create, Verdict(Meaning.LOST, "lost"), State.UNKNOWN, room.now)
+    for _ in range(3):
+        room.take(next(numbers))
+    assert room.seat.session.venue.status(SignalRef(create.ref)) is Status.EXPIRED
+    if restarts:
+        room.restart()
+    if unknown:
+        room.journal.resolve(create, State.LANDED, room.now, "p-1")
+    else:
+        room.journal.finish(create, Verdict(Meaning.ACKED, status=200, parent_signal_id="p-1"), State.ACKED, room.now)
+    assert room.journal.open_signals() == 1
+    room.take(next(numbers))
+    room.take(next(numbers))
+    assert [row.state for row in room.journal.signals()] == ["ended"]
+    assert room.journal.open_signals() == 0
+    parity(room)
+
+
+class Pair(Strategy):
+    """Buys twice at one close."""
+
+    def on_candle(self, now: Moment) -> Iterable[Call]:
+        c = now.close
+        if now.position == 30:
+            for share in (2.0, 2.1):
+                yield now.create(entry=c * 1.01, targets=(c * share,), stop_loss=c * 0.5, invest=1)
+
+
+def test_what_became_of_all_calls_is_read_at_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    symbol = SYMBOLS[0]
+    room = SeatRoom(tmp_path / "journal.sqlite", Pair(), {symbol: candles(60)[symbol]})
+    numbers, named = iter(range(60)), room.journal.intent_named
+    while not (planned := room.journal.intents(State.PLANNED)):
+        room.take(next(numbers))
+    sender = threading.Thread(target=lambda: room.journal.begin(planned, room.now))
+
+    def send_meanwhile(*key: Any) -> Intent | None:
+        found = named(*key)
+        if not sender.ident:
+            sender.start()
+            sender.join(0.2)  # as far as it comes
+        return found
+
+    monkeypatch.setattr(room.journal, "intent_named", send_meanwhile)
+    room.take(next(numbers))
+    sender.join()
+    room.take(next(numbers))
+    first, second = room.rows()["told"]
+    assert first["close"] == second["close"], "the second was seen on its way, the first just before as waiting"
 
 
 def parity(room: SeatRoom) -> None:

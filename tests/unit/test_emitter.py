@@ -420,6 +420,82 @@ def test_what_is_superseded_while_it_is_given_up_stays_so(room: Room, monkeypatc
     assert told == []
 
 
+def meanwhile(room: Room, monkeypatch: pytest.MonkeyPatch, kind: str, *calls: Call) -> None:
+    """Let these calls be decided while the first one of a kind is on its way."""
+    exchange = room.venue.exchange
+
+    def answer(request: Request) -> Verdict:
+        if request.kind == kind:
+            monkeypatch.setattr(room.venue, "exchange", exchange)
+            room.emitter.plan([Decided(STREAM, room.clock.now() + 1, calls)])
+        return exchange(request)
+
+    monkeypatch.setattr(room.venue, "exchange", answer)
+
+
+@pytest.mark.parametrize("verdict", [LOST, AWAY, LATER])
+@pytest.mark.parametrize("newer", [Cancel(REF), UpdatePrices(REF, stop_loss=92.0)])
+def test_a_wish_that_failed_gives_way_to_what_was_decided_while_it_was_on_its_way(
+    room: Room, monkeypatch: pytest.MonkeyPatch, newer: Call, verdict: Verdict
+) -> None:
+    room.close(HOUR, create())
+    room.venue.plan.append(verdict)
+    meanwhile(room, monkeypatch, "updateprice", newer)
+    assert room.close(2 * HOUR, UpdatePrices(REF, stop_loss=91.0)) == []
+    tried = [] if verdict is AWAY else ["updateprice"]
+    assert room.venue.got == ["create_v2", *tried, "cancel" if isinstance(newer, Cancel) else "updateprice"]
+    assert room.states() == ["acked", "superseded", "acked"]
+    assert room.venue.at[-1] - 2 * HOUR == (30_000 if verdict is LATER else 0), "a 429 holds for the newer one too"
+    room.journal.verify()
+
+
+def test_a_wish_that_a_newer_one_repeats_is_no_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Room(tmp_path / "journal.sqlite", limits={"tries": 1})
+    room.close(HOUR, create())
+    room.venue.plan.append(LOST)
+    meanwhile(room, monkeypatch, "updateprice", UpdatePrices(REF, stop_loss=92.0, exit_price_1=111.0))
+    room.close(2 * HOUR, UpdatePrices(REF, stop_loss=91.0))
+    assert room.states() == ["acked", "superseded", "acked"]
+    room.venue.plan.append(LOST)
+    meanwhile(room, monkeypatch, "updateprice", UpdatePrices(REF, exit_price_1=112.0))
+    room.close(3 * HOUR, UpdatePrices(REF, stop_loss=93.0))
+    assert room.states()[3:] == ["unknown", "acked"], "the newer one says nothing of the stop"
+    room.journal.close()
+
+
+@pytest.mark.parametrize("verdict", [AWAY, LATER])
+def test_a_create_that_was_not_sent_gives_way_to_a_cancel_decided_meanwhile(
+    room: Room, monkeypatch: pytest.MonkeyPatch, verdict: Verdict
+) -> None:
+    room.venue.plan.append(verdict)
+    meanwhile(room, monkeypatch, "create_v2", Cancel(REF))
+    assert room.close(HOUR, create()) == []
+    assert room.venue.got == ([] if verdict is AWAY else ["create_v2"])
+    assert room.states() == ["superseded", "superseded"]
+    assert [row.state for row in room.journal.signals()] == ["dead"]
+
+
+def test_a_create_that_may_be_there_gives_way_to_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.venue.plan.append(LOST)
+    meanwhile(room, monkeypatch, "create_v2", Cancel(REF))
+    room.close(HOUR, create())
+    assert room.states() == ["unknown", "planned"]
+    resolve(room.journal, room.journal.intents()[0].id, State.LANDED, 0, "p9")
+    room.emitter.drain(3 * HOUR)
+    assert room.states() == ["landed", "acked"]
+
+
+def test_what_is_found_on_its_way_gives_way_to_a_newer_wish(room: Room) -> None:
+    room.close(HOUR, create())
+    (update,) = room.journal.keep([Decided(STREAM, 2 * HOUR, [UpdatePrices(REF, stop_loss=91.0)])], 0)
+    room.journal.begin([update], 0)
+    room.journal.keep([Decided(STREAM, 3 * HOUR, [Cancel(REF)])], 0)
+    room.emitter.recover()
+    assert room.states() == ["acked", "superseded", "planned"]
+    room.emitter.drain(4 * HOUR)
+    assert room.venue.got == ["create_v2", "cancel"]
+
+
 def test_creates_keep_the_engines_order_through_a_429(room: Room) -> None:
     room.venue.plan.append(LATER)
     room.close(HOUR, create(), create(number=1))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backtest.errors import InvalidSettingError, InvalidSignalError, StorageError
+from backtest.live import chain
 from backtest.live.clock import CandleClock, WallClock, refuse_offset
 from backtest.live.intent import Intent, State, intents_of
 from backtest.live.journal import Journal
@@ -463,6 +466,50 @@ def test_a_backup_is_whole_while_the_journal_is_written(journal: Journal, path: 
         assert [intent.id for intent in copy.intents()] == [intent.id for intent in journal.intents()]
 
 
+def test_a_journal_that_is_written_meanwhile_is_not_taken_for_damaged(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full(journal)
+    read, closes = chain._heads, iter(range(10, 20))
+
+    def write_then_read(db: sqlite3.Connection) -> dict[str, tuple[int, str]]:
+        found = read(db)
+        plan(journal, next(closes) * HOUR)
+        return found
+
+    monkeypatch.setattr(chain, "_heads", write_then_read)
+    with Journal(path) as reader:
+        reader.verify()
+        count = len(reader.codes("strategy"))
+        with reader.moment():
+            before = reader.cursors()
+            plan(journal, next(closes) * HOUR)
+            assert reader.cursors() == before
+        assert (reader.cursors() != before, count) == (True, 0)
+
+
+def test_a_copy_is_no_mixture_of_two_moments(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be written beside it, file and log are copied one after the other."""
+    copyfile, closes = shutil.copyfile, iter(range(2, 9))
+
+    def write_between(source: Path, target: Path) -> object:
+        found = copyfile(source, target)
+        if source == path and (at := next(closes)) < 4:
+            os.utime(path, ns=(at, at))  # the log was moved into the file, and the next one began
+        return found
+
+    with Journal(path, RUN) as journal:
+        plan(journal, HOUR, create())
+        log = tmp_path / "log"
+        subprocess.run(["cp", f"{path}-wal", str(log)], check=True)
+    log.replace(f"{path}-wal")
+    Path(f"{path}-shm").symlink_to(tmp_path / "no" / "where")
+    monkeypatch.setattr(shutil, "copyfile", write_between)
+    with Journal(path) as reader:
+        assert states(reader) == ["planned"]
+    assert next(closes) == 5, "copied until nobody wrote meanwhile"
+
+
 def test_a_live_journal_that_lost_what_it_held_does_not_start(path: Path) -> None:
     live = replace(RUN, mode="live")
     Journal(path, live).close()
@@ -486,7 +533,7 @@ def test_a_journal_is_read_where_nothing_can_be_written_beside_it(path: Path, tm
         log = tmp_path / "log"
         subprocess.run(["cp", f"{path}-wal", str(log)], check=True)
     log.replace(f"{path}-wal")
-    Path(f"{path}-shm").mkdir()  # SQLite cannot make its own
+    Path(f"{path}-shm").symlink_to(tmp_path / "no" / "where")  # SQLite cannot make its own
     with Journal(path) as reader:
         assert states(reader) == ["planned"]
 

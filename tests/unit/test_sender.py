@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from backtest.live.person import stop_file_of
 from backtest.live.schema import Decided, Run, Stream
 from backtest.live.sender import Sender
 from backtest.live.settings import EmitSettings
+from backtest.live.stopping import stopped_by_signal
 from backtest.model.calls import Call, Cancel, CreateSignal, Dca, TakeProfit, UpdatePrices
 from backtest.model.events import SignalRef
 from backtest.venue.rate import RateLimit
@@ -265,6 +267,38 @@ def test_a_person_asks_a_running_emitter(room: Room) -> None:
     assert not socket_of(path).exists()
 
 
+def in_a_thread(path: Path, found: list[Any], **command: Any) -> threading.Thread:
+    """Ask a running emitter and go on; what it answers is found later."""
+    thread = threading.Thread(target=lambda: found.append(ask(path, **command)))
+    thread.start()
+    return thread
+
+
+def test_cancel_all_closes_what_is_on_its_way_too(room: Room) -> None:
+    hang, answers = room.venue.hold("create_v2 BTC"), list[Any]()
+    room.plan(create("BTC"))
+    assert room.venue.heard("create_v2 BTC")
+    with Commands(room.sender, "account"):
+        asked, end = in_a_thread(room.journal.path, answers, do="cancel-all"), time.monotonic() + SECONDS
+        while not (answers or room.journal.intents(State.PLANNED)) and time.monotonic() < end:
+            time.sleep(0.001)
+        hang.set()
+        asked.join(SECONDS)
+    assert answers == [{"canceled": [{"ref": ref("BTC"), "parent_signal_id": "BTC", "state": "acked", "note": ""}]}]
+    assert room.venue.arrived == ["create_v2 BTC", "cancel BTC"]
+
+
+def test_a_command_that_waits_is_answered_before_the_journal_is_closed(room: Room) -> None:
+    living(room, "BTC")
+    room.venue.hold("cancel BTC")
+    answers = list[Any]()
+    with Commands(room.sender, "account"):
+        asked = in_a_thread(room.journal.path, answers, do="cancel-all")
+        assert room.venue.heard("cancel BTC")
+    asked.join(SECONDS)
+    assert [one["state"] for one in answers[0]["canceled"]] == ["sending"]
+
+
 def test_entries_stop_while_exits_pass(room: Room) -> None:
     living(room, "BTC")
     with Commands(room.sender, "account"):
@@ -326,6 +360,25 @@ def test_a_signal_during_a_call_leaves_no_unknown(tmp_path: Path, number: int) -
         assert process.wait(SECONDS) == 0
     with Journal(path) as journal:
         assert [intent.state.value for intent in journal.intents()] == ["acked", "planned"]
+
+
+def test_a_second_signal_within_the_first_ones_call_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(os, "_exit", leave)
+    with stopped_by_signal() as stop:
+        hear, put = signal.getsignal(signal.SIGTERM), stop.set
+        assert callable(hear)
+
+        def put_late() -> None:
+            hear(signal.SIGTERM, None)
+            put()
+
+        monkeypatch.setattr(stop, "set", put_late)
+        with pytest.raises(SystemExit) as caught:
+            hear(signal.SIGINT, None)
+    assert caught.value.code == 128 + signal.SIGTERM
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from backtest import Market, SubscriberProfile
@@ -17,6 +18,7 @@ from tests.journals import HOUR, RUN, START
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from backtest.model.calls import Call
@@ -66,6 +68,9 @@ def test_a_shadow_book_is_plain_values_with_the_path_of_a_signal(tmp_path: Path)
 
 class Everything:
     """Every call is at the venue from its close on."""
+
+    def moment(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def fate(self, key: CallKey, at: int) -> Fate:
         return Fate(entered=True)

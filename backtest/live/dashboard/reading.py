@@ -77,7 +77,10 @@ class Reading:
         now = self._now()
         try:
             state = self.state()
-            return self._view(self.journal(), state, now)
+            told = () if state is None else self._notices()
+            journal = self.journal()
+            with journal.moment():
+                return self._view(journal, state, told, now)
         except (BacktestError, sqlite3.Error) as error:
             self.close()
             return View(self.path.name, now, trouble=str(error))
@@ -95,7 +98,7 @@ class Reading:
         """Return what a person calls a strategy, or the start of its hash where no emitter has said it."""
         return self._names.get(identity, identity[:8])
 
-    def _view(self, journal: Journal, state: dict[str, Any] | None, now: int) -> View:
+    def _view(self, journal: Journal, state: dict[str, Any] | None, told: tuple[dict[str, Any], ...], now: int) -> View:
         run = journal.last_run()
         cursors = journal.cursors()
         tally = journal.tally(now - DAY)
@@ -131,7 +134,7 @@ class Reading:
             calls=tuple(_call(*row) for row in journal.newest(_CALLS)),
             series=_series(said, cursors),
             strategies=self._strategies(said, cursors, signals),
-            notices=self._notices() if running else (),
+            notices=told,
         )
 
     def _notices(self) -> tuple[dict[str, Any], ...]:
