@@ -1,20 +1,23 @@
-"""Depth: the largest drawdown of an account in two compiled passes, as a sweep needs it for thousands of rows.
+"""Depth: the largest drawdown of an account in one compiled pass, as a sweep needs it for thousands of rows.
 
 The figures are those of :mod:`backtest.report.equity`, to the last bit: the same sums in the same order, over the candles
-in which something was held.
+in which something was held. What is compiled is kept in a folder named by the content of this file, of which alone it is
+made, and called without numba.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.engine.kernel.compiled import kept
-from backtest.report.equity import held_spans
+from backtest.model.machine_code import folder_for, function_of, is_compiling
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 __all__ = ["deepest"]
+
+BLOCK = 256
+"""Equity points looked at together: the worst of them stay in the processor's first cache."""
 
 
 def deepest(balance: float, equity: Floats, parts: Sequence[tuple[Candles, Traded, Integers]]) -> float:
@@ -37,75 +43,275 @@ def deepest(balance: float, equity: Floats, parts: Sequence[tuple[Candles, Trade
     equity
         (n,) at the closes.
     parts
-        Candles and fills of each market, and the position in ``equity`` of each candle's close; none where it is its own.
+        Candles and fills of each market, in order of time, and the position in ``equity`` of each candle's close; none
+        where it is its own.
     """
-    worst = np.array(equity)
-    for candles, traded, place in parts:
+    held: list[tuple[Integers, Floats]] = []
+    for candles, traded, _ in parts:
         rows = np.maximum(candles.row_at(traded.time), 0)
-        held = [_through(rows[some], traded, some, len(candles)) for some in (traded.long, ~traded.long)]
-        _sink(worst, place, candles.high, candles.low, candles.close, *held[0], *held[1])
-    return float(_depth(balance, np.ascontiguousarray(equity), worst))
+        change = np.where(traded.enters, traded.quantity, -traded.quantity)
+        held += [_through(rows, traded.signal, change, some, len(candles)) for some in (traded.long, ~traded.long)]
+    markets = [candles for candles, _, _ in parts]
+    fall = _called(
+        "_fall",
+        len(equity),
+        len(markets),
+        np.ascontiguousarray(equity),
+        np.array([balance]),
+        np.empty(BLOCK),
+        [candles.high for candles in markets],
+        [candles.low for candles in markets],
+        [candles.close for candles in markets],
+        [np.ascontiguousarray(place) for _, _, place in parts],
+        np.array([len(candles) for candles in markets]),
+        np.array([len(place) for _, _, place in parts]),
+        [rows for rows, _ in held],
+        [quantity for _, quantity in held],
+        np.array([len(rows) for rows, _ in held]),
+        np.zeros((3, len(markets)), np.int64),
+    )
+    return float(fall)
 
 
-def _through(rows: Integers, traded: Traded, some: NDArray[np.bool_], n: int) -> tuple[Integers, Floats]:
+def _through(
+    rows: Integers, signal: Integers, change: Floats, some: NDArray[np.bool_], n: int
+) -> tuple[Integers, Floats]:
     """Return the rows at which the quantity held all through a candle changes, and the quantity from there on."""
-    spans = held_spans(rows, traded.signal[some], traded.enters[some], traded.quantity[some], n)
-    start, end, value = spans.row + 1, spans.until, spans.left
-    real = (value > 0.0) & (end > start)
-    start, end, value = start[real], end[real], value[real]
-    least = np.maximum(spans.least, 0.0)
-    changes = np.sort(np.concatenate([start, end, spans.row, spans.row + 1, [n]]))
-    changes = changes[np.r_[True, changes[1:] != changes[:-1]]]  # np.unique takes longer than all the rest
-    steps, count = np.zeros(len(changes)), np.zeros(len(changes), np.int64)
-    for at, sign in ((start, 1), (end, -1)):
-        place = np.searchsorted(changes, at)
-        np.add.at(steps, place, sign * value)
-        np.add.at(count, place, sign)
-    through = np.where(np.cumsum(count) > 0, np.maximum(np.cumsum(steps), 0.0), 0.0)
-    np.add.at(through, np.searchsorted(changes, spans.row), least)
-    return changes, through
+    k = int(np.count_nonzero(some))
+    if not k:
+        return np.empty(0, np.int64), np.empty(0)
+    rows, signal, change = (
+        np.ascontiguousarray(column if k == len(some) else column[some]) for column in (rows, signal, change)
+    )
+    signal = signal - signal.min()
+    numbers = int(signal.max()) + 1
+    first, order = np.zeros(numbers + 1, np.int64), np.empty(k, np.int64)
+    until, least, left, ended = np.empty(k, np.int64), np.empty(k), np.empty(k), np.empty(k)
+    _called("_part", k, numbers, n, rows, signal, change, first, order, until, least, left, ended)
+    changes, held, group, pending = np.empty(2 * k, np.int64), np.empty(2 * k), np.empty(k, np.int64), np.empty(k)
+    made = int(_called("_hold", k, n, rows, signal, until, least, left, ended, group, pending, changes, held))
+    return changes[:made], held[:made]
 
 
-@kept
-def _sink(worst, place, high, low, close, long_rows, longs, short_rows, shorts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, PLR0913, PLR0917
-    """Lower ``worst`` by the way from each close to the worst price, for what was held all through the candle."""
-    n, p, q, row = len(close), 0, 0, 0
-    while row < n:
-        while p + 1 < len(long_rows) and long_rows[p + 1] <= row:
-            p += 1
-        while q + 1 < len(short_rows) and short_rows[q + 1] <= row:
-            q += 1
-        bought = longs[p] if long_rows[p] <= row else 0.0
-        sold = shorts[q] if short_rows[q] <= row else 0.0
-        until = n  # of what is held now
-        if long_rows[p] > row:
-            until = min(until, long_rows[p])
-        elif p + 1 < len(long_rows):
-            until = min(until, long_rows[p + 1])
-        if short_rows[q] > row:
-            until = min(until, short_rows[q])
-        elif q + 1 < len(short_rows):
-            until = min(until, short_rows[q + 1])
-        if bought > 0.0 or sold > 0.0:
-            for k in range(row, until):
-                dip = 0.0 + bought * (close[k] - low[k])
-                dip += -sold * (close[k] - high[k])
-                worst[place[k] if len(place) else k] -= dip
-        row = until
-    return 0
+# ------------------------------------------------------------ what is compiled
 
 
-@kept
-def _depth(balance, equity, worst):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Return the least of :func:`backtest.report.equity.drawdowns`."""
-    top, least, last = balance, 0.0, balance
-    for k in range(len(equity)):
-        now, low = equity[k], worst[k]
-        if now == last and low >= now:
-            continue  # as deep as the row before
-        before = top
-        top = max(top, now)
-        depth = min(now / top - 1.0, min(low, now) / before - 1.0)
-        least = min(least, depth)
-        last = now
-    return max(least, -1.0)
+def _called(name: str, *given: int | NDArray[Any] | list[NDArray[Any]]) -> float:
+    """Call what is compiled: arrays by their addresses, and lists of them by an array of addresses."""
+    if not is_compiling():
+        plain: float = globals()[name](*given)
+        return plain
+    lists = {k: np.array([_address(one) for one in value]) for k, value in enumerate(given) if isinstance(value, list)}
+    columns = [lists.get(k, value) for k, value in enumerate(given)]
+    return _compiled(name)(*[_address(value) if isinstance(value, np.ndarray) else value for value in columns])
+
+
+def _address(column: NDArray[Any]) -> int:
+    address: int = column.__array_interface__["data"][0]  # .ctypes makes two objects on the way
+    return address
+
+
+@cache
+def _compiled(name: str) -> Callable[..., float]:
+    source = Path(__file__)
+    key = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    return function_of(name, folder_for(source.parent, "depth", key), lambda: _made(name))
+
+
+def _made(name: str) -> tuple[Any, list[str]]:
+    from numba import njit
+
+    compiled: Any = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)  # type: ignore[call-overload]
+    ints, floats = "CPointer(int64)", "CPointer(float64)"
+    columns, places = f"CPointer({floats})", f"CPointer({ints})"
+    takes = {
+        "_part": [*["int64"] * 3, ints, ints, floats, *[ints] * 3, *[floats] * 3],
+        "_hold": [*["int64"] * 2, *[ints] * 3, *[floats] * 3, ints, floats, ints, floats],
+        "_fall": [*["int64"] * 2, *[floats] * 3, *[columns] * 3, places, ints, ints, places, columns, ints, ints],
+    }
+    return compiled(globals()[name]), takes[name]
+
+
+def _part(  # noqa: PLR0913, PLR0917 - one pass over arrays, or where they lie
+    k: int,
+    numbers: int,
+    n: int,
+    rows: Integers,
+    signal: Integers,
+    change: Floats,
+    first: Integers,
+    order: Integers,
+    until: Integers,
+    least: Floats,
+    left: Floats,
+    ended: Floats,
+) -> None:
+    """Write, for the last fill of each signal in a candle, what :func:`backtest.report.equity.held_spans` says of it.
+
+    ``until`` is -1 for the other fills, ``left`` 0 where nothing is held to the close of a whole candle, ``ended`` what
+    was held to here.
+    """
+    for j in range(k):
+        first[signal[j] + 1] += 1
+    for s in range(numbers):
+        first[s + 1] += first[s]
+    for j in range(k):
+        order[first[signal[j]]] = j
+        first[signal[j]] += 1
+    total, before_all, value, lowest, before, start = 0.0, 0.0, 0.0, 0.0, 0.0, 0
+    for i in range(k):
+        j = order[i]
+        last = order[i - 1] if i else -1
+        follows = i > 0 and signal[last] == signal[j]
+        if not follows:
+            before_all, value, before, start = total, 0.0, 0.0, 0
+        if not (follows and rows[last] == rows[j]):
+            lowest = value
+        total += change[j]
+        value = total - before_all
+        if abs(value) < 1e-9 * abs(change[j]):
+            value = 0.0
+        lowest = min(lowest, value)
+        after = order[i + 1] if i + 1 < k else -1
+        goes_on = after >= 0 and signal[after] == signal[j]
+        until[j] = -1
+        if goes_on and rows[after] == rows[j]:
+            continue
+        until[j] = rows[after] if goes_on else n
+        least[j] = max(lowest, 0.0)
+        ended[j] = before if rows[j] > start else 0.0
+        before, start = max(value, 0.0), rows[j] + 1
+        left[j] = before if until[j] > start else 0.0
+
+
+def _hold(  # noqa: C901, PLR0913, PLR0917 - one pass over arrays, or where they lie
+    k: int,
+    n: int,
+    rows: Integers,
+    signal: Integers,
+    until: Integers,
+    least: Floats,
+    left: Floats,
+    ended: Floats,
+    group: Integers,
+    pending: Floats,
+    changes: Integers,
+    held: Floats,
+) -> int:
+    """Write the rows at which what is held all through a candle changes, and how much it is; return how many.
+
+    As :func:`backtest.report.equity.quantities_held` sums it, at each row signal by signal.
+    """
+    made, living, waiting, total, j = 0, 0, 0, 0.0, 0
+    while j < k:
+        row, size = rows[j], 0
+        while j < k and rows[j] == row:
+            if until[j] >= 0:
+                place = size
+                while place and signal[group[place - 1]] > signal[j]:
+                    group[place] = group[place - 1]
+                    place -= 1
+                group[place] = j
+                size += 1
+            j += 1
+        step = 0.0
+        for i in range(waiting):  # held from this row on
+            step += pending[i]
+        living += waiting
+        waiting = 0
+        for i in range(size):
+            if ended[group[i]] > 0.0:
+                step -= ended[group[i]]
+                living -= 1
+        total += step
+        value = max(total, 0.0) if living > 0 else 0.0
+        for i in range(size):
+            value += least[group[i]]
+            if left[group[i]] > 0.0:
+                pending[waiting] = left[group[i]]
+                waiting += 1
+        changes[made], held[made] = row, value
+        made += 1
+        if row + 1 < (rows[j] if j < k else n):
+            step = 0.0
+            for i in range(waiting):
+                step += pending[i]
+            living += waiting
+            waiting = 0
+            total += step
+            changes[made], held[made] = row + 1, max(total, 0.0) if living > 0 else 0.0
+            made += 1
+    return made
+
+
+def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over arrays, or where they lie
+    n: int,
+    markets: int,
+    equity: Floats,
+    balance: Floats,
+    worst: Floats,
+    high: Sequence[Floats],
+    low: Sequence[Floats],
+    close: Sequence[Floats],
+    place: Sequence[Integers],
+    candles: Integers,
+    places: Integers,
+    changes: Sequence[Integers],
+    held: Sequence[Floats],
+    counts: Integers,
+    reached: Integers,
+) -> float:
+    """Return the least of :func:`backtest.report.equity.drawdowns`.
+
+    Equity is lowered, block by block, by the way from each close to the worst price, for what was held all through the
+    candle. Below one and the same highest close the lowest point is the deepest, so that one division does for all.
+    """
+    top, bottom, least = balance[0], balance[0], 0.0
+    for first in range(0, n, BLOCK):
+        stop = min(first + BLOCK, n)
+        for k in range(first, stop):
+            worst[k - first] = equity[k]
+        for q in range(markets):
+            highs, lows, closes, at = high[q], low[q], close[q], place[q]
+            long_rows, longs, short_rows, shorts = changes[2 * q], held[2 * q], changes[2 * q + 1], held[2 * q + 1]
+            n_long, n_short = counts[2 * q], counts[2 * q + 1]
+            row, a, b, end = reached[3 * q], reached[3 * q + 1], reached[3 * q + 2], candles[q]
+            if places[q]:
+                end = row
+                while end < candles[q] and at[end] < stop:
+                    end += 1
+            else:
+                end = min(stop, candles[q])
+            while row < end:
+                while a < n_long and long_rows[a] <= row:
+                    a += 1
+                while b < n_short and short_rows[b] <= row:
+                    b += 1
+                bought = longs[a - 1] if a else 0.0
+                sold = shorts[b - 1] if b else 0.0
+                until = end  # of what is held now
+                if a < n_long:
+                    until = min(until, long_rows[a])
+                if b < n_short:
+                    until = min(until, short_rows[b])
+                if places[q]:
+                    for k in range(row, until):
+                        worst[at[k] - first] -= bought * (closes[k] - lows[k]) - sold * (closes[k] - highs[k])
+                elif sold == 0.0 and bought > 0.0:
+                    for k in range(row, until):
+                        worst[k - first] -= bought * (closes[k] - lows[k])
+                elif sold > 0.0:
+                    for k in range(row, until):
+                        worst[k - first] -= bought * (closes[k] - lows[k]) - sold * (closes[k] - highs[k])
+                row = until
+            reached[3 * q], reached[3 * q + 1], reached[3 * q + 2] = row, a, b
+        moves = 0
+        for k in range(first, stop):  # counting, without a way out in between, is compiled to vector instructions
+            moves += (equity[k] > top) | (equity[k] < bottom) | (worst[k - first] < bottom)
+        if moves:
+            for k in range(first, stop):
+                bottom = min(bottom, worst[k - first], equity[k])
+                if equity[k] > top:
+                    least = min(least, bottom / top - 1.0)
+                    top = bottom = equity[k]
+    return max(min(least, bottom / top - 1.0), -1.0)
