@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,14 +101,13 @@ class MarketHistory:
         candles, detail = self.candles, self.detail
         complete = self.complete() if detail is not None else None
         if detail is None or complete is None or not complete.any():
-            kind = np.zeros(len(candles), np.uint8)
             return Rows(
                 candles.time,
                 candles.open,
                 candles.high,
                 candles.low,
                 candles.close,
-                kind,
+                _coarse(len(candles)),
                 candles.untraded,
             )
         owner = np.searchsorted(candles.time, detail.time, "right") - 1
@@ -128,6 +128,14 @@ class MarketHistory:
         traded = np.bincount(coarse, ~still, len(candles)) > 0
         kind = np.where((kind[order] == FINE_LAST) & ~traded[coarse], FINE, kind[order]).astype(np.uint8)
         return Rows(time[order], columns[0], columns[1], columns[2], columns[3], kind, np.flatnonzero(still))
+
+
+@lru_cache(maxsize=8)
+def _coarse(n: int) -> NDArray[np.uint8]:
+    """Return the kinds of candles without detail: read-only, and the same for each run over as many."""
+    kind = np.zeros(n, np.uint8)
+    kind.flags.writeable = False
+    return kind
 
 
 def _still(candles: Candles) -> NDArray[np.bool_]:

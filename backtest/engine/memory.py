@@ -109,7 +109,7 @@ class Memory:
         self.outcomes, self.accepted = np.zeros(64, OUTCOME), np.zeros(64, np.int64)
         self.trackers = np.zeros(n, TRACK)
         self.keys, self.heap, self.members = np.full(n, NEVER), np.arange(n), np.zeros(n, np.int64)
-        self.segments = np.zeros(max(SEGMENTS, 3 * n + 8), SEGMENT)
+        self.segments = np.empty(max(SEGMENTS, 3 * n + 8), SEGMENT)  # written whole, as events are
         self.closes, self.equity = np.empty(0, np.int64), np.empty(0)
         self._world = np.zeros(1, WORLD)
         self.world: Any = self._world[0]

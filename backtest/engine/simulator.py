@@ -13,7 +13,7 @@ from backtest.engine.memory import Memory
 from backtest.engine.parameters import config_record, market_records
 from backtest.engine.records import NEVER
 from backtest.engine.sent import SentCalls
-from backtest.engine.tracks import Track, closes_of
+from backtest.engine.tracks import Track, as_bytes, closes_of
 from backtest.engine.translation import event_of, live_signals
 from backtest.model.assumptions import VenueAssumptions
 
@@ -226,9 +226,20 @@ class SimulatedVenue:
         mine = living["status"][living["id"] == signal]
         return STATUSES[int(mine[0] if len(mine) else outcome.status)]
 
+    @property
+    def sides(self) -> NDArray[np.int64]:
+        """(n,) int64: +1 or -1 of each signal that lives or has ended, by position; 0 of those that never acted."""
+        sides: NDArray[np.int64] = self._memory.outcomes["side"][: len(self.refs)].copy()
+        for q in range(len(self.histories)):
+            living = self._living(q)
+            sides[living["id"]] = living["side"]
+        return sides
+
     def outcomes(self) -> NDArray[Any]:
         """Return where each signal stands, by position: ended ones as they ended, living ones as they are."""
-        out = self._memory.outcomes[: len(self.refs)].copy()
+        now = self._memory.outcomes[: len(self.refs)]
+        out = np.empty_like(now)
+        as_bytes(out)[:] = as_bytes(now)
         for q in range(len(self.histories)):
             living = self._living(q)
             for name in ("status", "side", "created", "missed", "realised", "fees", "funding", "quantity", "average"):

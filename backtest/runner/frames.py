@@ -23,8 +23,8 @@ __all__ = ["equity_frame", "events_frame", "events_of", "fills_frame", "traded_o
 
 _KIND_NAMES = np.array([kind.value for kind in KINDS], object)
 _LEG_NAMES = np.array([leg.value for leg in LEGS], object)
-_FILLS = [code for code, kind in enumerate(KINDS) if kind.is_fill]
-_ENTERS = [code for code, kind in enumerate(KINDS) if kind.trade is Trade.ENTERS]
+_IS_FILL = np.array([kind.is_fill for kind in KINDS])
+_IS_ENTRY = np.array([kind.trade is Trade.ENTERS for kind in KINDS])
 
 
 def trades_frame(venue: SimulatedVenue) -> pd.DataFrame:
@@ -98,9 +98,9 @@ def fills_frame(venue: SimulatedVenue) -> pd.DataFrame:
     import pandas as pd
 
     e = venue.event_records
-    e = e[np.isin(e["kind"], _FILLS) & (e["quantity"] > 0.0)]
+    e = e[_IS_FILL[e["kind"]] & (e["quantity"] > 0.0)]
     sides = venue.outcomes()["side"]
-    enters = np.isin(e["kind"], _ENTERS)
+    enters = _IS_ENTRY[e["kind"]]
     return pd.DataFrame(
         {
             "time": e["time"].copy(),
@@ -129,15 +129,19 @@ def traded_of(venue: SimulatedVenue, symbol: str) -> Traded:
     symbol
         One of its markets.
     """
-    e, outcomes = venue.event_records, venue.outcomes()
-    own = outcomes["market"] == venue.symbols.index(symbol)
-    e = e[np.isin(e["kind"], _FILLS) & (e["quantity"] > 0.0) & own[e["signal"]]]
+    e = venue.event_records
+    kind, quantity = e["kind"], e["quantity"]
+    at = np.flatnonzero(_IS_FILL[kind] & (quantity > 0.0))
+    signal = e["signal"][at]
+    if len(venue.symbols) > 1:
+        own = venue.markets_of[signal] == venue.symbols.index(symbol)
+        at, signal = at[own], signal[own]
     return Traded(
-        time=e["time"],
-        signal=e["signal"],
-        enters=np.isin(e["kind"], _ENTERS),
-        long=outcomes["side"][e["signal"]] > 0,
-        quantity=e["quantity"],
+        time=e["time"][at],
+        signal=signal,
+        enters=_IS_ENTRY[kind[at]],
+        long=venue.sides[signal] > 0,
+        quantity=quantity[at],
     )
 
 

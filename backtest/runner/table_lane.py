@@ -8,6 +8,7 @@ import numpy as np
 
 from backtest.engine.codes import C_REFUSED, C_REFUSED_CREATE, C_VOID, REASONS
 from backtest.engine.records import CALL
+from backtest.engine.tracks import as_bytes
 from backtest.engine.translation import PRICE_FIELDS, SIZE_FIELDS, write_call, write_create
 from backtest.errors import InvalidSignalError
 from backtest.model.calls import CreateSignal, TrailingStop, placed_call
@@ -87,7 +88,8 @@ def table_records(table: SignalTable, candles: Candles, market: Market) -> NDArr
     conditions += create_relations(placed, side, version=table.version)
     refused, error = broken_rows(conditions, n)
     _raise(error, at)
-    records = np.tile(first, n)
+    records = np.empty(n * width, CALL)
+    as_bytes(records).reshape(n, -1)[:] = as_bytes(first)
     _write_creates(records[::width], placed, {**sizes, "side": side})
     records["at"] = np.repeat(at, width)
     if refused.any():
