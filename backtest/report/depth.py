@@ -11,6 +11,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -32,6 +33,8 @@ __all__ = ["deepest"]
 BLOCK = 256
 """Equity points looked at together: the worst of them stay in the processor's first cache."""
 
+_WIDEST: WeakKeyDictionary[Candles, Floats] = WeakKeyDictionary()
+
 
 def deepest(balance: float, equity: Floats, parts: Sequence[tuple[Candles, Traded, Integers]]) -> float:
     """Return the largest drawdown of an account, at the lows of what it held, as a fraction from 0 down to -1.
@@ -48,7 +51,7 @@ def deepest(balance: float, equity: Floats, parts: Sequence[tuple[Candles, Trade
     """
     held: list[tuple[Integers, Floats]] = []
     for candles, traded, _ in parts:
-        rows = np.maximum(candles.row_at(traded.time), 0)
+        rows = np.maximum(candles.row_at(traded.time), 0)  # a new column, as the others are: each is contiguous
         change = np.where(traded.enters, traded.quantity, -traded.quantity)
         held += [_through(rows, traded.signal, change, some, len(candles)) for some in (traded.long, ~traded.long)]
     markets = [candles for candles, _, _ in parts]
@@ -62,15 +65,27 @@ def deepest(balance: float, equity: Floats, parts: Sequence[tuple[Candles, Trade
         [candles.high for candles in markets],
         [candles.low for candles in markets],
         [candles.close for candles in markets],
-        [np.ascontiguousarray(place) for _, _, place in parts],
+        [place for _, _, place in parts],
+        [_widest(candles) for candles in markets],
         np.array([len(candles) for candles in markets]),
         np.array([len(place) for _, _, place in parts]),
         [rows for rows, _ in held],
         [quantity for _, quantity in held],
         np.array([len(rows) for rows, _ in held]),
-        np.zeros((3, len(markets)), np.int64),
+        np.zeros(3 * len(markets), np.int64),
     )
     return float(fall)
+
+
+def _widest(candles: Candles) -> Floats:
+    """Return the longest way from a close down to the low in each block of candles, and then that up to the high."""
+    found = _WIDEST.get(candles)
+    if found is None:
+        starts = np.arange(0, len(candles), BLOCK)
+        ways = (candles.close - candles.low, candles.high - candles.close)
+        found = np.concatenate([np.maximum.reduceat(way, starts) for way in ways]) if len(candles) else np.empty(0)
+        _WIDEST[candles] = found
+    return found
 
 
 def _through(
@@ -80,9 +95,8 @@ def _through(
     k = int(np.count_nonzero(some))
     if not k:
         return np.empty(0, np.int64), np.empty(0)
-    rows, signal, change = (
-        np.ascontiguousarray(column if k == len(some) else column[some]) for column in (rows, signal, change)
-    )
+    if k < len(some):
+        rows, signal, change = rows[some], signal[some], change[some]
     signal = signal - signal.min()
     numbers = int(signal.max()) + 1
     first, order = np.zeros(numbers + 1, np.int64), np.empty(k, np.int64)
@@ -96,11 +110,10 @@ def _through(
 # ------------------------------------------------------------ what is compiled
 
 
-def _called(name: str, *given: int | NDArray[Any] | list[NDArray[Any]]) -> float:
+def _called(name: str, *given: int | NDArray[Any] | list[NDArray[Any]]) -> Any:
     """Call what is compiled: arrays by their addresses, and lists of them by an array of addresses."""
     if not is_compiling():
-        plain: float = globals()[name](*given)
-        return plain
+        return globals()[name](*given)
     lists = {k: np.array([_address(one) for one in value]) for k, value in enumerate(given) if isinstance(value, list)}
     columns = [lists.get(k, value) for k, value in enumerate(given)]
     return _compiled(name)(*[_address(value) if isinstance(value, np.ndarray) else value for value in columns])
@@ -112,7 +125,7 @@ def _address(column: NDArray[Any]) -> int:
 
 
 @cache
-def _compiled(name: str) -> Callable[..., float]:
+def _compiled(name: str) -> Callable[..., Any]:
     source = Path(__file__)
     key = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
     return function_of(name, folder_for(source.parent, "depth", key), lambda: _made(name))
@@ -127,7 +140,19 @@ def _made(name: str) -> tuple[Any, list[str]]:
     takes = {
         "_part": [*["int64"] * 3, ints, ints, floats, *[ints] * 3, *[floats] * 3],
         "_hold": [*["int64"] * 2, *[ints] * 3, *[floats] * 3, ints, floats, ints, floats],
-        "_fall": [*["int64"] * 2, *[floats] * 3, *[columns] * 3, places, ints, ints, places, columns, ints, ints],
+        "_fall": [
+            *["int64"] * 2,
+            *[floats] * 3,
+            *[columns] * 3,
+            places,
+            columns,
+            ints,
+            ints,
+            places,
+            columns,
+            ints,
+            ints,
+        ],
     }
     return compiled(globals()[name]), takes[name]
 
@@ -244,7 +269,7 @@ def _hold(  # noqa: C901, PLR0913, PLR0917 - one pass over arrays, or where they
     return made
 
 
-def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over arrays, or where they lie
+def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one pass over arrays, or where they lie
     n: int,
     markets: int,
     equity: Floats,
@@ -254,6 +279,7 @@ def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over arrays, or w
     low: Sequence[Floats],
     close: Sequence[Floats],
     place: Sequence[Integers],
+    widest: Sequence[Floats],
     candles: Integers,
     places: Integers,
     changes: Sequence[Integers],
@@ -264,11 +290,31 @@ def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over arrays, or w
     """Return the least of :func:`backtest.report.equity.drawdowns`.
 
     Equity is lowered, block by block, by the way from each close to the worst price, for what was held all through the
-    candle. Below one and the same highest close the lowest point is the deepest, so that one division does for all.
+    candle. Below one and the same highest close the lowest point is the deepest, so that one division does for all. Of an
+    only market the candles of a block are not read where no way in it is long enough to make a new lowest point: products
+    and differences are rounded, yet never past each other.
     """
     top, bottom, least = balance[0], balance[0], 0.0
     for first in range(0, n, BLOCK):
         stop = min(first + BLOCK, n)
+        if markets == 1 and places[0] == 0 and stop <= candles[0]:
+            most = 0.0
+            for side in range(2):
+                passed = reached[1 + side]
+                while passed < counts[side] and changes[side][passed] <= first:
+                    passed += 1
+                reached[1 + side] = passed
+                quantity = held[side][passed - 1] if passed else 0.0
+                while passed < counts[side] and changes[side][passed] < stop:
+                    quantity = max(quantity, held[side][passed])
+                    passed += 1
+                most += quantity * widest[0][side * ((candles[0] + BLOCK - 1) // BLOCK) + first // BLOCK]
+            moves = 0
+            for k in range(first, stop):  # counting, without a way out in between, is compiled to vector instructions
+                moves += (equity[k] > top) | (equity[k] - most < bottom)
+            if moves == 0:
+                reached[0] = stop
+                continue
         for k in range(first, stop):
             worst[k - first] = equity[k]
         for q in range(markets):
@@ -306,7 +352,7 @@ def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over arrays, or w
                 row = until
             reached[3 * q], reached[3 * q + 1], reached[3 * q + 2] = row, a, b
         moves = 0
-        for k in range(first, stop):  # counting, without a way out in between, is compiled to vector instructions
+        for k in range(first, stop):
             moves += (equity[k] > top) | (equity[k] < bottom) | (worst[k - first] < bottom)
         if moves:
             for k in range(first, stop):
@@ -314,4 +360,4 @@ def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over arrays, or w
                 if equity[k] > top:
                     least = min(least, bottom / top - 1.0)
                     top = bottom = equity[k]
-    return max(min(least, bottom / top - 1.0), -1.0)
+    return float(max(min(least, bottom / top - 1.0), -1.0))

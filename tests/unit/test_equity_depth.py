@@ -53,9 +53,9 @@ def traded(rng: np.random.Generator, n: int, fills: int) -> Traded:
 @given(seed=st.integers(0, 2**32 - 1), fills=st.integers(0, 12), markets=st.integers(1, 3))
 def test_the_compiled_depth_is_that_of_the_columns(seed: int, fills: int, markets: int) -> None:
     rng = np.random.default_rng(seed)
-    n = int(rng.integers(1, 60))
+    n = int(rng.integers(1, rng.choice([60, 900])))  # candles are looked at in blocks of 256
     parts = [(made(rng, n), traded(rng, n, fills)) for _ in range(markets)]
-    equity = 1_000.0 * np.exp(np.cumsum(rng.choice([0.0, 0.01, -0.01], n)))
+    equity = 1_000.0 * np.exp(np.cumsum(rng.choice([0.0, 0.01, -0.01], n) * rng.choice([1.0, 0.05])))
     worst = equity.copy()
     for candles, fill in parts:
         dip, _ = dips(candles.time, candles.high, candles.low, candles.close, fill)
