@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -83,8 +83,8 @@ class Finished:
         return Checks("off") if self.checked is None else check_run(self.checked, self.level)
 
     @cached_property
-    def _passes(self) -> tuple[dict[str, float], str | None, tuple[Any, Any]]:
-        """Total return by mode, what the passes contradict each other in, and the lowest and highest equity of the three.
+    def _passes(self) -> tuple[dict[str, float], str | None, list[NDArray[np.float64]]]:
+        """Total return by mode, what the passes contradict each other in, and the equity of each.
 
         The other two passes themselves are not kept.
         """
@@ -96,17 +96,20 @@ class Finished:
                 runs[mode] = self.walk(self.strategy, self.prepared, profile, self.assumptions)
         found = {mode: float(run.venue.equity[-1]) / self.profile.balance - 1.0 for mode, run in runs.items()}
         curves = [np.asarray(run.venue.equity) for run in runs.values()]
-        return found, state_sentence(runs), (np.minimum.reduce(curves), np.maximum.reduce(curves))
+        return found, state_sentence(runs), curves
 
     @property
     def total_return(self) -> dict[str, float]:
         """Total return as a fraction in each intrabar mode, each a run of its own (L2.3)."""
         return self._passes[0]
 
-    @property
+    @cached_property
     def equity_bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(n,) equity at each close, the lowest and the highest of the three modes, quote currency."""
-        return self._passes[2]
+        curves = self._passes[2]
+        lowest, highest = reduce(np.minimum, curves), reduce(np.maximum, curves)
+        curves.clear()  # they are as long as what they came to
+        return lowest, highest
 
     @property
     def state(self) -> str | None:
