@@ -193,7 +193,8 @@ def named(row: Mapping[str, Any]) -> str:
 def order_of(rows: Sequence[Mapping[str, Any]], most: int) -> list[int]:
     """Return the order in which rows find the indicators of others still kept.
 
-    The parameter with the most values changes slowest; within one of its values the others go round no more than
+    Rows that share a value, or share one with rows that do, come together: the others cannot need what these computed. Among
+    them the parameter with the most values changes slowest; within one of its values the others go round no more than
     ``most`` values each, so that as many columns serve again before they are dropped.
 
     Parameters
@@ -203,15 +204,44 @@ def order_of(rows: Sequence[Mapping[str, Any]], most: int) -> list[int]:
     most
         Columns that are kept.
     """
-    names = dict.fromkeys(name for row in rows for name in row)
-    ranks: dict[str, dict[str, int]] = {name: {} for name in names}
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    values = [[repr(row.get(name)) for name in names] for row in rows]
+    return [k for part in _kin(values) for k in _ordered(values, part, most)]
+
+
+def _kin(rows: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Return the positions of rows, those together that share a value, or share one with rows that do.
+
+    A parameter that is the same in all rows says nothing.
+    """
+    varied = [name for name, column in enumerate(zip(*rows, strict=True)) if len(set(column)) > 1]
+    above: dict[tuple[int, str], tuple[int, str]] = {}
+
+    def head(value: tuple[int, str]) -> tuple[int, str]:
+        while above.setdefault(value, value) != value:
+            above[value] = above[above[value]]
+            value = above[value]
+        return value
+
     for row in rows:
-        for name, rank in ranks.items():
-            rank.setdefault(repr(row.get(name)), len(rank))
-    slowest_first = sorted(names, key=lambda name: -len(ranks[name]))
+        for name in varied[1:]:
+            above[head((name, row[name]))] = head((varied[0], row[varied[0]]))
+    parts: dict[tuple[int, str] | None, list[int]] = {}
+    for k, row in enumerate(rows):
+        parts.setdefault(head((varied[0], row[varied[0]])) if varied else None, []).append(k)
+    return list(parts.values())
+
+
+def _ordered(rows: Sequence[Sequence[str]], part: Sequence[int], most: int) -> list[int]:
+    """Return the positions of a part of the rows in the order of :func:`order_of`."""
+    ranks: list[dict[str, int]] = [{} for _ in rows[part[0]]]
+    for k in part:
+        for rank, value in zip(ranks, rows[k], strict=True):
+            rank.setdefault(value, len(rank))
+    slowest_first = sorted(range(len(ranks)), key=lambda name: -len(ranks[name]))
 
     def place(k: int) -> tuple[list[int], list[int]]:
-        ranked = [ranks[name][repr(rows[k].get(name))] for name in slowest_first]
+        ranked = [ranks[name][rows[k][name]] for name in slowest_first]
         return [rank // most for rank in ranked[1:]], ranked
 
-    return sorted(range(len(rows)), key=place)
+    return sorted(part, key=place)
