@@ -405,14 +405,21 @@ def _go_live(
     from backtest.live.log import Log
     from backtest.live.posting import Posting
     from backtest.live.service import Service, serve
-    from backtest.live.stopping import stopped_by_signal
+    from backtest.live.stopping import interrupted_by_signal, stopped_by_signal
     from backtest.market_data.exchange import Access
     from backtest.market_data.retry import Retry
     from backtest.venue.credentials import Credentials
 
     secrets, outlet = (None, None) if venue is None else emit_check.outlet_of(venue)
     if mode == "live":
-        found = emit_check.look(settings, emit_check.history_of([], store), account=account, url=url, venue=venue)
+        try:
+            with interrupted_by_signal():
+                found = emit_check.look(
+                    settings, emit_check.history_of([], store), account=account, url=url, venue=venue
+                )
+        except KeyboardInterrupt:
+            typer.echo("stopped while the conditions of going live were looked at; nothing was sent", err=True)
+            raise typer.Exit from None
         if not found.holds:
             typer.echo("error: live emission was not started, nothing was sent", err=True)
             raise typer.Exit(found.exit_status)
@@ -446,6 +453,10 @@ def _go_live(
                 done = go(credentials, token)
     for sentence in done.halted:
         typer.echo(f"error: {sentence}", err=True)
+    if done.refused:
+        typer.echo(
+            f"error: {done.refused.why}, nothing but cancels was sent since; check {done.refused.check}", err=True
+        )
     if done.unknown:
         typer.echo(f"{len(done.unknown)} unknown outcomes await a person: backtest emit status", err=True)
         raise typer.Exit(4)
@@ -486,8 +497,7 @@ def _leave(done: Rehearsed) -> None:
     if done.stopped:
         typer.echo("stopped; what was on its way was waited for, and the same command goes on")
     elif done.halted:
-        check = "check ANNY_API_KEY and ANNY_API_SECRET"
-        typer.echo(f"error: the venue refused the credentials, nothing was sent since; {check}", err=True)
+        typer.echo(f"error: {done.halted.why}, nothing was sent since; check {done.halted.check}", err=True)
     else:
         typer.echo(done.report.text())
     if done.unknown:

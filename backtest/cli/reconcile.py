@@ -43,6 +43,8 @@ def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
         typer.Option("--candles", "-c", help="Candles to hold those acted on against, in place of a store."),
     ] = None,
     store: options.StoreOption = None,
+    exchange: Annotated[str | None, typer.Option(help="Of a strategy that was on several, the one meant.")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="Of a strategy that was on several, the one meant.")] = None,
     tick: options.TickOption = None,
     step: options.StepOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the page and the figures.")] = None,
@@ -61,7 +63,7 @@ def reconcile(  # noqa: PLR0913, PLR0917  every option is an argument
     from backtest.live.reconcile import reconcile as hold
     from backtest.live.snapshot import snapshot
 
-    book = snapshot(journal)
+    book = snapshot(journal, exchange=exchange or "", timeframe=timeframe or "")
     chosen = None if profile is None else options.profile_from(profile)
     judges = _judges(book, config, strategy, param, chosen)
     named = [(options.candles_from(each), each) for each in candles or []]

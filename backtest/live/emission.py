@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backtest.live.channel import Channel
+    from backtest.live.emitter import Halt
     from backtest.live.settings import EmitSettings
     from backtest.model.assumptions import VenueAssumptions
     from backtest.model.profile import SubscriberProfile
@@ -49,7 +50,7 @@ class Rehearsed:
     unknown, left
         What awaits a person, and what is still planned.
     halted
-        Whether the venue refused the credentials.
+        Why the venue took nothing any more; None where it did.
     stopped
         Whether it was stopped before its end; the same again goes on.
     """
@@ -57,7 +58,7 @@ class Rehearsed:
     report: ParityReport
     unknown: list[Intent]
     left: list[Intent]
-    halted: bool
+    halted: Halt | None
     stopped: bool = False
 
 

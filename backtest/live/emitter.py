@@ -15,7 +15,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from backtest.errors import InvalidSettingError
 from backtest.live.intent import ENTRIES, Intent, State
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from backtest.venue.rate import RateLimit
     from backtest.wire import Request
 
-__all__ = ["Door", "Emitter"]
+__all__ = ["Door", "Emitter", "Halt"]
 
 _FINAL = {Meaning.ACKED: State.ACKED, Meaning.REJECTED: State.REJECTED, Meaning.LOST: State.UNKNOWN}
 _TOLD = {
@@ -62,6 +62,17 @@ class Door(Protocol):
 
     def exchange(self, request: Request) -> Verdict:
         """Send one request, once and now; called by many threads."""
+
+
+class Halt(NamedTuple):
+    """Why a venue takes nothing, and which settings to check."""
+
+    why: str
+    check: str
+
+
+_REDIRECTED = Halt("the venue answered with a redirect", "ANNY_BASE_URL")
+_REFUSED = Halt("the venue refused the credentials", "ANNY_API_KEY and ANNY_API_SECRET")
 
 
 @dataclass
@@ -96,6 +107,8 @@ class Emitter:
         While it is there, no entry is sent.
     stop
         Once it is set nothing more is sent; what is on its way is waited for.
+    halted
+        Why nothing but cancels is sent any more; None where the venue takes what comes.
     hold
         Why no entry is sent at the moment, for a reason of this machine's; empty where they may go.
     notices
@@ -109,7 +122,7 @@ class Emitter:
     wall: Callable[[], int]
     stop_file: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
-    halted: bool = False
+    halted: Halt | None = None
     hold: str = ""
     notices: Notices = field(default_factory=Notices)
     _again: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -252,7 +265,7 @@ class Emitter:
         if signal == "canceled":  # decided while the cancel waited, or beside it: the engine refuses it too (L7.2)
             return State.SUPERSEDED, "its signal was canceled"
         held = self.hold if intent.kind in ENTRIES else ""
-        reason = held or self.limits.reason(intent, unknown, halted=self.halted)
+        reason = held or self.limits.reason(intent, unknown, halted=self.halted is not None)
         return (State.BLOCKED, reason) if reason else None
 
     def _heads(self, planned: Sequence[Intent]) -> list[Intent]:
@@ -358,11 +371,8 @@ class Emitter:
         hit("K10", [intent.kind])
         self._notify(intent, state, verdict.reason)
         if verdict.halts and not self.halted:
-            self.halted = True
-            redirected = (verdict.status or 0) < _BAD_REQUEST
-            why = "answered with a redirect" if redirected else "refused the credentials"
-            check = "ANNY_BASE_URL" if redirected else "ANNY_API_KEY and ANNY_API_SECRET"
-            sentence = f"the venue {why}: nothing but cancels is sent; check {check}"
+            self.halted = _REDIRECTED if (verdict.status or 0) < _BAD_REQUEST else _REFUSED
+            sentence = f"{self.halted.why}: nothing but cancels is sent; check {self.halted.check}"
             self.notices.tell(NoticeKind.CREDENTIALS, self.wall(), sentence)
         self._later.pop(intent.signal, None)
         moment = self.clock.now() + math.ceil(wait * 1000.0)

@@ -158,7 +158,11 @@ class Journal(Questions):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except StorageError:
+            if error is None:  # else a disk that is full, say, was told of already: by what met it first
+                raise
 
     @classmethod
     def reopen(cls, path: Path | str, now: int) -> Journal:

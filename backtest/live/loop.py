@@ -156,7 +156,7 @@ class Loop:
             "shadows": self._shadows,
             "flying": emitter.flying,
             "rate": {"per_minute": emitter.client.rate.per_minute, "left": emitter.client.rate.left},
-            "halted": emitter.halted,
+            "halted": emitter.halted is not None,
             "hold": emitter.hold,
             "limits": emitter.settings.model_dump(include=_CAPS),
         }

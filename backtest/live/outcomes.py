@@ -117,11 +117,13 @@ def read_lived(
         stream = Stream("", strategy, cursor.symbol, cursor.timeframe, cursor.exchange)
         markets[cursor.symbol], instants = _followed(source, stream, min(cursor.time, last))
         closes.append(instants)
-    made: list[Decision | Refusal] = [one for one in source.refusals(strategy) if _symbol(one.signal) in markets]
+    refused = source.refusals(strategy, cursors[0].timeframe)
+    made: list[Decision | Refusal] = [one for one in refused if _symbol(one.signal) in markets]
+    streams = {(one.symbol, one.timeframe) for one in cursors}
     keys: dict[str, CallKey] = {}
     asked: dict[CallKey, Call] = {}
     for intent in source.intents_of_strategy(strategy):
-        if intent.symbol not in markets:
+        if (intent.symbol, intent.timeframe) not in streams:
             continue
         key = keys[intent.id] = _key(intent)
         if intent.by_person:

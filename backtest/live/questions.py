@@ -173,10 +173,18 @@ class Questions:
         columns = "intent, outcome, close, entered, reason"
         return [Told(*row) for row in self._all(f"SELECT {columns} FROM told WHERE strategy = ? ORDER BY id", strategy)]  # noqa: S608
 
-    def refusals(self, strategy: str = "") -> list[Refusal]:
-        """Return what the desk refused (L3.8), of a strategy or of all, in order."""
+    def refusals(self, strategy: str = "", timeframe: str = "") -> list[Refusal]:
+        """Return what the desk refused (L3.8), in order.
+
+        Parameters
+        ----------
+        strategy, timeframe
+            Of which one, on which candles; empty for all.
+        """
         columns = "close, kind, ref, call, field, value, reason, rule"
-        where, values = ("strategy = ?", [strategy]) if strategy else ("1", [])
+        named = {"strategy": strategy, "timeframe": timeframe}
+        where = " AND ".join(["1", *(f"{name} = ?" for name, value in named.items() if value)])
+        values = [value for value in named.values() if value]
         rows = self._all(f"SELECT {columns} FROM refusal WHERE {where} ORDER BY id", *values)  # noqa: S608
         return [read_refusal(row) for row in rows]
 

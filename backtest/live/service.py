@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from backtest.live.emitter import Halt
     from backtest.live.settings import LiveSettings, StrategySettings
     from backtest.live.ticking import Ticking
     from backtest.market_data.series import Series
@@ -67,12 +68,12 @@ class Served:
     halted
         Sentences about strategies that raised.
     refused
-        Whether the venue refused the credentials.
+        Why the venue took nothing any more; None where it did.
     """
 
     unknown: Sequence[Intent]
     halted: Sequence[str]
-    refused: bool
+    refused: Halt | None
 
 
 @dataclass(frozen=True)

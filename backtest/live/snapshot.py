@@ -126,7 +126,7 @@ class Snapshot:
         return bool(acted) and not any(seen.arrived for seen in acted)
 
 
-def snapshot(path: Path, *, verify: bool = True) -> Snapshot:
+def snapshot(path: Path, *, verify: bool = True, exchange: str = "", timeframe: str = "") -> Snapshot:
     """Read a journal as it stands; an emitter may be writing it.
 
     Parameters
@@ -135,16 +135,19 @@ def snapshot(path: Path, *, verify: bool = True) -> Snapshot:
         Of the file.
     verify
         Whether every row is held against its hash.
+    exchange, timeframe
+        What is to be read of a journal in which one strategy decides in several places; empty for any.
 
     Raises
     ------
     InvalidSettingError
-        For a file that is no journal of this version, or one in which nothing was decided yet.
+        For a file that is no journal of this version, for one in which nothing was decided yet, or nothing in that place,
+        and for one in which a strategy decides in several places of which none was named.
     StorageError
         For a journal that is damaged or cut short.
     """
     with _Reader(path) as reader:
-        return reader.whole(verify=verify)
+        return reader.whole((exchange, timeframe), verify=verify)
 
 
 class _Reader(Journal):
@@ -155,8 +158,8 @@ class _Reader(Journal):
         with self._storage():
             self._db.execute("BEGIN")  # SQLite answers from the moment of the first question on
 
-    def whole(self, *, verify: bool) -> Snapshot:
-        """Return all of it."""
+    def whole(self, place: tuple[str, str], *, verify: bool) -> Snapshot:
+        """Return all that belongs to a place: exchange and timeframe, empty for any."""
         with self._storage():
             runs = [
                 Run(*row)
@@ -167,20 +170,27 @@ class _Reader(Journal):
                 raise InvalidSettingError(
                     f"the journal {self.path} has seen no candle yet, so there is nothing to reconcile; backtest emit fills it"
                 )
+            cursors = self._chosen(cursors, place)
             self._refuse_several(cursors)
             if verify:
                 self.verify()
-            told = {name: self.told(name) for name in dict.fromkeys(one.strategy for one in cursors)}
+            streams = {(one.strategy, one.symbol, one.timeframe) for one in cursors}
+            intents = [one for one in self.intents() if (one.strategy, one.symbol, one.timeframe) in streams]
+            ids, signals = {one.id for one in intents}, {one.signal for one in intents}
+            told = {
+                name: [one for one in self.told(name) if one.intent in ids]
+                for name in dict.fromkeys(one.strategy for one in cursors)
+            }
             return Snapshot(
                 path=self.path,
                 runs=runs,
-                intents=self.intents(),
-                transitions=self._transitions(),
-                attempts=self._attempts(),
+                intents=intents,
+                transitions={name: made for name, made in self._transitions().items() if name in ids},
+                attempts={name: made for name, made in self._attempts().items() if name in ids},
                 told=told,
-                lived={name: read_lived(self, name) for name in told},
+                lived={name: read_lived(self, name, place) for name in told},
                 codes={name: self.codes(name) for name in told},
-                signals=self.signals(),
+                signals=[row for row in self.signals() if (row.strategy, row.ref) in signals],
                 cursors=cursors,
                 sightings=self._sightings(),
                 volumes={
@@ -188,6 +198,15 @@ class _Reader(Journal):
                     for row in self._all("SELECT exchange, symbol, timeframe, volumes FROM series")
                 },
             )
+
+    def _chosen(self, cursors: Sequence[Cursor], place: tuple[str, str]) -> list[Cursor]:
+        exchange, timeframe = place
+        found = [one for one in cursors if exchange in {"", one.exchange} and timeframe in {"", one.timeframe}]
+        if not found:
+            known = " and ".join(sorted({f"{one.exchange} {one.timeframe}".strip() for one in cursors}))
+            named = f"{exchange} {timeframe}".strip()
+            raise InvalidSettingError(f"in the journal {self.path} nothing decides on {named}, only on {known}")
+        return found
 
     def _refuse_several(self, cursors: Sequence[Cursor]) -> None:
         """Refuse a journal in which one strategy with the same parameters decides in several places."""
@@ -198,8 +217,8 @@ class _Reader(Journal):
             if len(found) > 1:
                 where = " and ".join(f"{exchange} {timeframe}" for exchange, timeframe in sorted(found))
                 raise InvalidSettingError(
-                    f"in the journal {self.path} the strategy {strategy[:12]} decides on {where}; what was sent can be held "
-                    "against the backtest where each has a journal of its own, or other parameters"
+                    f"in the journal {self.path} the strategy {strategy[:12]} decides on {where}: reconcile looks at one of "
+                    "them, named by --exchange and --timeframe; posts want a journal for each"
                 )
 
     def _transitions(self) -> dict[str, list[Transition]]:

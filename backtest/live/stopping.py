@@ -9,12 +9,36 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 __all__ = ["stopped_by_signal"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interrupted_by_signal() -> Iterator[None]:
+    """Let both signals end what only looks, with ``KeyboardInterrupt``; outside the main thread they are nobody's."""
+
+    def hear(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with _heard_by(hear):
+        yield
+
+
+@contextmanager
+def _heard_by(hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, hear) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -33,12 +57,5 @@ def stopped_by_signal() -> Iterator[threading.Event]:
             os._exit(128 + number)
         stop.set()
 
-    if threading.current_thread() is not threading.main_thread():
+    with _heard_by(hear):
         yield stop
-        return
-    before = {number: signal.signal(number, hear) for number in _SIGNALS}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

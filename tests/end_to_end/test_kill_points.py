@@ -233,6 +233,7 @@ def test_killed_while_a_person_decides_on_twenty_markets(markets: Room) -> None:
 def test_full_disk_with_twenty_markets_on_their_way_sends_nothing_more(markets: Room) -> None:
     assert markets.go("K13::4", closes=2) == 3
     assert "cannot be used" in markets.output()
+    assert ".mark" not in markets.output(), "the sentence is that of the first write that failed"
     markets.go(closes=2)
     look_up(markets)
     assert markets.go(closes=3) == 0, markets.output()

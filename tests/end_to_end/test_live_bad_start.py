@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -209,6 +210,33 @@ def test_a_place_that_is_read_only(mode: str, kept: bool, exchange: str, tmp_pat
         assert str(path) in line
         assert "error: live emission was not started, nothing was sent" in found.stderr
     assert {one.name: digest(one) for one in place.iterdir()} == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_conditions_are_looked_at_says_that_nothing_was_sent(tmp_path: Path, number: int) -> None:
+    asked = threading.Event()
+
+    def silent(server: RawServer, _: socket.socket) -> None:
+        asked.set()
+        server.over.wait(60.0)
+
+    path = tmp_path / "emit.sqlite"
+    with RawServer(silent) as server:
+        given = ["--live" if one == "--paper" else one for one in arguments(f"{server.url}/binance", path)]
+        with subprocess.Popen(
+            [sys.executable, "-c", START, *map(str, given)],
+            cwd=ROOT,
+            env={**without_coverage(), "ANNY_BASE_URL": server.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert asked.wait(60.0)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60.0)
+    assert (process.returncode, out) == (0, "")
+    assert err == "stopped while the conditions of going live were looked at; nothing was sent\n"
+    assert not path.exists()
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:

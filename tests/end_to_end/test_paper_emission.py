@@ -108,7 +108,7 @@ def test_calls_and_fills_equal_the_backtest(channel: Channel, url: str, tmp_path
     assert done.report.calls.found > 90
     assert done.report.fills.found > 40
     assert "equal byte for byte" in done.report.text()
-    assert (done.unknown, done.left, done.halted) == ([], [], False)
+    assert (done.unknown, done.left, done.halted) == ([], [], None)
     with PaperClient(url) as control:
         kinds = {effect["kind"] for effect in control.effects()}
     assert kinds == set(ENDPOINTS)

@@ -461,7 +461,19 @@ def test_one_strategy_in_two_places_is_one_sentence(tmp_path: Path) -> None:
     other.emit(until=30)
     done = backtest("reconcile", emission.path, *PARAMETERS)
     assert (done.status, done.err.count("\n")) == (2, 1)
-    assert "decides on binance 1h and binance 4h" in done.err
+    assert "decides on binance 1h and binance 4h: reconcile looks at one of them, named by" in done.err
+    found = {}
+    for timeframe in ("1h", "4h"):
+        done = backtest("reconcile", emission.path, "--timeframe", timeframe, "--json", *PARAMETERS)
+        assert done.status == 0, done.err
+        found[timeframe] = json.loads(done.out)
+    alone = room(tmp_path / "alone", BTC)
+    alone.emit(until=HISTORY + 20)
+    whole = json.loads(backtest("reconcile", alone.path, "--json", *PARAMETERS).out)
+    assert found["1h"]["strategies"] == whole["strategies"] != found["4h"]["strategies"]
+    done = backtest("reconcile", emission.path, "--timeframe", "1d", *PARAMETERS)
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "nothing decides on 1d, only on binance 1h and binance 4h" in done.err
 
 
 def test_a_store_without_the_span_is_one_sentence(tmp_path: Path, store: Path) -> None:

@@ -274,6 +274,17 @@ def test_rehearsal_with_a_wrong_secret_exits_2(monkeypatch: pytest.MonkeyPatch, 
         assert run("emit", "status")[1].splitlines()[2] == "calls: 3 acked, 1 rejected"
 
 
+def test_rehearsal_that_meets_a_redirect_names_the_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with paper_room(tmp_path / "fresh.sqlite") as url, PaperClient(url) as control:
+        monkeypatch.setenv("ANNY_BASE_URL", url)
+        control.plan_faults("redirect")
+        status, text = run("emit", "once.py", *CANDLES)
+    assert (status, text.strip()) == (
+        2,
+        "error: the venue answered with a redirect, nothing was sent since; check ANNY_BASE_URL",
+    )
+
+
 def test_dry_run_prints_what_would_be_sent(url: str) -> None:
     with PaperClient(url) as control:
         before = control.received()

@@ -19,6 +19,7 @@ from backtest.live import chain
 from backtest.live.clock import CandleClock, WallClock, refuse_offset
 from backtest.live.intent import Intent, State, intents_of
 from backtest.live.journal import Journal
+from backtest.live.mark import Mark
 from backtest.live.person import resolve
 from backtest.live.schema import Decided, Run, Seen, Stream, Told
 from backtest.live.status import status_text
@@ -486,6 +487,24 @@ def test_a_journal_that_is_written_meanwhile_is_not_taken_for_damaged(
             plan(journal, next(closes) * HOUR)
             assert reader.cursors() == before
         assert (reader.cursors() != before, count) == (True, 0)
+
+
+def fill_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_mark(mark: Mark, *_: object) -> None:
+        raise StorageError(f"the mark {mark.path} cannot be written: No space left on device")
+
+    with Journal(path, RUN) as journal:
+        plan(journal, HOUR, create())
+        monkeypatch.setattr(Mark, "write", no_mark)
+        (pages,) = journal._db.execute("PRAGMA page_count").fetchone()
+        journal._db.execute(f"PRAGMA max_page_count={pages}")
+        for at in range(2, 1000):
+            plan(journal, at * HOUR, create(at * HOUR))
+
+
+def test_a_full_disk_is_told_by_the_first_write_that_failed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StorageError, match="cannot be used: database or disk is full"):
+        fill_the_disk(path, monkeypatch)
 
 
 def test_a_copy_is_no_mixture_of_two_moments(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
