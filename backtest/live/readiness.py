@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from backtest.errors import BacktestError, InvalidSettingError
+from backtest.errors import BacktestError, InvalidSettingError, StorageError
 from backtest.live.forecast import forecast
 from backtest.live.intent import intents_of
 from backtest.live.journal import Journal
@@ -196,7 +196,7 @@ class _Looking:
         if not path.exists():
             folder = next(parent for parent in (path.absolute().parent, *path.absolute().parents) if parent.exists())
             if not _may_write(folder):
-                raise InvalidSettingError(f"{path} cannot be made: {folder} may not be written")
+                raise StorageError(f"{path} cannot be made: {folder} may not be written")
             return True, f"{path} will be made"
         with Journal(path) as journal:
             last = journal.last_run()
@@ -205,8 +205,9 @@ class _Looking:
                 f"{path} is the journal of the {last.mode} account {last.account}, not of the live account "
                 f"{credentials.fingerprint}; name another file"
             )
-        if not _may_write(path):
-            raise InvalidSettingError(f"{path} may not be written")
+        for needed in (path, path.absolute().parent):  # SQLite's log lies beside the file
+            if not _may_write(needed):
+                raise StorageError(f"{path} cannot be used: {needed} may not be written")
         return True, f"{path} goes on"
 
     # ------------------------------------------------------------ exchanges
