@@ -129,9 +129,9 @@ class Track:
             column = getattr(self, name)
             assert column.flags.c_contiguous and column.dtype.isnative  # noqa: PT018, S101
             record[name] = column.ctypes.data
-        record.n_still, record.n_funding = len(self.still), len(self.funding_times)
-        record.rows, record.even, record.apart = self.extent
-        record.detailed = self.detailed
+        record["n_still"], record["n_funding"] = len(self.still), len(self.funding_times)
+        record["rows"], record["even"], record["apart"] = self.extent
+        record["detailed"] = self.detailed
 
     @property
     def extent(self) -> tuple[int, bool, int]:
