@@ -139,9 +139,10 @@ class Candles:
         if len(self) == 0:
             return np.full(len(time), -1)
         # Most candles lie where their time says; the others are looked for.
-        rows = np.clip((time - self.time[0]) // self.milliseconds, -1, len(self) - 1)
-        opened, next_open = self.time[np.maximum(rows, 0)], self.time[np.minimum(rows + 1, len(self) - 1)]
-        there = ((rows < 0) | (opened <= time)) & ((rows == len(self) - 1) | (time < next_open))
+        last = len(self) - 1
+        rows = np.minimum(np.maximum((time - self.time[0]) // self.milliseconds, -1), last)
+        opened, next_open = self.time[np.maximum(rows, 0)], self.time[np.minimum(rows + 1, last)]
+        there = ((rows < 0) | (opened <= time)) & ((rows == last) | (time < next_open))
         if not there.all():
             rows[~there] = np.searchsorted(self.time, time[~there], "right") - 1
         return np.asarray(rows)

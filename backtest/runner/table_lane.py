@@ -92,7 +92,8 @@ def table_records(table: SignalTable, candles: Candles, market: Market) -> NDArr
     as_bytes(records).reshape(n, -1)[:] = as_bytes(first)
     _write_creates(records[::width], placed, {**sizes, "side": side})
     records["at"] = np.repeat(at, width)
-    if refused.any():
+    some = bool(refused.any())
+    if some:
         records["kind"][::width][refused] = C_REFUSED_CREATE
     for place, (columns, conditions) in enumerate(_followers(table, market), 1):
         part, (broken, error) = records[place::width], broken_rows(conditions, n)
@@ -100,10 +101,9 @@ def table_records(table: SignalTable, candles: Candles, market: Market) -> NDArr
         for name, values in columns.items():
             part[name] = values
         if broken.any():
-            part["kind"][broken] = C_REFUSED
-        if refused.any():
-            part["kind"][refused] = C_VOID
-    if (records["kind"] >= C_REFUSED_CREATE).any():
+            part["kind"][broken], some = C_REFUSED, True
+        part["kind"][refused] = C_VOID
+    if some:
         records["reason"] = len(REASONS) + np.arange(len(records))
     return records
 

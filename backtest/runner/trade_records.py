@@ -50,24 +50,24 @@ class TradeRecords(NamedTuple):
 def records_of(venue: SimulatedVenue) -> TradeRecords:
     """Return the trades of a venue at the end of its candles."""
     closed, still = venue.trade_records, venue.open_records
-    signal = np.r_[closed["signal"], np.array([one.id for one in still], np.int64)]
-    market = venue.markets_of[signal].astype(np.int64)
+
+    def whole(name: str, open_ones: list[int]) -> Integers:
+        return np.concatenate([closed[name], np.array(open_ones, np.int64)])
 
     def both(name: str, open_ones: list[float]) -> Floats:
-        return np.concatenate([closed[name].astype(np.float64), np.array(open_ones, np.float64)])
+        return np.concatenate([closed[name], np.array(open_ones, np.float64)])
 
-    entered = np.r_[closed["entry_time"], np.array([one.t_time for one in still], np.int64)]
-    left = np.r_[closed["exit_time"], np.full(len(still), -1, np.int64)]
-    entry_row, exit_row = np.zeros(len(signal), np.int64), np.full(len(signal), -1, np.int64)
+    market = venue.markets_of[whole("signal", [one.id for one in still])]
+    times = np.stack([whole("entry_time", [one.t_time for one in still]), whole("exit_time", [-1] * len(still))])
+    rows = np.empty_like(times)
     for q, history in enumerate(venue.histories):
-        own = market == q
-        entry_row[own] = history.candles.row_at(entered[own])
-        exit_row[own] = history.candles.row_at(left[own])
+        own = market == q if len(venue.histories) > 1 else slice(None)
+        rows[:, own] = history.candles.row_at(times[:, own].reshape(-1)).reshape(2, -1)
     return TradeRecords(
         market=market,
-        side=np.r_[closed["side"], np.array([one.side for one in still], np.int64)],
-        entry_row=np.maximum(entry_row, 0),
-        exit_row=np.where(left < 0, -1, exit_row),
+        side=whole("side", [one.side for one in still]),
+        entry_row=np.maximum(rows[0], 0),
+        exit_row=np.where(times[1] < 0, -1, rows[1]),
         entry_price=both("average_entry", [one.t_value / one.t_quantity for one in still]),
         exit_price=both("average_exit", [np.nan] * len(still)),
         quantity=both("quantity", [one.t_quantity for one in still]),
