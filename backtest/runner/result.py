@@ -123,6 +123,11 @@ class Result:
     @cached_property
     def equity(self) -> pd.Series:
         """Equity at each close, quote currency; its index is the close time, UTC."""
+        return self._equity.copy(deep=False)  # pandas copies it once somebody writes into it
+
+    @cached_property
+    def _equity(self) -> pd.Series:
+        """The same where the engine wrote it."""
         import pandas as pd
 
         if self._run:
@@ -130,7 +135,7 @@ class Result:
         else:
             time, equity = self.tables.equity["time"].to_numpy(), self.tables.equity["equity"].to_numpy()
             index = pd.DatetimeIndex(time.view("M8[ms]"), tz="UTC", name="time")
-        return pd.Series(equity, index=index, name="equity")
+        return pd.Series(equity, index=index, name="equity", copy=False)
 
     @cached_property
     def records(self) -> TradeRecords:
