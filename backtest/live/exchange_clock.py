@@ -48,6 +48,15 @@ class ExchangeClock:
         return self._time.wall() - self.now()
 
     @property
+    def agrees(self) -> bool:
+        """Whether this machine's clock is right as far as anybody knows: one that was just set is not measured yet."""
+        return not self.wrong and not self._odd
+
+    @property
+    def _odd(self) -> bool:
+        return self.known and abs(self.off) > self._most
+
+    @property
     def text(self) -> str:
         """How far off, for people."""
         way = "ahead of" if self.off > 0 else "behind"
@@ -57,7 +66,7 @@ class ExchangeClock:
     def measure_due(self) -> bool:
         """Whether to measure: every hour, and where something is odd."""
         now = self._time.steady()
-        odd = self.doubted or self.wrong or abs(self.off) > self._most
+        odd = self.doubted or self.wrong or self._odd
         if now - self._tried < (_NOT_SOONER if odd else self._every):
             return False
         self._tried = now

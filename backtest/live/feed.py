@@ -157,7 +157,7 @@ class Feed:
     @property
     def clock_is_right(self) -> bool:
         """Whether this machine's clock agrees with every exchange's; entries stop while it does not."""
-        return not any(clock.wrong for clock in self._clocks.values())
+        return all(clock.agrees for clock in self._clocks.values())
 
     @property
     def clocks_off(self) -> Mapping[str, float]:

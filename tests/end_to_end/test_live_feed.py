@@ -414,6 +414,7 @@ def test_a_clock_that_goes_wrong_raises_the_alarm_and_changes_no_candle() -> Non
     async def test() -> None:
         async with room("binance", bases=("BTC",)) as here:
             here.time.skew = 90_000.0
+            assert not here.feed.clock_is_right, "before anybody has asked the exchange"
             here.reach(1, 0.1)
             await here.close("binance", 0)
             assert await here.rows(1) == [("BTC", 0)]

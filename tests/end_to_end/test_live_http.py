@@ -221,13 +221,13 @@ def test_a_clock_ninety_seconds_off_sends_no_entry_and_goes_on_when_it_is_right(
             while not kept(here, "BTC", states=(State.ACKED,)):
                 await here.close(minute)
                 minute += 1
-            await sent(here)
             before = len(received(here, paper))
             here.time.skew = -90_000.0
             while not kept(here, "BTC", states=(State.BLOCKED,)):
                 await here.close(minute)
                 minute += 1
             assert not any(line.startswith("create") for line in received(here, paper)[before:])
+            await here.told_of("this machine's clock is 90.0 s behind the exchange's")
             here.time.skew = 0.0
             known = len(kept(here, "BTC", states=(State.ACKED,)))
             while not any(one.startswith("create") for one in kept(here, "BTC", states=(State.ACKED,))[known:]):
