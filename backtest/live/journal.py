@@ -266,8 +266,13 @@ class Journal(Questions):
                 self._reach(one, series)
         return new
 
-    def revise(self, stream: Stream, candle: Seen) -> None:
+    def revise(self, stream: Stream, candle: Seen) -> bool:
         """Keep what a candle was found to be later; the one that was acted on stays as it is.
+
+        Returns
+        -------
+        bool
+            Whether it was acted on; else nothing is kept.
 
         Parameters
         ----------
@@ -280,8 +285,11 @@ class Journal(Questions):
             series = self._series(stream)
             where = "series = ? AND time = ?"
             count = self._one(f"SELECT count(*) FROM seen WHERE {where}", series, candle.time)  # noqa: S608
+            if not count:
+                return False
             self._chain.add("seen", (series, candle.time, count, *_floats(candle), candle.source, candle.arrived))
             self._newest.pop(series, None)
+        return True
 
     def change_rules(self, stream: Stream, close: int, market: Market) -> None:
         """Keep that an exchange changed the rules of a market.

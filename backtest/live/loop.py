@@ -78,6 +78,8 @@ class Loop:
         self._collector = Collector()
         self._halted: set[str] = set()
         self._newest: dict[Series, Closed] = {}
+        self._revisions: list[Revision] = []
+        """Of candles that the journal may not hold yet: they wait for another market to be decided on."""
         self._passed = self._beaten = 0
         self._watched, self._looked = False, 0.0
         self._shadows: list[dict[str, Any]] = []
@@ -116,6 +118,7 @@ class Loop:
             if isinstance(item, Fault) and item.kind is FaultKind.DELISTED:
                 await self._let_go(item)
         await self._keep([decided for seat in self._seats for decided in seat.decide()])
+        self._revisions = [item for item in self._revisions if not self._revise(item)]
         for seat in self._seats:
             if seat.halted and seat.halted not in self._halted:
                 self._halted.add(seat.halted)
@@ -192,23 +195,23 @@ class Loop:
 
     def _take(self, item: Item) -> None:
         if isinstance(item, Revision):
-            self._revise(item)
+            self._revisions.append(item)
         if isinstance(item, Closed):
             self._newest[item.series] = item
         for seat in self._seats:
             seat.take(item)
 
-    def _revise(self, item: Revision) -> None:
-        """Keep what a candle has become, once for each series."""
+    def _revise(self, item: Revision) -> bool:
+        """Keep what a candle has become, once for each series; return whether that is done with."""
+        seats = [seat for seat in self._seats if item.series in seat.places]
         found = Seen.of(item.at, item.new, "rest", item.at + item.series.length + item.lag)
+        if not seats or not self._sender.emitter.journal.revise(seats[0].places[item.series].stream, found):
+            return all(seat.halted for seat in seats)
         now = "is there no longer" if item.new is None else f"is {item.new[1:]} now"
         was = "was missing" if item.old is None else f"was {item.old[1:]} when it was acted on"
         sentence = f"{item.series}: the candle of {when(item.at)} {was} and {now}; what was decided stays"
         self._notices.tell(NoticeKind.REVISION, self._now, sentence, (item.series,))
-        for seat in self._seats:
-            if item.series in seat.places:
-                self._sender.emitter.journal.revise(seat.places[item.series].stream, found)
-                return
+        return True
 
     def _go_on(self) -> None:
         """Say that decisions go on; look at the shadow books for whoever watches, at most once a second."""

@@ -275,7 +275,12 @@ def test_calls_equal_the_backtests_through_every_fault_of_the_feed(tmp_path: Pat
             await exchange.push("binance", "BTC", (*row[:4], row[3], row[5]), closed=True)  # a revision
             future = exchange.row("BTC", "1m", START + 51 * MINUTE)
             await exchange.push("binance", "BTC", future, closed=True)
-            await here.close(50)
+            here.time.reach(START + 51 * MINUTE + 100)  # a revision of what waits for the other market
+            row = exchange.row("BTC", "1m", START + 50 * MINUTE)
+            await exchange.push("binance", "BTC", row, closed=True)
+            await exchange.push("binance", "BTC", (*row[:4], row[3], row[5]), closed=True)
+            await exchange.push("binance", "ETH", exchange.row("ETH", "1m", START + 50 * MINUTE), closed=True)
+            await here.kept(50)
             exchange.missing.add(("BTC", START + 51 * MINUTE))
             here.time.reach(START + 52 * MINUTE + 6_000)
             await here.kept(51)
@@ -297,8 +302,18 @@ def test_calls_equal_the_backtests_through_every_fault_of_the_feed(tmp_path: Pat
                 seen = journal.seen(stream)
             assert [(one.time - START) // MINUTE for one in seen] == list(range(100))
             assert [one.source for one in seen].count("missing") == 1
+            assert [
+                sum(f"the candle of 2024-03-04T00:{minute}:" in one for one in here.told) for minute in (49, 50)
+            ] == [1, 1]
+            assert candles_revised(here) == 2
 
     run_test(test())
+
+
+def candles_revised(here: Live) -> int:
+    """How many revisions the journal has."""
+    with Journal(here.path) as journal:
+        return journal.candles_tally()[2]
 
 
 def test_live_calls_go_to_whatever_base_url_is_given(tmp_path: Path) -> None:

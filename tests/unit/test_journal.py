@@ -587,7 +587,9 @@ def test_a_candle_that_was_acted_on_is_never_revised(journal: Journal) -> None:
     journal.keep([Decided(replace(STREAM, strategy="another"), 2 * HOUR, (), candles)], 0)
     with pytest.raises(InvalidSettingError, match="never revised"):
         journal.keep([Decided(STREAM, 2 * HOUR, (), [replace(candles[0], close=100.5)])], 0)
-    journal.revise(STREAM, replace(candles[0], close=100.5))
+    assert journal.revise(STREAM, replace(candles[0], close=100.5))
+    later = Seen(2 * HOUR, 100, 101, 99, 100, 3, "rest", 9)
+    assert not journal.revise(STREAM, replace(later, close=100.5)), "it was not acted on yet"
     assert journal.seen(STREAM) == candles
     assert journal.seen(STREAM, HOUR) == candles[1:]
     journal.verify()
