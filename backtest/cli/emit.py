@@ -370,11 +370,15 @@ def _close(
         door = Client(credentials, rate=RateLimit(settings.per_minute))
     with Journal(journal, start) as book, door as client:
         emitter = Emitter(book, client, clock, settings, clock.now)
-        emitter.recover()
+        lost = [one for one in emitter.recover() if not one.repeatable]
         rows = plan_cancels(book, credentials.fingerprint, clock.now(), ended=ended, max_lag=client.max_lag)
         emitter.drain(clock.now() + 60_000 * (2 + len(rows) // client.rate.per_minute))
         done = canceled(book, rows)
+    if lost:
+        typer.echo(f"{len(lost)} unknown outcomes await a person: backtest emit status", err=True)
     _tell_canceled([asdict(one) for one in done])
+    if lost:
+        raise typer.Exit(4)
 
 
 def _tell_canceled(done: list[dict[str, Any]]) -> None:

@@ -74,6 +74,8 @@ class Posting:
     def _watch(self) -> None:
         while not self._over.is_set():
             with self._lock:
+                if self._over.is_set():  # else nobody would end what begins now
+                    return
                 self._process = self._start()
             if self._process is not None:
                 self._process.wait()

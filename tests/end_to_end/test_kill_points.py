@@ -87,7 +87,8 @@ class Room:
             assert intent.repeatable or count <= 1, f"{intent.kind} took effect {count} times"
             if intent.state is State.ACKED:
                 assert count >= 1, f"{intent.kind} was acked without an effect"
-            if intent.state in {State.PLANNED, State.EXPIRED, State.BLOCKED} and not intent.repeatable:
+            unsent = {State.PLANNED, State.EXPIRED, State.BLOCKED, State.SUPERSEDED}
+            if intent.state in unsent and not intent.repeatable:
                 assert count == 0, f"{intent.kind} is {intent.state} and took effect"
             assert intent.state is not State.SENDING
         self._check_prices()

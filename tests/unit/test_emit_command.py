@@ -84,12 +84,14 @@ def run(*argv: str, answer: str | None = None) -> tuple[int, str]:
 CANDLES = ("--candles", "candles.csv", "--symbol", "BTC/USD", "--timeframe", "1h")
 
 
+def create(ref: SignalRef) -> CreateSignal:
+    fields: dict[str, Any] = {"coin": "BTC", "trade_market": "USDT", "exchange": "BINANCE", "invest": 5.0}
+    return CreateSignal(**fields, entry_price_max=100.0, targets=(110.0,), stop_loss=90.0, ref=ref)
+
+
 def journal_with(url: str, *faults: str) -> None:
     """Emit a create and a take profit that meet faults."""
-    ref = SignalRef(f"BTC/USDT-{HOUR}-0")
-    fields: dict[str, Any] = {"coin": "BTC", "trade_market": "USDT", "exchange": "BINANCE", "invest": 5.0}
-    create = CreateSignal(**fields, entry_price_max=100.0, targets=(110.0,), stop_loss=90.0, ref=ref)
-    clock = CandleClock(HOUR)
+    ref, clock = SignalRef(f"BTC/USDT-{HOUR}-0"), CandleClock(HOUR)
     with (
         PaperClient(url) as control,
         Journal("emit.sqlite", Run("paper", STREAM.account, 0)) as journal,
@@ -97,7 +99,7 @@ def journal_with(url: str, *faults: str) -> None:
     ):
         control.plan_faults(*faults)
         emitter = Emitter(journal, client, clock, EmitSettings(), clock.now)
-        emitter.plan([Decided(STREAM, HOUR, [create, TakeProfit(ref, "market", 100)])])
+        emitter.plan([Decided(STREAM, HOUR, [create(ref), TakeProfit(ref, "market", 100)])])
         emitter.drain(2 * HOUR)
         control.plan_faults()
 
@@ -228,6 +230,17 @@ def test_damage_ends_with_3(url: str, tmp_path: Path) -> None:
     status, text = run("emit", "status", "--verify")
     assert (status, "row 2 of attempt is not as it was written" in text) == (3, True)
     assert run("emit", "cancel-all", "--yes")[0] == 3
+
+
+def test_cancel_all_tells_of_what_a_killed_emitter_left_on_its_way(url: str) -> None:
+    journal_with(url)
+    assert run("emit", "cancel-all", "--yes")[0] == 0
+    with Journal("emit.sqlite", Run("paper", STREAM.account, 0)) as journal:
+        kept = journal.keep([Decided(STREAM, 3 * HOUR, [create(SignalRef("BTC/USDT-9-0"))])], 3 * HOUR)
+        journal.begin(kept, 3 * HOUR)
+    status, text = run("emit", "cancel-all", "--yes")
+    assert (status, text) == (4, "1 unknown outcomes await a person: backtest emit status\n")
+    assert run("emit", "cancel-all", "--yes") == (0, "no signal lives\n")
 
 
 def test_cancel_all_of_a_paper_journal_never_leaves_this_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
