@@ -234,11 +234,20 @@ class Emitter:
         self._landed.put(None)
 
     def land(self) -> None:
-        """Wait for every call that is on its way, to the end of its deadline, and keep its outcome."""
+        """Wait for every call that is on its way, to the end of its deadline, and keep its outcome.
+
+        What one of them raises is raised once the others are kept.
+        """
+        failed: BaseException | None = None
         while self._flying:
             landed = self._landed.get()
-            if landed is not None:
-                self._finish(*landed)
+            try:
+                if landed is not None:
+                    self._finish(*landed)
+            except BaseException as error:  # noqa: BLE001
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     # ------------------------------------------------------------ what may be sent
 

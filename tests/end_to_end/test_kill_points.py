@@ -288,7 +288,7 @@ def kill(room: Room, draw: random.Random, closes: int) -> bool:
     process.join(draw.uniform(0.01, 0.5))
     if process.is_alive() and process.pid:
         os.kill(process.pid, signal.SIGKILL)
-    process.join(10.0)
+    process.join(60.0)
     code = process.exitcode
     process.close()
     return code == KILLED

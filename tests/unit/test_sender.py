@@ -51,7 +51,7 @@ class Venue:
         self.rate = RateLimit(per_minute)
         self.arrived: list[str] = []
         self.held: dict[str, threading.Event] = {}
-        self.answers: dict[str, Verdict] = {}
+        self.answers: dict[str, Verdict | BaseException] = {}
         self._news = threading.Condition()
 
     def hold(self, name: str) -> threading.Event:
@@ -66,7 +66,10 @@ class Venue:
         if name in self.held:
             assert self.held[name].wait(SECONDS)
         done = Verdict(Meaning.ACKED, status=200, parent_signal_id=body.get("coin"))
-        return self.answers.get(name, done)
+        found = self.answers.get(name, done)
+        if isinstance(found, BaseException):
+            raise found
+        return found
 
     def heard(self, *names: str) -> bool:
         """Wait until all of these have arrived."""
@@ -210,6 +213,20 @@ def test_the_end_waits_for_the_call_on_its_way(tmp_path: Path) -> None:
         assert room.venue.heard("create_v2 BTC")
         threading.Timer(0.05, hang.set).start()
     assert room.states() == {"create_v2 BTC": "acked", "create_v2 ETH": "planned"}
+    room.journal.close()
+
+
+def test_what_one_call_raises_loses_no_outcome_of_the_others(tmp_path: Path) -> None:
+    room = Room(tmp_path / "journal.sqlite", Venue(), EmitSettings(patience=0.0))
+    with pytest.raises(ZeroDivisionError), room.sender:  # noqa: PT012 - all of it
+        living(room, "BTC", "ETH", "SOL", "XRP")
+        held = [room.venue.hold(f"cancel {coin}") for coin in ("BTC", "ETH", "SOL", "XRP")]
+        room.venue.answers |= {f"cancel {coin}": ZeroDivisionError() for coin in ("BTC", "ETH", "SOL")}
+        room.plan(*(Cancel(ref(coin)) for coin in ("BTC", "ETH", "SOL", "XRP")))
+        assert room.venue.heard("cancel BTC", "cancel ETH", "cancel SOL", "cancel XRP")
+        for one in held:
+            one.set()
+    assert [room.states()[f"cancel {coin}"] for coin in ("BTC", "ETH", "SOL", "XRP")] == ["sending"] * 3 + ["acked"]
     room.journal.close()
 
 
