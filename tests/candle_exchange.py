@@ -91,7 +91,7 @@ class CandleExchange:
 
     async def subscribed(self, series: int, connections: int = 1) -> None:
         """Wait until so many series are listened to over so many connections."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while sum(len(c.keys) for c in self.connections) < series or self.connected < connections:
                 self._changed.clear()
                 await self._changed.wait()

@@ -625,6 +625,6 @@ def test_the_command_serves_and_ends_with_its_parent(path: Path) -> None:
         assert process.stdout is not None
         first, second = process.stdout.readline(), process.stdout.readline()
         process.terminate()
-        assert process.wait(20) in {0, -15}
+        assert process.wait(120) in {0, -15}
     assert re.fullmatch(r"dashboard at http://127\.0\.0\.1:\d+\n", first)
     assert re.fullmatch(r"token for its buttons: [0-9a-f]{32}\n", second)

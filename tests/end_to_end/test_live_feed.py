@@ -41,7 +41,7 @@ class Room:
 
     async def next(self, kind: Callable[[Item], bool] = lambda item: isinstance(item, Closed)) -> Any:
         """The next item of a kind; the others are kept in `seen`."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while True:
                 item = await anext(self.feed)
                 self.seen.append(item)
@@ -62,7 +62,7 @@ class Room:
 
     async def live(self, phase: Phase = Phase.LIVE) -> None:
         """Wait until every series is."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while set(self.feed.phases.values()) != {phase}:  # noqa: ASYNC110  a phase is no event
                 await asyncio.sleep(0.001)
 
@@ -88,13 +88,13 @@ class Room:
     async def answered(self) -> None:
         """Wait until every question to REST that was due is answered."""
         await asyncio.sleep(0)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while self.feed._asks or self.feed._stirred.is_set():  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 
     async def connect(self, connections: int) -> None:
         """Wait for another connection that stands, and for what REST has to say of the time before."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while self.exchange.connected < connections:
                 self.time.reach(self.time.steady() + 1.0)
                 await asyncio.sleep(0.002)
@@ -308,7 +308,7 @@ def test_an_outage_of_ten_minutes_loses_nothing() -> None:
                 over = [fault.kind for fault in kept if fault.over]
                 assert over == ["unreachable", "silent"]
             await here.connect(2)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(120):
                 while len(here.exchange.connections) > 1:  # noqa: ASYNC110 - one that was given up while it dialled
                     await asyncio.sleep(0.002)
             here.reach(11, 0.1)
