@@ -153,7 +153,7 @@ def test_calls_about_one_signal_wait_for_one_another(room: Room) -> None:
 
 
 def test_an_entry_waits_for_exits_of_its_close_but_not_for_one_that_hangs(tmp_path: Path) -> None:
-    room = Room(tmp_path / "journal.sqlite", Venue(), EmitSettings(patience=0.05))
+    room = Room(tmp_path / "journal.sqlite", Venue(), EmitSettings(patience=0.5))
     with room.sender:
         living(room, "BTC", "ETH")
         hang = room.venue.hold("cancel BTC")
@@ -208,10 +208,15 @@ def test_the_file_alone_is_kept_up_to_date_though_closes_never_pause(
 def test_the_end_waits_for_the_call_on_its_way(tmp_path: Path) -> None:
     room = Room(tmp_path / "journal.sqlite", Venue(), EmitSettings())
     hang = room.venue.hold("create_v2 BTC")
+
+    def let_go() -> None:
+        room.emitter.stop.wait(SECONDS)
+        hang.set()
+
     with room.sender:
         room.plan(create("BTC"), create("ETH"))
         assert room.venue.heard("create_v2 BTC")
-        threading.Timer(0.05, hang.set).start()
+        threading.Thread(target=let_go).start()
     assert room.states() == {"create_v2 BTC": "acked", "create_v2 ETH": "planned"}
     room.journal.close()
 
@@ -342,6 +347,7 @@ def test_a_long_path_has_a_socket_too(tmp_path: Path) -> None:
     room.journal.close()
 
 
+DRAIN = "room.emitter.drain(room.clock.now() + 60_000)"
 STOPPED = """
 import sys, time
 from pathlib import Path
@@ -354,7 +360,7 @@ from backtest.venue.verdict import Meaning, Verdict
 class Slow(Venue):
     def exchange(self, request):
         print("on its way", flush=True)
-        time.sleep(1.0)
+        {wait}
         return Verdict(Meaning.ACKED, status=200, parent_signal_id="p1")
 
 with stopped_by_signal() as stop:
@@ -369,7 +375,7 @@ with stopped_by_signal() as stop:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_during_a_call_leaves_no_unknown(tmp_path: Path, number: int) -> None:
     path = tmp_path / "journal.sqlite"
-    code = STOPPED.format(root=str(ROOT), path=str(path), run="room.emitter.drain(room.clock.now() + 60_000)")
+    code = STOPPED.format(root=str(ROOT), path=str(path), run=DRAIN, wait="stop.wait(60.0)")
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "on its way\n"
@@ -400,8 +406,7 @@ def test_a_second_signal_within_the_first_ones_call_waits_for_nothing(monkeypatc
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
-    code = STOPPED.format(root=str(ROOT), path=str(path), run="room.emitter.drain(room.clock.now() + 60_000)")
-    code = code.replace("time.sleep(1.0)", "time.sleep(60.0)")
+    code = STOPPED.format(root=str(ROOT), path=str(path), run=DRAIN, wait="time.sleep(60.0)")
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         process.stdout.readline()
