@@ -80,9 +80,9 @@ def test_two_exchanges_at_once(tmp_path: Path) -> None:
                         await here.close(minute, *bases, dialect=name)
                 if minute == 20:
                     here.time.reach(START + 21 * MINUTE + 4_500)
-                    await here.kept(minute, "ETH")
                     await here.connected(3)
                     await here.exchange.subscribed(2)
+                    await here.kept(minute, "ETH")
             await here.end()
             strategy = load_strategy(STRATEGY)(**PARAMETERS)
             for name, (base,) in where:
