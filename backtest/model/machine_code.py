@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["folder_for", "function_of", "is_compiling"]
+__all__ = ["folder_for", "function_in", "function_of", "is_compiling"]
 
 KEPT = 4  # folders side by side: a few checkouts may share the one of the user
 METH_FASTCALL = 0x80
@@ -79,6 +79,29 @@ def folder_for(beside: Path, family: str, key: str) -> Path | None:
             _forget_old(folder, family)
         return folder
     return None
+
+
+def function_in(source: Path, function: Callable[..., Any], takes: Sequence[str]) -> Callable[..., Any]:
+    """Return a function compiled, and kept in a folder named by the content of the file of which alone it is made.
+
+    Parameters
+    ----------
+    source
+        That file.
+    function
+        As Python knows it.
+    takes
+        As :func:`function_of` has them.
+    """
+
+    def make() -> tuple[Any, Sequence[str]]:
+        from numba import njit
+
+        compiled: Any = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)  # type: ignore[call-overload]
+        return compiled(function), takes
+
+    key = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    return function_of(function.__name__, folder_for(source.parent, source.stem, key), make)
 
 
 def _forget_old(folder: Path, family: str) -> None:

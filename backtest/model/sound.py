@@ -5,14 +5,13 @@ It is kept in a folder named by the content of this file, of which alone it is m
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.model.machine_code import folder_for, function_of, is_compiling
+from backtest.model.machine_code import function_in, is_compiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,17 +46,8 @@ def _compiled() -> Callable[..., int]:
     """Return the pass over columns by their addresses."""
     if not is_compiling():
         return _pass
-    source = Path(__file__)
-    key = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    return function_of("passed", folder_for(source.parent, "sound", key), _made)
-
-
-def _made() -> tuple[Any, list[str]]:
-    from numba import njit
-
-    compiled: Any = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)  # type: ignore[call-overload]
     columns = ["CPointer(int64)", *["CPointer(float64)"] * 5]
-    return compiled(_pass), [*columns, *["CPointer(uint64)"] * 7, "int64", "int64"]
+    return function_in(Path(__file__), _pass, [*columns, *["CPointer(uint64)"] * 7, "int64", "int64"])
 
 
 def _pass(  # noqa: PLR0913, PLR0917 - arrays, or where they lie

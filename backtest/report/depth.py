@@ -7,7 +7,6 @@ made, and called without numba.
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from backtest.model.machine_code import folder_for, function_of, is_compiling
+from backtest.model.machine_code import function_in, is_compiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,35 +125,15 @@ def _address(column: NDArray[Any]) -> int:
 
 @cache
 def _compiled(name: str) -> Callable[..., Any]:
-    source = Path(__file__)
-    key = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    return function_of(name, folder_for(source.parent, "depth", key), lambda: _made(name))
-
-
-def _made(name: str) -> tuple[Any, list[str]]:
-    from numba import njit
-
-    compiled: Any = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)  # type: ignore[call-overload]
     ints, floats = "CPointer(int64)", "CPointer(float64)"
     columns, places = f"CPointer({floats})", f"CPointer({ints})"
+    accounts = ["int64", "int64", *[floats] * 3]
     takes = {
         "_part": [*["int64"] * 3, ints, ints, floats, *[ints] * 3, *[floats] * 3],
         "_hold": [*["int64"] * 2, *[ints] * 3, *[floats] * 3, ints, floats, ints, floats],
-        "_fall": [
-            *["int64"] * 2,
-            *[floats] * 3,
-            *[columns] * 3,
-            places,
-            columns,
-            ints,
-            ints,
-            places,
-            columns,
-            ints,
-            ints,
-        ],
+        "_fall": [*accounts, *[columns] * 3, places, columns, ints, ints, places, columns, ints, ints],
     }
-    return compiled(globals()[name]), takes[name]
+    return function_in(Path(__file__), globals()[name], takes[name])
 
 
 def _part(  # noqa: PLR0913, PLR0917 - one pass over arrays, or where they lie
