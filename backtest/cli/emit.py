@@ -16,7 +16,7 @@ from backtest.cli import emit_check, emit_post, options
 from backtest.cli.dashboard import NamesOption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sized
     from threading import Event
 
     from backtest.live.channel import Channel
@@ -375,10 +375,14 @@ def _close(
         emitter.drain(clock.now() + 60_000 * (2 + len(rows) // client.rate.per_minute))
         done = canceled(book, rows)
     if lost:
-        typer.echo(f"{len(lost)} unknown outcomes await a person: backtest emit status", err=True)
+        _tell_unknown(lost)
     _tell_canceled([asdict(one) for one in done])
     if lost:
         raise typer.Exit(4)
+
+
+def _tell_unknown(unknown: Sized) -> None:
+    typer.echo(f"{len(unknown)} unknown outcomes await a person: backtest emit status", err=True)
 
 
 def _tell_canceled(done: list[dict[str, Any]]) -> None:
@@ -462,7 +466,7 @@ def _go_live(
             f"error: {done.refused.why}, nothing but cancels was sent since; check {done.refused.check}", err=True
         )
     if done.unknown:
-        typer.echo(f"{len(done.unknown)} unknown outcomes await a person: backtest emit status", err=True)
+        _tell_unknown(done.unknown)
         raise typer.Exit(4)
     if done.refused or done.halted:
         raise typer.Exit(2)
@@ -505,7 +509,7 @@ def _leave(done: Rehearsed) -> None:
     else:
         typer.echo(done.report.text())
     if done.unknown:
-        typer.echo(f"{len(done.unknown)} unknown outcomes await a person: backtest emit status", err=True)
+        _tell_unknown(done.unknown)
         raise typer.Exit(4)
     if done.halted:
         raise typer.Exit(2)

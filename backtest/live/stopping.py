@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-__all__ = ["stopped_by_signal"]
+__all__ = ["interrupted_by_signal", "stopped_by_signal"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -99,7 +99,7 @@ def fills_frame(venue: SimulatedVenue) -> pd.DataFrame:
 
     e = venue.event_records
     e = e[_IS_FILL[e["kind"]] & (e["quantity"] > 0.0)]
-    sides = venue.outcomes()["side"]
+    sides = venue.sides
     enters = _IS_ENTRY[e["kind"]]
     return pd.DataFrame(
         {
