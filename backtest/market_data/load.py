@@ -262,11 +262,21 @@ def _refuse_parts(series: Series, store: Store, low: int | None, high: int | Non
 
 def _others(store: Store, series: Series, low: int | None) -> str:
     """Return what the store has instead, and the command that fetches what it has not."""
-    every = store.series()
-    held = [s for s in every if (s.exchange, s.symbol) == (series.exchange, series.symbol)]
+    folder = series.folder.rpartition("/")[0]
+    held = [
+        one for name in store.disk.names(folder) if (one := Series.of_folder(f"{folder}/{name}")) and store.holds(one)
+    ]
     only = f", only {', '.join(' '.join(str(s).split()[2:]) for s in held)}" if held else ""
-    hint = "" if held else did_you_mean(str(series), map(str, every))
-    return f"{only}: {_command(series, low)} fetches it.{hint}"
+    hint = "" if held else did_you_mean(str(series), _alike(store, series))
+    return f"{only}: {_command(series, low)} fetches it{'.' if hint else ''}{hint}"
+
+
+def _alike(store: Store, series: Series) -> list[str]:
+    """Return the series that somebody may have meant, which may be there: no more folders are looked into than these."""
+    exchanges = store.disk.names("")
+    near = [name for name in exchanges if name == series.exchange] or exchanges
+    rest = str(series).split()[2:]
+    return [" ".join((name, symbol, *rest)) for name in near for symbol in store.symbols(name)]
 
 
 def _command(series: Series, low: int | None) -> str:

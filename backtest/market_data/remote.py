@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RemoteDisk"]
 
+_BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss"}
+"""Protocols without folders: what stands before the first slash is a bucket, and no business of ours to make."""
+
 
 class RemoteDisk:
     """An object store: each file is put in one request, which such stores make visible in whole.
@@ -35,6 +38,10 @@ class RemoteDisk:
         except ValueError as error:
             raise InvalidSettingError(f"the store {url} cannot be opened: {error}") from error
         self._url = url
+        protocol = self._files.protocol
+        self._bucket = ""
+        if {protocol} & _BUCKETS if isinstance(protocol, str) else _BUCKETS.intersection(protocol):
+            self._bucket = self._root.strip("/").partition("/")[0]
 
     def __str__(self) -> str:
         return self._url
@@ -44,6 +51,7 @@ class RemoteDisk:
         try:
             found = self._files.ls(self._at(folder), detail=False, refresh=True)
         except FileNotFoundError:
+            self._require_bucket()
             return []
         except Exception as error:
             raise self._refused("read", folder, error) from error
@@ -67,7 +75,8 @@ class RemoteDisk:
     def write(self, path: str, data: bytes | memoryview) -> None:
         """Put a file in its place in one step."""
         try:
-            self._files.makedirs(self._at(path).rsplit("/", 1)[0], exist_ok=True)
+            if not self._bucket:
+                self._files.makedirs(self._at(path).rsplit("/", 1)[0], exist_ok=True)
             self._files.pipe_file(self._at(path), bytes(data))
         except Exception as error:
             raise self._refused("write", path, error) from error
@@ -91,6 +100,15 @@ class RemoteDisk:
 
     def _at(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}"
+
+    def _require_bucket(self) -> None:
+        """Refuse a bucket that is not there: a folder in it would be taken for an empty one."""
+        try:
+            missing = bool(self._bucket) and not self._files.exists(self._bucket)
+        except Exception as error:
+            raise self._refused("read", "", error) from error
+        if missing:
+            raise StorageError(f"there is no bucket {self._bucket!r} for {self._url}: make it first, or name another")
 
     def _refused(self, what: str, path: str, error: Exception) -> StorageError:
         return StorageError(f"cannot {what} {self._url.rstrip('/')}/{path}: {str(error) or type(error).__name__}")

@@ -28,7 +28,7 @@ from backtest.market_data.parquet import column_bytes, column_hash, read_columns
 from backtest.market_data.ranges import Range, holes, without
 from backtest.market_data.remote import RemoteDisk
 from backtest.market_data.series import FUNDING, Series
-from backtest.market_data.symbol import from_folder_name, unified
+from backtest.market_data.symbol import from_folder_name, to_file_name, unified
 
 if TYPE_CHECKING:
     import os
@@ -97,12 +97,18 @@ class Store:
         text
             As somebody wrote it: ``"btcusdt"``, ``"kpepe/usdc:usdc"``.
         """
-        held = [symbol for name in self.disk.names(exchange) if (symbol := from_folder_name(name))]
         usual = unified(text) or text
-        if text in held or usual in held:
-            return text if text in held else usual
-        alike = [symbol for symbol in held if symbol.lower() == usual.lower()]
+        for symbol in dict.fromkeys((text, usual)):  # one folder is looked at, not those of all markets
+            if from_folder_name(to_file_name(symbol)) == symbol and self.disk.names(
+                f"{exchange}/{to_file_name(symbol)}"
+            ):
+                return symbol
+        alike = [symbol for symbol in self.symbols(exchange) if symbol.lower() == usual.lower()]
         return alike[0] if len(alike) == 1 else usual
+
+    def symbols(self, exchange: str) -> list[str]:
+        """Return the symbols of an exchange of which there is a folder, in order."""
+        return [symbol for name in self.disk.names(exchange) if (symbol := from_folder_name(name))]
 
     def years(self, series: Series) -> list[int]:
         """Return the years of which there is a file."""
