@@ -35,6 +35,7 @@ __all__ = [
     "OUTCOME",
     "PACKED_CALL",
     "PACKED_LIVING",
+    "PACKED_STAND",
     "SCRATCH",
     "SEGMENT",
     "SIGNAL",
@@ -183,6 +184,10 @@ BOOK = _record(
     first_segment=_I, last_segment=_I, noted_units=_F, noted_cost=_F, before=_F,  # before: the last price before row 0
 )  # fmt: skip
 """The living signals and orders of one market: counts, the price band in which nothing happens, and where it stands."""
+
+STAND = ("n_signals", "ratcheting", "row", "call", "pending")
+PACKED_STAND = _packed_part(BOOK, STAND)
+"""What a run asks of a book between two closes, read at once: the numbers of ``STAND`` in this order."""
 
 EVENT = _record(
     time=_I,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from backtest.engine import native
 from backtest.engine.codes import GROW, STATUSES
 from backtest.engine.memory import Memory
 from backtest.engine.parameters import config_record, market_records
-from backtest.engine.records import NEVER
+from backtest.engine.records import NEVER, PACKED_STAND
 from backtest.engine.sent import SentCalls
 from backtest.engine.tracks import Track, as_bytes, closes_of
 from backtest.engine.translation import event_of, live_signals
@@ -29,7 +29,31 @@ if TYPE_CHECKING:
     from backtest.model.profile import SubscriberProfile
     from backtest.model.signal import LiveSignal
 
-__all__ = ["SimulatedVenue"]
+__all__ = ["SimulatedVenue", "Stand"]
+
+
+class Stand(NamedTuple):
+    """How a market stands between two closes, as its book has it (``records.STAND``).
+
+    Attributes
+    ----------
+    signals
+        How many signals live whose create has acted.
+    ratcheting
+        How many trailing stops move with the candles.
+    row
+        Position of the next candle.
+    call
+        The next call that was sent and has not acted yet; -1 without.
+    pending
+        How many creates were sent that have not acted yet.
+    """
+
+    signals: int
+    ratcheting: int
+    row: int
+    call: int
+    pending: int
 
 
 class SimulatedVenue:
@@ -200,11 +224,6 @@ class SimulatedVenue:
         """Return the refs of creates that were sent and have not acted yet."""
         return self._sent.pending(self._index[symbol])
 
-    @property
-    def awaits_call(self) -> bool:
-        """Whether a call to the first market was sent and has not acted yet."""
-        return bool(self._memory.books["call"][0] >= 0)
-
     def has_living(self, symbol: str) -> bool:
         """Whether a signal of the market lives, pending ones included."""
         books, q = self._memory.books, self._index[symbol]
@@ -298,12 +317,11 @@ class SimulatedVenue:
             track.forget()
         self._memory.forget_points()
 
-    def advance(self, until: int | None = None, *, peek: bool = False) -> int:
+    def advance(self, until: int | None = None) -> int:
         """Walk on to an instant or, with None, to the end of the candles.
 
         Stops earlier at a close that brought events, if the run wants them. ``until`` is a close time: candles that end
-        at or before it are walked. With ``peek`` (one market) it stops before the first candle on which something may
-        happen.
+        at or before it are walked.
 
         Returns
         -------
@@ -311,7 +329,9 @@ class SimulatedVenue:
             The close time reached, UTC ms.
         """
         if self._one:
-            return self._advance_one(until, peek=peek)
+            track, span = self._tracks[0], self.histories[0].candles.milliseconds
+            row = self.walk_to(track.filled if until is None else track.opened_by(until - span))
+            return int(track.time[row - 1]) + span if row else 0
         memory, stop = self._memory, NEVER
         if until is not None:
             closes = memory.closes[: memory.world.n_closes]
@@ -329,16 +349,29 @@ class SimulatedVenue:
         done = self._memory.points
         return int(self._memory.closes[done - 1]) if done else 0
 
-    def _advance_one(self, until: int | None, *, peek: bool) -> int:
-        memory, track, span = self._memory, self._tracks[0], self.histories[0].candles.milliseconds
-        last = track.filled if until is None else track.opened_by(until - span)
-        while native.advance_one(memory.address, last, peek) == GROW:
+    def walk_to(self, row: int, *, peek: bool = False) -> int:
+        """Walk the only market, which has no detail candles, up to a row.
+
+        Parameters
+        ----------
+        row
+            Position of the first candle that is not walked any more. It stops earlier at a close that brought events, if
+            the run wants them.
+        peek
+            Whether to stop before the first candle on which something may happen: until there nothing that lives changes.
+
+        Returns
+        -------
+        int
+            Position of the next candle.
+        """
+        memory = self._memory
+        while native.advance_one(memory.address, row, peek) == GROW:
             memory.grow()
-        row = self.row
-        return int(track.time[row - 1]) + span if row else 0
+        return self.row
 
     def rewind(self, row: int) -> None:
-        """Go back over quiet candles to before ``row``, after a :meth:`advance` with ``peek`` (one market, no ratchet)."""
+        """Go back over quiet candles to before ``row``, after a :meth:`walk_to` with ``peek`` (no ratchet)."""
         book, track = self._memory.books[0], self._tracks[0]
         book.row, book.still = row, track.still.searchsorted(row)
         traded = row - 1
@@ -353,9 +386,9 @@ class SimulatedVenue:
         return int(self._memory.books["row"][0])
 
     @property
-    def is_ratcheting(self) -> bool:
-        """Whether a trailing stop of the first market moves with the candles."""
-        return bool(self._memory.books["ratcheting"][0])
+    def stand(self) -> Stand:
+        """How the first market stands."""
+        return Stand._make(PACKED_STAND.unpack(self._memory.books[:1].tobytes()))
 
     # ------------------------------------------------------------ what happened
 

@@ -25,6 +25,7 @@ from backtest.engine.codes import (
     TRAILING,
 )
 from backtest.engine.records import PACKED_CALL, PACKED_LIVING, TARGETS
+from backtest.engine.tracks import as_bytes
 from backtest.model.calls import (
     Call,
     Cancel,
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PRICE_FIELDS", "SIZE_FIELDS", "event_of", "live_signals", "write_call", "write_create"]
 
-_ACCOUNTS = {None: SPOT, "SPOT": SPOT, "MARGIN": MARGIN, "FUTURES": FUTURES}
-_ABSENT = (math.nan,) * TARGETS
+_ACCOUNTS = {None: int(SPOT), "SPOT": int(SPOT), "MARGIN": int(MARGIN), "FUTURES": int(FUTURES)}
+_CREATE, _NO_STOP, _TRAILING, _T_LIVE = map(int, (C_CREATE, NO_STOP, TRAILING, T_LIVE))  # numpy's compare slowly
+_NAN = math.nan
+_ABSENT = (_NAN,) * TARGETS
 _NO_LATER_CALL = (0.0, 0, 0.0, 0.0, 0.0, 0.0, 0, 0)  # from price on: those of later calls, and no reason
 PRICE_FIELDS: Mapping[str, str] = {
     "entry_price_min": "low",
@@ -68,7 +71,7 @@ SIZE_FIELDS: Mapping[str, str] = {
 
 
 def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+    return _NAN if value is None else value
 
 
 def write_create(calls: NDArray[Any], place: int, sent: tuple[int, int, int, int], call: CreateSignal) -> None:
@@ -85,37 +88,39 @@ def write_create(calls: NDArray[Any], place: int, sent: tuple[int, int, int, int
     call
         The create.
     """
-    account = _ACCOUNTS[call.account]
-    targets = [_number(price) for price in call.targets]
+    prices = (call.entry_price_min, call.entry_price_mid, call.entry_price_max, call.stop_loss)
+    invest, low, mid, high, stop, *targets = [
+        _NAN if number is None else number for number in (call.invest, *prices, *call.targets)
+    ]
     PACKED_CALL.pack_into(
-        calls.data,
+        as_bytes(calls).data,
         place * PACKED_CALL.size,
         *sent,
-        C_CREATE,
+        _CREATE,
         call.side,
-        account,
+        _ACCOUNTS[call.account],
         call.margin_type == "CROSS" and call.account in {"MARGIN", "FUTURES"},
         1.0 if call.leverage is None else call.leverage,
-        _number(call.invest),
+        invest,
         int(call.ttl_buy_order or 0),
         call.is_split,
-        _number(call.entry_price_min),
-        _number(call.entry_price_mid),
-        _number(call.entry_price_max),
+        low,
+        mid,
+        high,
         call.invest_entry_min or 0.0,
         call.invest_entry_mid or 0.0,
         call.invest_entry_max or 0.0,
         *targets,
         *_ABSENT[len(targets) :],
-        _number(call.stop_loss),
+        stop,
         *_NO_LATER_CALL,
     )
 
 
 def write_call(r: Any, call: Call) -> None:
     """Write a later call, its prices on the tick, into a call record."""
-    r.price = r.trail = r.trail_limit = r.low = r.mid = r.high = r.stop = r.invest = math.nan
-    r.targets[:] = math.nan
+    r.price = r.trail = r.trail_limit = r.low = r.mid = r.high = r.stop = r.invest = _NAN
+    r.targets[:] = _NAN
     if isinstance(call, Cancel):
         r.kind = C_CANCEL
     elif isinstance(call, UpdatePrices):
@@ -165,24 +170,21 @@ def event_of(e: Any, ref: SignalRef, symbol: str, reason: str) -> Event:
 
 def live_signals(signals: NDArray[Any], refs: Sequence[SignalRef], symbol: str) -> list[LiveSignal]:
     """Return the living signals of signal records; ``refs``: our names of all signals, by position."""
-    found = []
-    for signal, side, status, created, protection, stop, held, average, *levels in PACKED_LIVING.iter_unpack(
-        signals.data
-    ):
-        found.append(
-            LiveSignal(
-                ref=refs[signal],
-                symbol=symbol,
-                side=side,
-                status=STATUSES[status],
-                stop=None if protection == NO_STOP else stop,
-                trailing=protection == TRAILING,
-                targets=tuple(
-                    [price if state == T_LIVE else None for price, state in zip(levels, levels[TARGETS:], strict=False)]
-                ),
-                average_entry=average if held > 0.0 else None,
-                open_quantity=held,
-                created=created,
-            )
+    living = PACKED_LIVING.iter_unpack(signals.tobytes())
+    return [
+        LiveSignal(
+            refs[signal],
+            symbol,
+            side,
+            STATUSES[status],
+            None if protection == _NO_STOP else stop,
+            protection == _TRAILING,
+            tuple(
+                [price if state == _T_LIVE else None for price, state in zip(levels, levels[TARGETS:], strict=False)]
+            ),
+            average if held > 0.0 else None,
+            held,
+            created,
         )
-    return found
+        for signal, side, status, created, protection, stop, held, average, *levels in living
+    ]

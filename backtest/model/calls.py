@@ -33,7 +33,7 @@ from backtest.model.intake import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from backtest.model.finding import Finding
     from backtest.model.market import Market
@@ -55,8 +55,10 @@ __all__ = [
 ]
 
 _NONE = SignalRef("")
+_TYPES = ("long", "short", None)
 _ACCOUNTS = ("SPOT", "MARGIN", "FUTURES")
 _MARGINS = ("ISOLATED", "CROSS")
+_MODES = ("range",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,18 +126,16 @@ class CreateSignal:
     ref: SignalRef = _NONE
 
     def __post_init__(self) -> None:
-        for name in ("coin", "trade_market", "exchange"):
-            text = getattr(self, name)
-            if not (isinstance(text, str) and text and text == text.strip()):
-                raise InvalidSignalError(f"{name} is a text such as BTC, was {text!r}", name)
-        _one_of("type", self.type, ("long", "short", None))
-        for name, value, known in (
-            ("account", self.account, _ACCOUNTS),
-            ("margin_type", self.margin_type, _MARGINS),
-            ("entry_mode", self.entry_mode, ("range",)),
-        ):
-            if value is not None:
-                _one_of(name, value, (*known, None))
+        _require_name("coin", self.coin)
+        _require_name("trade_market", self.trade_market)
+        _require_name("exchange", self.exchange)
+        _one_of("type", self.type, _TYPES)
+        if self.account is not None:
+            _one_of("account", self.account, _ACCOUNTS)
+        if self.margin_type is not None:
+            _one_of("margin_type", self.margin_type, _MARGINS)
+        if self.entry_mode is not None:
+            _one_of("entry_mode", self.entry_mode, _MODES)
         if self.version == 1:
             self._check_version_1()
         elif self.version != 2:
@@ -204,9 +204,9 @@ class CreateSignal:
     def _check_numbers(self) -> None:
         if self.invest is None:
             raise InvalidSignalError("invest is missing; give the percent of the portfolio", "invest")
-        prices = self.prices
-        if self._is_plain(prices):
+        if self._is_plain():
             return
+        prices = self.prices
         sizes = {name: value for name in _SIZES if (value := getattr(self, name)) is not None}
         for name, value in (*prices.items(), *sizes.items()):
             if type(value) is not float:
@@ -217,12 +217,14 @@ class CreateSignal:
             )
         _require(first_broken(price_conditions(prices)) or first_broken(size_conditions(sizes, prices)), self.version)
 
-    def _is_plain(self, prices: Mapping[str, float]) -> bool:
+    def _is_plain(self) -> bool:
         """Whether all numbers are right at a glance, as they are in nearly every create; else each is looked at."""
         if self.leverage is not None or self.is_split:
             return False
-        for price in prices.values():
-            if type(price) is not float or not -math.inf < price < math.inf:
+        prices = [self.entry_price_max, self.entry_price_min, self.entry_price_mid, self.stop_loss]
+        prices.extend(self.targets)
+        for price in prices:
+            if price is not None and (type(price) is not float or not -math.inf < price < math.inf):
                 return False
         ttl = self.ttl_buy_order
         return (
@@ -232,18 +234,17 @@ class CreateSignal:
         )
 
     def _check_attachments(self) -> None:
-        for name, text in (
-            ("attachment_image1_url", self.attachment_image1_url),
-            ("attachment_image2_url", self.attachment_image2_url),
-            ("attachment_description", self.attachment_description),
-        ):
-            if text is not None and not isinstance(text, str):
-                raise InvalidSignalError(f"{name} is a text, was {text!r}", name)
-        if self.attachment_description is not None and len(self.attachment_description) > 1000:
-            raise InvalidSignalError(
-                f"attachment_description has at most 1000 characters, had {len(self.attachment_description)}",
-                "attachment_description",
-            )
+        if self.attachment_image1_url is not None:
+            _require_text("attachment_image1_url", self.attachment_image1_url)
+        if self.attachment_image2_url is not None:
+            _require_text("attachment_image2_url", self.attachment_image2_url)
+        if self.attachment_description is not None:
+            _require_text("attachment_description", self.attachment_description)
+            if len(self.attachment_description) > 1000:
+                raise InvalidSignalError(
+                    f"attachment_description has at most 1000 characters, had {len(self.attachment_description)}",
+                    "attachment_description",
+                )
 
     def _check_version_1(self) -> None:
         for name in (
@@ -621,6 +622,16 @@ def _require_pair(call: TakeProfit | Rebuy) -> None:
     if (call.trailing_stop_price is None) != (call.trailing_stop_limit_price is None):
         missing = "trailing_stop_price" if call.trailing_stop_price is None else "trailing_stop_limit_price"
         raise InvalidSignalError(f"{missing} is missing; the two trailing prices come together", missing)
+
+
+def _require_name(name: str, value: object) -> None:
+    if not (isinstance(value, str) and value and value == value.strip()):
+        raise InvalidSignalError(f"{name} is a text such as BTC, was {value!r}", name)
+
+
+def _require_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise InvalidSignalError(f"{name} is a text, was {value!r}", name)
 
 
 def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from backtest.model.market import Market
     from backtest.runner.shadow import Shadow
     from backtest.strategy import Indicators, SignalTable, Strategy
+    from backtest.strategy.plan import Plan
 
     Made = Decision | Refusal
 
@@ -73,7 +75,7 @@ class Desk:
         self.hears_events = hears_events(strategy)
         self._returned: list[Call] = []
         self._made: list[Made] = []
-        self._judged: list[tuple[CreateSignal, Condition | None, bool]] = []
+        self._judged: dict[int, tuple[CreateSignal, Condition | None, bool]] = {}  # by the identity of the create
         self._born: dict[SignalRef, CreateSignal] = {}
         self._refused: set[SignalRef] = set()
         self._stops: dict[SignalRef, float | None] = {}
@@ -150,7 +152,7 @@ class Desk:
             For a fault of the strategy's code, naming the candle, the field and the value.
         """
         now = Moment(self, position)
-        self._start(position)
+        self._close_time = self.time[position] + self.span
         try:
             if self.answers_events:
                 for event in events:
@@ -159,8 +161,9 @@ class Desk:
                 self._take_rows(table, rows)
             if asked:
                 self._take(self.strategy.on_candle(now))
-            self._manage(position, events)
-            return self._finish()
+            if self.plan is not None:
+                self._manage(self.plan, now, events)
+            return self._ordered() if len(self._made) > 1 else self._made
         except InvalidSignalError as error:
             raise self.named(error, self._close_time) from None
         finally:
@@ -171,11 +174,12 @@ class Desk:
         if returned is None:
             self._clear()
             return []
-        self._start(position)
+        self._close_time = self.time[position] + self.span
         try:
             self._take(returned)
-            self._manage(position, ())
-            return self._finish()
+            if self.plan is not None:
+                self._manage(self.plan, Moment(self, position), ())
+            return self._ordered() if len(self._made) > 1 else self._made
         except InvalidSignalError as error:
             raise self.named(error, self._close_time) from None
         finally:
@@ -219,50 +223,44 @@ class Desk:
         """
         one = taken(fields, self.market)
         create = self.numbered_create(close_time, one.fields, len(self._born))
-        self._judged.append((create, one.broken, one.after_rounding))
+        self._judged[id(create)] = create, one.broken, one.after_rounding
         return create
 
     def refs(self, close_times: Iterable[int], numbers: Iterable[int]) -> list[SignalRef]:
         """Return our names of creates: each has a number, from 0, among those of its close."""
-        symbol = self.symbol
-        return [SignalRef(f"{symbol}-{at}-{number}") for at, number in zip(close_times, numbers, strict=True)]
+        return [self._ref(at, number) for at, number in zip(close_times, numbers, strict=True)]
 
     def numbered_create(self, close_time: int, fields: dict[str, Any], number: int) -> CreateSignal:
         """Return the create of a given number among those of a close; ``fields`` as :func:`taken` made them."""
         market, tag = self.market, self._tag(close_time, number)
-        named = {**fields, "attachment_description": tagged(fields.get("attachment_description"), tag)}
+        named = {
+            **fields,
+            "coin": market.coin,
+            "trade_market": market.trade_market,
+            "exchange": market.exchange,
+            "ref": self._ref(close_time, number),
+            "attachment_description": tagged(fields.get("attachment_description"), tag),
+        }
         if market.attachments_url and named.get("attachment_image1_url") is None:
             named["attachment_image1_url"] = self._picture(tag)
-        return CreateSignal(
-            coin=market.coin,
-            trade_market=market.trade_market,
-            exchange=market.exchange,
-            ref=SignalRef(f"{self.symbol}-{close_time}-{number}"),
-            **named,
-        )
+        return CreateSignal(**named)
 
     def next_ask(self, close_time: int) -> int | None:
         """Return the next instant after a close at which the plan must be asked, events or not; None: never."""
         return None if self.plan is None else self.plan.asks_at(self.living(), close_time, self.span)
 
-    def _manage(self, position: int, events: Sequence[Event]) -> None:
+    def _manage(self, plan: Plan, now: Moment, events: Sequence[Event]) -> None:
         """Add what the strategy's plan wants at this close, after the strategy's own calls."""
-        if self.plan is not None:
-            for call in self.plan.at_close(Moment(self, position), tuple(self._returned), events):
-                self._add(call)
-
-    def _start(self, position: int) -> None:
-        self._close_time = self.time[position] + self.span
+        for call in plan.at_close(now, tuple(self._returned), events):
+            self._add(call)
 
     def _clear(self) -> None:
         """Forget what belongs to one close only."""
         if self._born or self._made or self._judged:
-            self._returned, self._made, self._judged, self._born = [], [], [], {}
+            self._returned, self._made, self._judged, self._born = [], [], {}, {}
 
-    def _finish(self) -> list[Made]:
+    def _ordered(self) -> list[Made]:
         """Order the calls of this close; one about a signal created at this close follows its create."""
-        if len(self._made) < 2:
-            return self._made
         last = call_order(CreateSignal)
         return sorted(
             self._made,
@@ -313,12 +311,9 @@ class Desk:
     def _take_create(self, call: CreateSignal) -> None:
         """Give a create its place among those of this close; one made by hand is rounded and addressed here."""
         number = len(self._born)
-        ref = SignalRef(f"{self.symbol}-{self._close_time}-{number}")
-        found = [(broken, after) for create, broken, after in self._judged if create is call]
-        if found:
-            broken, after = found[0]
-        else:
-            call, broken, after = self._by_hand(call)
+        ref = self._ref(self._close_time, number)
+        judged = self._judged.get(id(call))
+        call, broken, after = self._by_hand(call) if judged is None else judged
         if call.ref != ref:
             call = self._renamed(call, ref, number)
         self._born[ref] = call
@@ -395,6 +390,9 @@ class Desk:
             raise InvalidSignalError(reason, broken.field)
         self._made.append(Refusal(self._close_time, call, broken.field, broken.value, reason))
 
+    def _ref(self, close_time: int, number: int) -> SignalRef:
+        return SignalRef(f"{self.symbol}-{close_time}-{number}")
+
     def _tag(self, close_time: int, number: int) -> str:
         return signal_tag(self.strategy.identity, self.symbol, self.timeframe, close_time, number)
 
@@ -465,26 +463,30 @@ def taken(fields: Mapping[str, Any], market: Market) -> Taken:
     """
     found = {name: value for name, value in fields.items() if value is not None}
     side = found.pop("side", 1)
-    if side not in (1, -1):
+    if side not in _SIDES:
         raise InvalidSignalError(f'side is "long" or "short", was {side!r}', "type")
-    targets = found.pop("targets", ())
     prices = {name: _price(name, found.pop(name)) for name in _PRICES if name in found}
-    for k, price in enumerate(targets, 1):
+    numbers = []
+    for k, price in enumerate(found.pop("targets", ()), 1):
+        numbers.append(f"exit_price_{k}")
         if price is not None:
-            prices[f"exit_price_{k}"] = _price(f"exit_price_{k}", price)
-    split = not _SHARES.isdisjoint(found)
+            prices[numbers[-1]] = _price(numbers[-1], price)
+    split = not found.keys().isdisjoint(_SHARES)
     placed = create_on_tick(market.price_grid, prices, side, split=split)
-    broken, version = None, found.get("version", 2)
+    broken, after, version = None, False, found.get("version", 2)
     if "entry_price_max" in placed:
         broken = first_broken(create_relations(placed, side, version=version))
-    after = broken is not None and first_broken(create_relations(prices, side, version=version)) is None
+    if broken is not None:
+        after = first_broken(create_relations(prices, side, version=version)) is None
     if "leverage" in found:
         _require(leverage_condition(found["leverage"], found.get("account")))
-    found["targets"] = tuple(placed.pop(f"exit_price_{k}", None) for k in range(1, len(targets) + 1))
+    found["type"] = "long" if side > 0 else "short"
+    found["targets"] = tuple([placed.pop(name, None) for name in numbers])
     found["invest"] = float(found["invest"]) if "invest" in found else None
     if "ttl_buy_order" in found:
         found["ttl_buy_order"] = int(found["ttl_buy_order"])
-    return Taken({**found, **placed, "type": "long" if side > 0 else "short"}, broken, after)
+    found.update(placed)
+    return Taken(found, broken, after)
 
 
 def refusal_reason(broken: Condition, market: Market, *, after_rounding: bool) -> str:
@@ -493,7 +495,8 @@ def refusal_reason(broken: Condition, market: Market, *, after_rounding: bool) -
 
 
 _PRICES = ("entry_price_min", "entry_price_mid", "entry_price_max", "stop_loss")
-_SHARES = frozenset({"invest_entry_min", "invest_entry_mid", "invest_entry_max"})
+_SHARES = ("invest_entry_min", "invest_entry_mid", "invest_entry_max")
+_SIDES = (1, -1)
 
 
 def _require(broken: Condition) -> None:
@@ -506,8 +509,8 @@ def _price(name: str, value: Any) -> float:
     try:
         price = float(value)
     except (TypeError, ValueError):
-        price = float("nan")
-    if not abs(price) < float("inf"):
+        price = math.nan
+    if not -math.inf < price < math.inf:
         raise InvalidSignalError(f"{name} is a finite number above 0, was {value!r}", name)
     return price
 

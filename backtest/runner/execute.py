@@ -245,13 +245,14 @@ def _walk_one(run: Execution, desk: Desk, part: Prepared) -> None:
     closes, last, due = part.history.candles.close_time, len(part.history.candles) - 1, 0
     rows = None if part.table is None else partial(_decide, run, desk, part, events=(), asked=True)
     scout = Scout(desk, _asked_at(part).tolist(), partial(_send, run, desk), rows)
+    watches, planned = desk.plan is not None and desk.plan.watches_closes, last + 1
     with progress("candles", len(closes) if len(closes) > LONG else 0) as bar:
         while due <= last:
             scout.go_ahead(last)
-            planned = _planned(desk, closes, int(closes[due - 1]) if due else 0)
-            venue.advance(desk.time[min(scout.next_stop(last), planned)] + desk.span)
+            if watches:
+                planned = _planned(desk, closes, int(closes[due - 1]) if due else 0)
+            position = venue.walk_to(min(scout.next_stop(last), planned) + 1) - 1
             desk.forget()
-            position = venue.row - 1
             events = venue.new_events() if hears else ()
             is_asked = scout.arrived(position)
             if is_asked or events or position == planned:

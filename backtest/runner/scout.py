@@ -60,17 +60,15 @@ class Scout:
 
     def go_ahead(self, last: int) -> None:
         """Ask at closes up to the position ``last`` without entering the engine, as far as that can be known to be right."""
-        venue, desk = self._venue, self._desk
-        waits = venue.awaits_call
-        if not venue.has_living(desk.symbol) and not (waits and desk.hears_events):
+        venue, stand = self._venue, self._venue.stand
+        waits = stand.call >= 0
+        if not (stand.signals or stand.pending or (waits and self._desk.hears_events)):
             self._ask(last)
             return
-        if self._watches or venue.is_ratcheting or waits or self._next >= len(self._asked):
+        if waits or stand.ratcheting or self._watches or self._next >= len(self._asked):
             return
         furthest = min(self._next + self._ahead, len(self._asked)) - 1
-        venue.advance(desk.time[self._asked[furthest]] + desk.span, peek=True)
-        desk.forget()
-        reached, first = venue.row, self._next
+        reached, first = venue.walk_to(self._asked[furthest] + 1, peek=True), self._next
         returned = self._ask(reached - 1)
         self._ahead = max(1, self._next - first) if returned else min(2 * self._ahead, _FURTHEST)
         if returned and self._asked[self._next - 1] < reached - 1:

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backtest.model.calls import CreateSignal
@@ -31,11 +31,11 @@ def signal_tag(strategy_identity: str, symbol: str, timeframe: str, close_ms: in
     """
     digest = _stem(strategy_identity, symbol, timeframe).copy()
     digest.update(b",%d,%d]" % (close_ms, number))
-    return str(digest.hexdigest()[:12])
+    return digest.hexdigest()[:12]
 
 
 @lru_cache(maxsize=1024)
-def _stem(strategy_identity: str, symbol: str, timeframe: str) -> Any:
+def _stem(strategy_identity: str, symbol: str, timeframe: str) -> hashlib._Hash:
     """Return the hash of what all tags of a strategy on a market begin with: the JSON list up to its close."""
     text = json.dumps([strategy_identity, symbol, timeframe], separators=(",", ":"))
     return hashlib.sha256(text[:-1].encode())
