@@ -18,6 +18,7 @@ from backtest.engine.records import (
     SCRATCH,
     SEGMENT,
     SIGNAL,
+    STRETCH,
     TRACK,
     TRADE,
     TURN,
@@ -43,7 +44,15 @@ MANY = 12
 SEGMENTS = 8_192
 """Segments of equity that are kept before the points are written."""
 
-ROOMS = {"signals": 8, "orders": 24, "events": 65_536, "scratch_events": 512, "trades": 16_384, "scratch_trades": 128}
+ROOMS = {
+    "signals": 8,
+    "orders": 24,
+    "events": 65_536,
+    "scratch_events": 512,
+    "trades": 16_384,
+    "scratch_trades": 128,
+    "stretches": 16_384,
+}
 """The buffers that may get full, in the order of :data:`LACKS`, and the room each begins with."""
 
 _ARRAYS = (
@@ -58,6 +67,7 @@ _ARRAYS = (
     "closes",
     "equity",
     "segments",
+    "stretches",
 )
 
 
@@ -81,7 +91,8 @@ class Memory:
     outcomes, accepted
         Where each signal stands; when signals were accepted.
     closes, equity
-        The equity points; ``segments``: what those are made of that were passed and not written yet.
+        The equity points, written when they are asked for. ``segments``: what those of several markets are made of that were
+        passed and not written yet; ``stretches``: those of an only market, one a candle.
     """
 
     def __init__(
@@ -110,6 +121,7 @@ class Memory:
         self.trackers = np.zeros(n, TRACK)
         self.keys, self.heap, self.members = np.full(n, NEVER), np.arange(n), np.zeros(n, np.int64)
         self.segments = np.empty(max(SEGMENTS, 3 * n + 8), SEGMENT)  # written whole, as events are
+        self.stretches = np.empty(ROOMS["stretches"] if n == 1 else 0, STRETCH)
         self.closes, self.equity = np.empty(0, np.int64), np.empty(0)
         self._world = np.zeros(1, WORLD)
         self.world: Any = self._world[0]
@@ -147,7 +159,7 @@ class Memory:
             self.accounts[name][0], self.accounts[f"{each}_room"][0] = self._address(name), len(getattr(self, name))
             self.accounts[name][1:] = self._address(f"scratch_{name}") + np.arange(SCRATCH) * scratch.strides[0]
             self.accounts[f"{each}_room"][1:] = scratch.shape[1]
-        world["segment_room"] = len(self.segments)
+        world["segment_room"], world["stretch_room"] = len(self.segments), len(self.stretches)
         self._extents = tuple(self.trackers[name] for name in ("rows", "even", "apart"))
         self._stale, self._point, self._n_closes = self.books["stale"], self._world["point"], self._world["n_closes"]
         self._n_events = self.accounts["n_events"]
@@ -258,7 +270,18 @@ class Memory:
         old = len(self.equity)
         if n > old:
             self.equity = with_room(self.equity, max(n, 2 * old)) if old else np.empty(n)
-            self.world.equity, self.world.n_closes = self.equity.ctypes.data, len(self.equity)
+            self.world.equity = self.equity.ctypes.data
+
+    @property
+    def noted(self) -> NDArray[Any]:
+        """The stretches of an only market, in order of their rows."""
+        return self.stretches[: int(self.world.n_stretches)]
+
+    def go_back(self, row: int) -> None:
+        """Drop the stretches of an only market from a row on, and the equity points."""
+        world = self.world
+        world.n_stretches = self.noted["row"].searchsorted(row)
+        world.written = min(int(world.written), row)
 
     def add_close(self, close: int, least: int) -> None:
         """Add the equity point of candles to come.

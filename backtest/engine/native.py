@@ -16,23 +16,27 @@ if TYPE_CHECKING:
     from backtest.engine.kernel.entries import (
         advance_one,
         advance_together,
+        bound_blocks,
         equity_now,
         examine,
         forget_rows,
         number_calls,
         push,
         write_points,
+        write_stretches,
     )
 
 __all__ = [
     "advance_one",
     "advance_together",
+    "bound_blocks",
     "equity_now",
     "examine",
     "forget_rows",
     "number_calls",
     "push",
     "write_points",
+    "write_stretches",
 ]
 
 _TYPES = {"Address": "int64", "int": "int64", "bool": "boolean"}

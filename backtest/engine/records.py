@@ -24,6 +24,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 __all__ = [
     "ACCOUNT",
+    "BLOCK",
     "BOOK",
     "CALL",
     "CONFIG",
@@ -39,6 +40,7 @@ __all__ = [
     "SCRATCH",
     "SEGMENT",
     "SIGNAL",
+    "STRETCH",
     "TARGETS",
     "TRACK",
     "TRADE",
@@ -54,8 +56,9 @@ TARGETS = 6
 NEVER = int(np.iinfo(np.int64).max)
 """A time that does not come."""
 
-LACKS = (1, 2, 4, 8, 16, 32)
-"""Bits of ``ACCOUNT.lacks``: signals, orders, events, events of the scratch books, trades, trades of the scratch books."""
+LACKS = (1, 2, 4, 8, 16, 32, 64)
+"""Bits of ``ACCOUNT.lacks``: signals, orders, events, events of the scratch books, trades, trades of the scratch books,
+stretches."""
 
 SCRATCH = 5
 """Books behind the real ones, in which journeys are tried."""
@@ -223,11 +226,18 @@ TRACK = _record(
     time=_I, open=_I, high=_I, low=_I, close=_I, kind=_I, rows=_I,
     even=_I, apart=_I, detailed=_I,  # whether no candle is missing; how far two open times are apart at least
     still=_I, n_still=_I, funding_times=_I, funding_rates=_I, n_funding=_I,
+    floors=_I, ceilings=_I, n_blocks=_I,  # the lowest low and the highest high of each whole block of the first candles
 )  # fmt: skip
 """Where the columns of one market lie in memory: its candles, the rows in which nothing trades, its funding."""
 
+BLOCK = 16
+"""Candles of a block of :data:`TRACK`: those that stay inside a band of prices are passed block by block."""
+
 SEGMENT = _record(market=_I, point=_I, after=_I, units=_F, cost=_F)
 """What a market adds to equity from a point on, until the segment ``after``; of market -1 ``units`` is cash and margins."""
+
+STRETCH = _record(row=_I, base=_F, units=_F)
+"""Of an only market: from a row on, equity at a close is ``base + units * close``."""
 
 WORLD = _record(
     accounts=_I, books=_I, markets=_I, config=_I, tracks=_I, calls=_I, turns=_I, accepted=_I, outcomes=_I,
@@ -238,5 +248,6 @@ WORLD = _record(
     # equity: the closes, how many were passed and told, and what it is made of since the last was written
     closes=_I, equity=_I, n_closes=_I, close_even=_I, close_apart=_I, point=_I, told=_I, written=_I,
     segments=_I, segment_room=_I, n_segments=_I, first_cash=_I, last_cash=_I,
+    stretches=_I, stretch_room=_I, n_stretches=_I,
 )  # fmt: skip
 """What a run knows: where its arrays lie in memory, how long they are, and how far the walk is."""

@@ -92,9 +92,7 @@ class SimulatedVenue:
         self._tracks = [Track(history, fill_without_volume=fills, flat=not self._one) for history in self.histories]
         config = config_record(profile, self.assumptions, want_events=want_events)
         self._memory = Memory(self._tracks, market_records(self.histories, profile), config, profile.balance)
-        if self._one:
-            self._memory.reserve_points(self._tracks[0].filled)
-        else:
+        if not self._one:
             self._memory.set_closes(*closes_of(self.histories))
         self._sent = SentCalls(self.histories, self._memory, profile.latency_ms)
 
@@ -291,9 +289,7 @@ class SimulatedVenue:
             self._write_points()  # those that were passed do not know it
         moved = track.append((time, open_, high, low, close), still=still)
         self._memory.take_row(q, moved=moved)
-        if self._one:
-            self._memory.reserve_points(track.filled)
-        else:
+        if not self._one:
             self._memory.add_close(time + candles.milliseconds, candles.milliseconds)
 
     def change_rules(self, symbol: str, market: Market) -> None:
@@ -379,6 +375,7 @@ class SimulatedVenue:
             traded -= 1
         if row:
             book.last = track.close[traded] if traded >= 0 else track.open[0]
+        self._memory.go_back(row)
 
     @property
     def row(self) -> int:
@@ -419,11 +416,35 @@ class SimulatedVenue:
 
     @property
     def equity(self) -> NDArray[np.float64]:
-        """(n,) float64: equity at each close walked so far (:attr:`equity_time`), quote currency."""
-        if self._one:
-            return self._memory.equity[: self.row]
-        self._write_points()
-        return self._memory.equity[: self._memory.points]
+        """(n,) float64: equity at each close walked so far (:attr:`equity_time`), quote currency; written when asked for."""
+        memory = self._memory
+        if not self._one:
+            self._write_points()
+            return memory.equity[: memory.points]
+        row = self.row
+        if memory.world.written < row:
+            memory.reserve_points(row)
+            native.write_stretches(memory.address, row)
+        return memory.equity[:row]
+
+    def equity_at(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return :attr:`equity` at some of the closes, in this order, without writing the others where there is one market.
+
+        Parameters
+        ----------
+        rows
+            (n,) int64: positions in :attr:`equity_time`.
+        """
+        if not self._one:
+            return self.equity[rows]
+        noted = self._memory.noted[self._memory.noted["row"].searchsorted(rows, "right") - 1]
+        base, units = noted["base"], noted["units"]
+        return np.where(units == 0.0, base, base + units * self._tracks[0].close[rows])
+
+    @property
+    def stretches(self) -> NDArray[Any]:
+        """What the equity of an only market is made of (``STRETCH``); none of several, or of one with detail candles."""
+        return self._memory.noted
 
     def _write_points(self) -> None:
         if self._memory.world.written < self._memory.points:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from backtest.engine import native
 from backtest.engine.codes import COARSE
+from backtest.engine.records import BLOCK
 from backtest.model.timeframe import nearest_multiple
 
 if TYPE_CHECKING:
@@ -15,12 +18,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from backtest.engine.history import MarketHistory
+    from backtest.model.candles import Candles
 
 __all__ = ["Track", "as_bytes", "closes_of", "with_room"]
 
 _COLUMNS = ("time", "open", "high", "low", "close", "kind")
 _MINUTE = 60_000  # on which funding is charged (L13.3)
 _LEAST = 1024  # rows of room where some are added
+
+_BOUNDS: WeakKeyDictionary[Candles, tuple[NDArray[np.float64], NDArray[np.float64]]] = WeakKeyDictionary()
 
 
 class Track:
@@ -56,6 +62,7 @@ class Track:
         self._flat = flat
         if flat:
             self._flatten()
+        self.floors, self.ceilings = self._bounds(history.candles)
 
     def _flatten(self) -> None:
         """Make the candles in which nothing trades flat at the last price; before the first trade it is the first open."""
@@ -71,6 +78,18 @@ class Track:
                 column[self.still] = last
                 setattr(self, name, column)
         self._last = float(self.close[-1])
+
+    def _bounds(self, candles: Candles) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the lowest low and the highest high of each whole block, kept for other runs over the same candles."""
+        shared = self.low is candles.low and self.high is candles.high
+        found = _BOUNDS.get(candles) if shared else None
+        if found is None:
+            n = self.filled // BLOCK
+            found = np.empty(n), np.empty(n)
+            native.bound_blocks(*(column.ctypes.data for column in (self.low, self.high, *found)), n)
+            if shared:
+                _BOUNDS[candles] = found
+        return found
 
     def opened_by(self, instant: int) -> int:
         """Return how many candles have opened at an instant, UTC ms."""
@@ -121,17 +140,18 @@ class Track:
         for name in _COLUMNS:
             setattr(self, name, np.zeros(_LEAST, getattr(self, name).dtype))
         self.still, self.filled = self.still[:0].copy(), 0
+        self.floors = self.ceilings = np.empty(0)
         self._apart, self._even = self._span, True
 
     def describe(self, record: Any) -> None:
         """Write into a ``TRACK`` record where the columns lie."""
-        for name in (*_COLUMNS, "still", "funding_times", "funding_rates"):
+        for name in (*_COLUMNS, "still", "funding_times", "funding_rates", "floors", "ceilings"):
             column = getattr(self, name)
             assert column.flags.c_contiguous and column.dtype.isnative  # noqa: PT018, S101
             record[name] = column.ctypes.data
         record["n_still"], record["n_funding"] = len(self.still), len(self.funding_times)
         record["rows"], record["even"], record["apart"] = self.extent
-        record["detailed"] = self.detailed
+        record["detailed"], record["n_blocks"] = self.detailed, len(self.floors)
 
     @property
     def extent(self) -> tuple[int, bool, int]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backtest.engine.kernel import agenda, points, together, walk
+from backtest.engine.kernel import agenda, points, rows, stretches, together, walk
 from backtest.engine.kernel.compiled import entry
 from backtest.engine.kernel.ledger import equity_of
+from backtest.engine.kernel.memory import floats_at
 from backtest.engine.kernel.state import world_at
+from backtest.engine.records import BLOCK
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
 __all__ = [
     "advance_one",
     "advance_together",
+    "bound_blocks",
     "equity_now",
     "examine",
     "forget_rows",
     "number_calls",
     "push",
     "write_points",
+    "write_stretches",
 ]
 
 
@@ -60,6 +64,19 @@ def advance_together(state: Address, stop_time: int) -> int:
 def write_points(state: Address) -> None:
     """Write the equity points of several markets that were passed (:func:`points.write_points`)."""
     points.write_points(world_at(state))
+
+
+@entry
+def write_stretches(state: Address, until: int) -> None:
+    """Write the equity points of an only market up to a row (:func:`stretches.write_stretches`)."""
+    stretches.write_stretches(world_at(state), until)
+
+
+@entry
+def bound_blocks(low: Address, high: Address, floors: Address, ceilings: Address, n: int) -> None:
+    """Write the bounds of ``n`` blocks of candles (:func:`rows.bound_blocks`)."""
+    lows, highs = floats_at(low, n * BLOCK), floats_at(high, n * BLOCK)
+    rows.bound_blocks(lows, highs, floats_at(floors, n), floats_at(ceilings, n))
 
 
 @entry

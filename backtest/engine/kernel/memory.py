@@ -40,6 +40,7 @@ __all__ = [
     "outcomes_of",
     "segments_of",
     "signals_in",
+    "stretches_of",
     "tracks_at",
     "trades_in",
     "turns_of",
@@ -131,6 +132,7 @@ turns_of = buffer_of(records.TURN, records.WORLD, "turns", "call_room")
 outcomes_of = buffer_of(records.OUTCOME, records.WORLD, "outcomes", "outcome_room")
 accepted_of = buffer_of(np.int64, records.WORLD, "accepted", "outcome_room")
 segments_of = buffer_of(records.SEGMENT, records.WORLD, "segments", "segment_room")
+stretches_of = buffer_of(records.STRETCH, records.WORLD, "stretches", "stretch_room")
 keys_of, heap_of, members_of = (
     buffer_of(np.int64, records.WORLD, name, "n_markets") for name in ("keys", "heap", "members")
 )

@@ -8,8 +8,8 @@ from backtest.engine.codes import FINE_LAST
 from backtest.engine.kernel.band import calm_band
 from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.liquidation import next_funding
-from backtest.engine.kernel.memory import bytes_at, calls_of, floats_at, heap_of, ints_at, keys_of, turns_of
-from backtest.engine.kernel.rows import first_at_or_after, quiet_rows
+from backtest.engine.kernel.memory import bytes_at, calls_of, heap_of, ints_at, keys_of, turns_of
+from backtest.engine.kernel.rows import first_at_or_after, quiet_until
 from backtest.engine.kernel.state import book_of, market_of, track_of, view_of
 from backtest.engine.records import NEVER
 
@@ -72,8 +72,7 @@ def look_ahead(world: Row, index: int, start: int) -> None:
     else:
         limit = min(stop, start + book.ahead)
         low, high = calm_band(view_of(world, index))
-        lows, highs = floats_at(track.low, rows)[start:limit], floats_at(track.high, rows)[start:limit]
-        book.next = start + quiet_rows(lows, highs, low, high)
+        book.next = quiet_until(track, start, limit, low, high)
         if book.next == limit and limit < stop:
             book.known = 0
             book.ahead *= 2

@@ -214,6 +214,6 @@ def forget_rows(world: Row) -> None:
         book = book_of(world, q)
         book.row = book.still = 0
         book.before, book.stale = book.last, 1
-    world.point = world.written = 0
+    world.point = world.written = world.n_stretches = 0
     if world.n_segments:
         begin_segments(world)

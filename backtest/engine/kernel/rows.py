@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backtest.engine.kernel.compiled import rule
+from backtest.engine.kernel.compiled import folded, rule
+from backtest.engine.kernel.memory import floats_at
+from backtest.engine.records import BLOCK
 
 if TYPE_CHECKING:
-    from backtest.engine.records import Floats, Ints
+    from backtest.engine.records import Floats, Ints, Row
 
-__all__ = ["first_at_or_after", "is_even", "quiet_rows"]
+__all__ = ["bound_blocks", "first_at_or_after", "is_even", "quiet_until"]
 
-BLOCK = 64  # candles looked at together
 NEAR = 8  # candles looked at one by one before
 
 
@@ -42,21 +43,41 @@ def first_at_or_after(time: Ints, low: int, high: int, instant: int, span: int, 
     return low
 
 
+@folded
+def is_quiet(lows: Floats, highs: Floats, row: int, low: float, high: float) -> bool:
+    """Whether a candle, or a block of them, stays strictly inside a band of prices."""
+    return bool(lows[row] > low and highs[row] < high)
+
+
 @rule
-def quiet_rows(lows: Floats, highs: Floats, low: float, high: float) -> int:
-    """Return how many candles, from the first, stay strictly inside a band of prices."""
-    n, k = len(lows), 0
-    while k < NEAR and k < n:  # where a stop ratchets, the next better price is often near
-        if not (lows[k] > low and highs[k] < high):
-            return k
-        k += 1
-    while k + BLOCK <= n:  # counting, without a way out in between, is compiled to vector instructions
-        some_lows, some_highs, inside = lows[k : k + BLOCK], highs[k : k + BLOCK], 0
-        for j in range(BLOCK):
-            inside += (some_lows[j] > low) & (some_highs[j] < high)
-        if inside < BLOCK:
-            break
-        k += BLOCK
-    while k < n and lows[k] > low and highs[k] < high:
-        k += 1
-    return k
+def quiet_until(track: Row, row: int, stop: int, low: float, high: float) -> int:
+    """Return the first row, before ``stop``, of a candle that leaves a band of prices or touches its ends, or ``stop``.
+
+    Most candles are passed by the lowest low and the highest high of their block, without a look at them.
+    """
+    lows, highs = floats_at(track.low, track.rows), floats_at(track.high, track.rows)
+    floors, ceilings = floats_at(track.floors, track.n_blocks), floats_at(track.ceilings, track.n_blocks)
+    near = min(stop, row + NEAR)  # where a stop ratchets, the next better price is often near
+    border = min(stop, (near + BLOCK - 1) // BLOCK * BLOCK)
+    while row < border and is_quiet(lows, highs, row, low, high):
+        row += 1
+    if row < border:
+        return row
+    block, last = row // BLOCK, min(stop // BLOCK, track.n_blocks)
+    while block < last and is_quiet(floors, ceilings, block, low, high):
+        block += 1
+    row = max(row, block * BLOCK)
+    while row < stop and is_quiet(lows, highs, row, low, high):
+        row += 1
+    return row
+
+
+@rule
+def bound_blocks(lows: Floats, highs: Floats, floors: Floats, ceilings: Floats) -> None:
+    """Write the lowest low and the highest high of each whole block of candles."""
+    for block in range(len(floors)):
+        floor, ceiling = lows[block * BLOCK], highs[block * BLOCK]
+        for row in range(block * BLOCK + 1, (block + 1) * BLOCK):
+            floor = min(floor, lows[row])
+            ceiling = max(ceiling, highs[row])
+        floors[block], ceilings[block] = floor, ceiling

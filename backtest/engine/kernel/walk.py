@@ -14,8 +14,9 @@ from backtest.engine.kernel.compiled import folded, rule
 from backtest.engine.kernel.journeys import walk_candle
 from backtest.engine.kernel.liquidation import next_funding
 from backtest.engine.kernel.memory import calls_of, floats_at, ints_at, turns_of
-from backtest.engine.kernel.rows import first_at_or_after, is_even, quiet_rows
+from backtest.engine.kernel.rows import first_at_or_after, is_even, quiet_until
 from backtest.engine.kernel.state import Candle, book_of, market_of, track_of, view_of
+from backtest.engine.kernel.stretches import has_stretches, note_stretch
 from backtest.engine.records import NEVER
 
 if TYPE_CHECKING:
@@ -55,19 +56,16 @@ def next_row(world: Row, series: Series, stop: int, even: bool) -> int:
 
 
 @rule
-def scan(view: View, series: Series, equity: Floats, row: int, stop: int) -> int:
-    """Pass quiet candles and mark the positions at their closes; return the first row that is not quiet."""
+def scan(track: Row, view: View, series: Series, row: int, stop: int) -> int:
+    """Pass quiet candles; return the first row that is not quiet."""
     account, book = view.account, view.book
-    units, base, before = book.units, account.cash + account.margin - book.cost, account.n_events
+    before = account.n_events
     while True:
         low, high = calm_band(view)
-        quiet = quiet_rows(series.low[row:stop], series.high[row:stop], low, high)
-        points, closes = equity[row : row + quiet], series.close[row : row + quiet]
-        for k in range(quiet):
-            points[k] = base + units * closes[k]
-        if quiet:
-            book.last = closes[quiet - 1]
-        row += quiet
+        quiet = quiet_until(track, row, stop, low, high)
+        if quiet > row:
+            book.last = series.close[quiet - 1]
+        row = quiet
         full = account.n_events + book.ratcheting + 8 >= account.event_room
         if row == stop or book.ratcheting == 0 or full or touches(view, series.high[row], series.low[row]):
             return row
@@ -75,26 +73,35 @@ def scan(view: View, series: Series, equity: Floats, row: int, stop: int) -> int
         quiet_candle(
             view, Candle(series.open[row], series.high[row], series.low[row], series.close[row], 0, YES)
         )  # nothing expires in it
-        equity[row] = base + units * series.close[row]
         row += 1
         if book.slow or (view.config.want_events and account.n_events > before):
             return row
 
 
 @rule
-def pass_quiet(world: Row, view: View, series: Series, equity: Floats, stop: int, even: bool) -> int:
+def pass_quiet(world: Row, view: View, series: Series, stop: int, even: bool) -> int:
     """Pass the candles on which nothing can happen; return the first other one, from the row of the book on."""
     account, book = view.account, view.book
     row = book.row
     stop = next_row(world, series, min(stop, next_still(world, ONLY)), even)
+    if stop <= row or (book.n_signals > 0 and (book.slow or book.fresh)):
+        return row
+    base, units = account.cash + account.margin, 0.0
     if book.n_signals > 0:
-        return scan(view, series, equity, row, stop) if stop > row and not book.slow and not book.fresh else row
-    if stop > row:
-        value = account.cash + account.margin
-        for k in range(row, stop):
-            equity[k] = value
+        base, units = base - book.cost, book.units
+        stop = scan(track_of(world, ONLY), view, series, row, stop)
+    else:
         book.started, book.last = 1, series.close[stop - 1]
+    if stop > row:
+        note_stretch(world, row, base, units)
     return stop
+
+
+@rule
+def note_close(world: Row, view: View, row: int) -> None:
+    """Keep the equity at the close of a candle that was looked at."""
+    account, book = view.account, view.book
+    note_stretch(world, row, account.cash + account.margin + (book.units * book.last - book.cost), 0.0)
 
 
 @folded
@@ -112,28 +119,31 @@ def series_of(track: Row) -> Series:
 
 @rule
 def walk_alone(world: Row, until: int, peek: bool) -> int:
-    """Walk up to row ``until``; write one equity point a candle.
+    """Walk up to row ``until``; keep what equity is made of.
 
     Returns at a close with new events if the run wants them, when a buffer must grow, or at ``until``. With ``peek`` no
     candle is walked on which something could happen: the run stops before it.
     """
-    series, equity = series_of(track_of(world, ONLY)), floats_at(world.equity, world.n_closes)
+    series = series_of(track_of(world, ONLY))
     view = view_of(world, ONLY)
     account, book, span = view.account, view.book, view.market.span
     even = is_even(series.time, until, span)
     while book.row < until:
+        if not has_stretches(world):
+            account.lacks = 64
+            return GROW
         row, before = book.row, account.n_events
         now = series.time[0] + row * span if even else series.time[row]
         # far from where memory was read last: waited for at once
         candle = Candle(series.open[row], series.high[row], series.low[row], series.close[row], now + span, YES)
         examine(world, ONLY, now)
-        reached = pass_quiet(world, view, series, equity, until, even)
+        reached = pass_quiet(world, view, series, until, even)
         still = reached == row and next_still(world, ONLY) == row
         if still and next_row(world, series, row + 1, even) > row:
             begin_market(book, candle.open)
             reached = row + 1
             book.still += 1
-            equity[row] = account.cash + account.margin + (book.units * book.last - book.cost)
+            note_close(world, view, row)
         if reached > row:
             book.row = reached
         elif peek:
@@ -149,7 +159,7 @@ def walk_alone(world: Row, until: int, peek: bool) -> int:
                 pass_still(world, view, candle.end, NO)
             else:
                 walk_candle(world, ONLY, candle)
-            equity[row] = account.cash + account.margin + (book.units * book.last - book.cost)
+            note_close(world, view, row)
             book.row = row + 1
         if view.config.want_events and account.n_events > before:
             return AT_CLOSE

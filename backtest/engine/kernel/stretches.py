@@ -1,0 +1,58 @@
+"""Stretches: the equity of an only market, kept as what it is made of and written when it is asked for (L14.3).
+
+Between two fills equity follows the close: one record says so for all candles in between. A candle that was walked has a
+stretch of its own, whose value is that of :func:`ledger.equity_of`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backtest.engine.kernel.compiled import rule
+from backtest.engine.kernel.memory import floats_at, stretches_of
+from backtest.engine.kernel.state import track_of
+
+if TYPE_CHECKING:
+    from backtest.engine.records import Row
+
+__all__ = ["has_stretches", "note_stretch", "write_stretches"]
+
+AT_ONCE = 4  # stretches that one turn of the walk may note
+
+
+@rule
+def has_stretches(world: Row) -> bool:
+    """Whether there is room for those of one turn of the walk."""
+    return bool(world.n_stretches + AT_ONCE <= world.stretch_room)
+
+
+@rule
+def note_stretch(world: Row, row: int, base: float, units: float) -> None:
+    """Let equity be ``base + units * close`` from a row on."""
+    stretches, n = stretches_of(world), world.n_stretches
+    if n > 0 and stretches[n - 1].base == base and stretches[n - 1].units == units:
+        return
+    stretches[n].row, stretches[n].base, stretches[n].units = row, base, units
+    world.n_stretches = n + 1
+
+
+@rule
+def write_stretches(world: Row, until: int) -> None:
+    """Write the equity points up to a row that were not written yet."""
+    stretches, n, low = stretches_of(world), world.n_stretches, world.written
+    equity, close = floats_at(world.equity, until), floats_at(track_of(world, 0).close, until)
+    k = n - 1
+    while k > 0 and stretches[k].row > low:
+        k -= 1
+    while low < until:
+        high = min(until, stretches[k + 1].row) if k + 1 < n else until
+        base, units = stretches[k].base, stretches[k].units
+        points, prices = equity[low:high], close[low:high]
+        if units == 0.0:
+            points[:] = base
+        else:
+            for j in range(high - low):
+                points[j] = base + units * prices[j]
+        low = high
+        k += 1
+    world.written = until
