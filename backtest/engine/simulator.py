@@ -442,6 +442,11 @@ class SimulatedVenue:
         return np.where(units == 0.0, base, base + units * self._tracks[0].close[rows])
 
     @property
+    def final_equity(self) -> float:
+        """Equity at the last close walked, quote currency."""
+        return float(self.equity_at(np.array([self.row - 1]))[0]) if self._one else float(self.equity[-1])
+
+    @property
     def stretches(self) -> NDArray[Any]:
         """What the equity of an only market is made of (``STRETCH``); none of several, or of one with detail candles."""
         return self._memory.noted

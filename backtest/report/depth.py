@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -27,15 +27,37 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-__all__ = ["deepest"]
+__all__ = ["Curve", "deepest"]
 
-BLOCK = 256
+BLOCK = 64
 """Equity points looked at together: the worst of them stay in the processor's first cache."""
 
-_WIDEST: WeakKeyDictionary[Candles, Floats] = WeakKeyDictionary()
+_BOUNDS: WeakKeyDictionary[Candles, tuple[Floats, ...]] = WeakKeyDictionary()
+
+_NO_ROWS, _NO_VALUES = np.empty(0, np.int64), np.empty(0)
 
 
-def deepest(balance: float, equity: Floats, parts: Sequence[tuple[Candles, Traded, Integers]]) -> float:
+class Curve(NamedTuple):
+    """Equity at closes: each of them, or what those of an only market are made of.
+
+    Attributes
+    ----------
+    n
+        How many closes there are.
+    points
+        (n,) equity at each, or nothing.
+    rows, base, units
+        (k,) from each row on, the first of which is 0, equity is ``base + units * close``; nothing where there are points.
+    """
+
+    n: int
+    points: Floats = _NO_VALUES
+    rows: Integers = _NO_ROWS
+    base: Floats = _NO_VALUES
+    units: Floats = _NO_VALUES
+
+
+def deepest(balance: float, equity: Curve, parts: Sequence[tuple[Candles, Traded, Integers]]) -> float:
     """Return the largest drawdown of an account, at the lows of what it held, as a fraction from 0 down to -1.
 
     Parameters
@@ -43,9 +65,9 @@ def deepest(balance: float, equity: Floats, parts: Sequence[tuple[Candles, Trade
     balance
         Before the first candle.
     equity
-        (n,) at the closes.
+        At the closes.
     parts
-        Candles and fills of each market, in order of time, and the position in ``equity`` of each candle's close; none
+        Candles and fills of each market, in order of time, and the position among the closes of that of each candle; none
         where it is its own.
     """
     held: list[tuple[Integers, Floats]] = []
@@ -54,36 +76,46 @@ def deepest(balance: float, equity: Floats, parts: Sequence[tuple[Candles, Trade
         change = np.where(traded.enters, traded.quantity, -traded.quantity)
         held += [_through(rows, traded.signal, change, some, len(candles)) for some in (traded.long, ~traded.long)]
     markets = [candles for candles, _, _ in parts]
+    bounds = [_bounds(candles) for candles in markets]
     fall = _called(
         "_fall",
-        len(equity),
+        equity.n,
         len(markets),
-        np.ascontiguousarray(equity),
+        len(equity.rows),
+        *(np.ascontiguousarray(column) for column in equity[1:]),
         np.array([balance]),
+        np.empty(BLOCK),
         np.empty(BLOCK),
         [candles.high for candles in markets],
         [candles.low for candles in markets],
         [candles.close for candles in markets],
         [place for _, _, place in parts],
-        [_widest(candles) for candles in markets],
+        *(list(each) for each in zip(*bounds, strict=True)),
         np.array([len(candles) for candles in markets]),
         np.array([len(place) for _, _, place in parts]),
         [rows for rows, _ in held],
         [quantity for _, quantity in held],
         np.array([len(rows) for rows, _ in held]),
-        np.zeros(3 * len(markets), np.int64),
+        np.zeros(3 * len(markets) + 1, np.int64),
     )
     return float(fall)
 
 
-def _widest(candles: Candles) -> Floats:
-    """Return the longest way from a close down to the low in each block of candles, and then that up to the high."""
-    found = _WIDEST.get(candles)
+def _bounds(candles: Candles) -> tuple[Floats, ...]:
+    """Return for each block of candles the longest way from a close down to the low, and up to the high, and its closes' range.
+
+    Kept for other rows over the same candles.
+    """
+    found = _BOUNDS.get(candles)
     if found is None:
-        starts = np.arange(0, len(candles), BLOCK)
-        ways = (candles.close - candles.low, candles.high - candles.close)
-        found = np.concatenate([np.maximum.reduceat(way, starts) for way in ways]) if len(candles) else np.empty(0)
-        _WIDEST[candles] = found
+        starts, close = np.arange(0, len(candles), BLOCK), candles.close
+        ways = (close - candles.low, candles.high - close)
+        found = (
+            *(np.maximum.reduceat(way, starts) if len(candles) else way for way in ways),
+            np.minimum.reduceat(close, starts) if len(candles) else close,
+            np.maximum.reduceat(close, starts) if len(candles) else close,
+        )
+        _BOUNDS[candles] = found
     return found
 
 
@@ -127,11 +159,23 @@ def _address(column: NDArray[Any]) -> int:
 def _compiled(name: str) -> Callable[..., Any]:
     ints, floats = "CPointer(int64)", "CPointer(float64)"
     columns, places = f"CPointer({floats})", f"CPointer({ints})"
-    accounts = ["int64", "int64", *[floats] * 3]
+    curve = ["int64", "int64", "int64", floats, ints, floats, floats]
     takes = {
         "_part": [*["int64"] * 3, ints, ints, floats, *[ints] * 3, *[floats] * 3],
         "_hold": [*["int64"] * 2, *[ints] * 3, *[floats] * 3, ints, floats, ints, floats],
-        "_fall": [*accounts, *[columns] * 3, places, columns, ints, ints, places, columns, ints, ints],
+        "_fall": [
+            *curve,
+            *[floats] * 3,
+            *[columns] * 3,
+            places,
+            *[columns] * 4,
+            ints,
+            ints,
+            places,
+            columns,
+            ints,
+            ints,
+        ],
     }
     return function_in(Path(__file__), globals()[name], takes[name])
 
@@ -251,14 +295,22 @@ def _hold(  # noqa: C901, PLR0913, PLR0917 - one pass over arrays, or where they
 def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one pass over arrays, or where they lie
     n: int,
     markets: int,
-    equity: Floats,
+    made_of: int,
+    points: Floats,
+    rows: Integers,
+    base: Floats,
+    units: Floats,
     balance: Floats,
+    equity: Floats,
     worst: Floats,
     high: Sequence[Floats],
     low: Sequence[Floats],
     close: Sequence[Floats],
     place: Sequence[Integers],
-    widest: Sequence[Floats],
+    down: Sequence[Floats],
+    up: Sequence[Floats],
+    lowest: Sequence[Floats],
+    highest: Sequence[Floats],
     candles: Integers,
     places: Integers,
     changes: Sequence[Integers],
@@ -270,14 +322,15 @@ def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one pass over arr
 
     Equity is lowered, block by block, by the way from each close to the worst price, for what was held all through the
     candle. Below one and the same highest close the lowest point is the deepest, so that one division does for all. Of an
-    only market the candles of a block are not read where no way in it is long enough to make a new lowest point: products
-    and differences are rounded, yet never past each other.
+    only market the candles of a block are not read where no close in it is high enough for a new highest one, and no way
+    long enough for a new lowest point: products, sums and differences are rounded, yet never past each other.
     """
     top, bottom, least = balance[0], balance[0], 0.0
     for first in range(0, n, BLOCK):
         stop = min(first + BLOCK, n)
-        if markets == 1 and places[0] == 0 and stop <= candles[0]:
-            most = 0.0
+        only = markets == 1 and places[0] == 0 and stop <= candles[0]
+        most = 0.0  # how far equity can fall inside a candle of the block
+        if only:
             for side in range(2):
                 passed = reached[1 + side]
                 while passed < counts[side] and changes[side][passed] <= first:
@@ -287,15 +340,42 @@ def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one pass over arr
                 while passed < counts[side] and changes[side][passed] < stop:
                     quantity = max(quantity, held[side][passed])
                     passed += 1
-                most += quantity * widest[0][side * ((candles[0] + BLOCK - 1) // BLOCK) + first // BLOCK]
-            moves = 0
-            for k in range(first, stop):  # counting, without a way out in between, is compiled to vector instructions
-                moves += (equity[k] > top) | (equity[k] - most < bottom)
-            if moves == 0:
-                reached[0] = stop
-                continue
-        for k in range(first, stop):
-            worst[k - first] = equity[k]
+                most += quantity * (up[0][first // BLOCK] if side else down[0][first // BLOCK])
+        start = reached[3 * markets]
+        if made_of:
+            while start + 1 < made_of and rows[start + 1] <= first:
+                start += 1
+            reached[3 * markets] = start
+        moves = 1
+        if made_of and only:
+            moves, k = 0, start
+            while k < made_of and (k == start or rows[k] < stop):
+                one = base[k] + units[k] * lowest[0][first // BLOCK]
+                other = base[k] + units[k] * highest[0][first // BLOCK]
+                if max(one, other) > top or min(one, other) - most < bottom:
+                    moves = 1
+                k += 1
+        if moves:
+            if made_of:
+                k, row = start, first
+                while row < stop:
+                    until = min(rows[k + 1], stop) if k + 1 < made_of else stop
+                    for j in range(row, until):
+                        equity[j - first] = base[k] + units[k] * close[0][j]
+                    row = until
+                    k += 1
+            else:
+                for k in range(first, stop):
+                    equity[k - first] = points[k]
+            if only:
+                moves = 0
+                for k in range(stop - first):  # counting, without a way out in between, becomes vector instructions
+                    moves += (equity[k] > top) | (equity[k] - most < bottom)
+        if moves == 0:
+            reached[0] = stop
+            continue
+        for k in range(stop - first):
+            worst[k] = equity[k]
         for q in range(markets):
             highs, lows, closes, at = high[q], low[q], close[q], place[q]
             long_rows, longs, short_rows, shorts = changes[2 * q], held[2 * q], changes[2 * q + 1], held[2 * q + 1]
@@ -330,13 +410,17 @@ def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one pass over arr
                         worst[k - first] -= bought * (closes[k] - lows[k]) - sold * (closes[k] - highs[k])
                 row = until
             reached[3 * q], reached[3 * q + 1], reached[3 * q + 2] = row, a, b
-        moves = 0
-        for k in range(first, stop):
-            moves += (equity[k] > top) | (equity[k] < bottom) | (worst[k - first] < bottom)
-        if moves:
-            for k in range(first, stop):
-                bottom = min(bottom, worst[k - first], equity[k])
+        tops = bottoms = 0
+        for k in range(stop - first):
+            tops += equity[k] > top
+            bottoms += worst[k] < bottom
+        if tops:
+            for k in range(stop - first):
+                bottom = min(bottom, worst[k])
                 if equity[k] > top:
                     least = min(least, bottom / top - 1.0)
                     top = bottom = equity[k]
+        elif bottoms:
+            for k in range(stop - first):
+                bottom = min(bottom, worst[k])
     return float(max(min(least, bottom / top - 1.0), -1.0))

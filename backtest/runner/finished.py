@@ -94,7 +94,7 @@ class Finished:
             if mode != self.profile.intrabar:
                 profile = self.profile.model_copy(update={"intrabar": mode})
                 runs[mode] = self.walk(self.strategy, self.prepared, profile, self.assumptions)
-        found = {mode: float(run.venue.equity[-1]) / self.profile.balance - 1.0 for mode, run in runs.items()}
+        found = {mode: run.venue.final_equity / self.profile.balance - 1.0 for mode, run in runs.items()}
         curves = [np.asarray(run.venue.equity) for run in runs.values()]
         return found, state_sentence(runs), curves
 

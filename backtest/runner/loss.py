@@ -6,8 +6,6 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from backtest.errors import InvalidSettingError
 from backtest.model.calls import CreateSignal
 from backtest.report import text
@@ -155,4 +153,4 @@ def _pnl(venue: SimulatedVenue) -> dict[str, float]:
 
 
 def _total(venue: SimulatedVenue, balance: float) -> float:
-    return float(np.asarray(venue.equity)[-1]) / balance - 1.0
+    return venue.final_equity / balance - 1.0

@@ -10,7 +10,7 @@ import numpy as np
 from backtest.errors import BacktestError
 from backtest.indicators import keeping
 from backtest.report.daily import daily_equity
-from backtest.report.depth import deepest
+from backtest.report.depth import Curve, deepest
 from backtest.runner.execute import execute, prepare
 from backtest.runner.frames import traded_of
 
@@ -104,11 +104,10 @@ class Measured:
                 except Exception as error:  # noqa: BLE001 - whatever one row of the user's code raises, the others go on
                     refused[k] = _reason(error)
                 else:
-                    equity = venue.equity
-                    daily[k] = equity[ends]
-                    balance = account.profile.balance
+                    daily[k] = venue.equity_at(ends)
+                    balance, final = account.profile.balance, venue.final_equity
                     trades = len(venue.trade_records) + len(venue.open_records)
-                    figures[k] = equity[-1] / balance - 1.0, trades, equity[-1], _deepest(venue, balance, places)
+                    figures[k] = final / balance - 1.0, trades, final, _deepest(venue, balance, places)
                 told()
         return cls(figures, daily, refused)
 
@@ -130,4 +129,8 @@ def _deepest(venue: SimulatedVenue, balance: float, places: Sequence[NDArray[np.
         (history.candles, traded_of(venue, history.candles.symbol), place)
         for history, place in zip(venue.histories, places, strict=True)
     ]
-    return deepest(balance, venue.equity, parts)
+    noted = venue.stretches
+    if len(noted):
+        columns = (np.ascontiguousarray(noted[name]) for name in ("row", "base", "units"))
+        return deepest(balance, Curve(venue.row, np.empty(0), *columns), parts)
+    return deepest(balance, Curve(len(venue.equity), venue.equity), parts)

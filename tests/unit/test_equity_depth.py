@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest import Candles
-from backtest.report.depth import deepest
+from backtest.report.depth import Curve, deepest
 from backtest.report.equity import Traded, dips, drawdowns
 
 
@@ -61,8 +61,27 @@ def test_the_compiled_depth_is_that_of_the_columns(seed: int, fills: int, market
         dip, _ = dips(candles.time, candles.high, candles.low, candles.close, fill)
         np.subtract.at(worst, np.arange(n), dip)
     place = np.arange(n) if markets > 1 else np.empty(0, np.int64)
-    found = deepest(1_000.0, equity, [(candles, fill, place) for candles, fill in parts])
+    found = deepest(1_000.0, Curve(n, equity), [(candles, fill, place) for candles, fill in parts])
     assert found == float(drawdowns(1_000.0, equity, worst).min())
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), fills=st.integers(0, 12), most=st.integers(1, 40))
+def test_the_depth_of_what_equity_is_made_of_is_that_of_its_points(seed: int, fills: int, most: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, rng.choice([60, 1_500])))
+    candles, fill = made(rng, n), traded(rng, n, fills)
+    rows = np.unique(np.r_[0, rng.integers(0, n, rng.integers(0, most))])
+    units = rng.choice([0.0, 1.0, -1.0], len(rows)) * rng.choice([1.0, 0.1], len(rows))
+    around = np.cumsum(rng.normal(0.0, rng.choice([0.5, 8.0]), len(rows)))  # so that it goes on where it was, about
+    base = 1_000.0 + around - units * candles.close[rows]
+    each = np.searchsorted(rows, np.arange(n), "right") - 1
+    equity = base[each] + units[each] * candles.close
+    one = [(candles, fill, np.empty(0, np.int64))]
+    made_of = deepest(1_000.0, Curve(n, np.empty(0), rows, base, units), one)
+    assert made_of == deepest(1_000.0, Curve(n, equity), one)
+    dip, _ = dips(candles.time, candles.high, candles.low, candles.close, fill)
+    assert made_of == float(drawdowns(1_000.0, equity, equity - dip).min())
 
 
 @pytest.mark.parametrize("equity", [[0.0, 0.0], [1_000.0, 0.0], [1_000.0], [2_000.0, 1_000.0, 2_000.0]])
@@ -70,5 +89,5 @@ def test_the_ends_of_an_account(equity: list[float]) -> None:
     values = np.array(equity)
     candles = made(np.random.default_rng(1), len(values))
     nothing = traded(np.random.default_rng(1), len(values), 0)
-    found = deepest(1_000.0, values, [(candles, nothing, np.empty(0, np.int64))])
+    found = deepest(1_000.0, Curve(len(values), values), [(candles, nothing, np.empty(0, np.int64))])
     assert found == float(drawdowns(1_000.0, values, values).min())
