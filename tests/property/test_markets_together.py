@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 
     from backtest.model.calls import Call
 
-TINY = {"signals": 2, "orders": 4, "events": 130, "scratch_events": 100, "trades": 20, "scratch_trades": 20}
+TINY = {
+    "signals": 2,
+    "orders": 4,
+    "events": 130,
+    "scratch_events": 100,
+    "trades": 20,
+    "scratch_trades": 20,
+    "stretches": 1,
+}
 TICK = 0.01
 COLUMNS = ("open", "high", "low", "close", "volume")
 
