@@ -34,7 +34,6 @@ __all__ = [
     "NEVER",
     "ORDER",
     "OUTCOME",
-    "PACKED_CALL",
     "PACKED_LIVING",
     "PACKED_STAND",
     "SCRATCH",
@@ -119,9 +118,6 @@ CALL = _record(
     price=_F, limit=_I, amount=_F, multiplier=_F, trail=_F, trail_limit=_F, marketable=_I, reason=_I,
 )  # fmt: skip
 """One call, its prices on the tick; ``reason`` is that of one that the desk refused, as in an event."""
-
-PACKED_CALL = Struct("=" + "".join(_packed(CALL[name]) for name in CALL.names or ()))
-"""A call as Python writes it whole."""
 
 TURN = _record(next=_I, made=_I, at=_I)
 """Beside a call: the next one of its market, whether it was made (it becomes 1 for a create), and when a conditional one is

@@ -24,8 +24,7 @@ from backtest.engine.codes import (
     T_LIVE,
     TRAILING,
 )
-from backtest.engine.records import PACKED_CALL, PACKED_LIVING, TARGETS
-from backtest.engine.tracks import as_bytes
+from backtest.engine.records import PACKED_LIVING, TARGETS
 from backtest.model.calls import (
     Call,
     Cancel,
@@ -75,7 +74,7 @@ def _number(value: float | None) -> float:
 
 
 def write_create(calls: NDArray[Any], place: int, sent: tuple[int, int, int, int], call: CreateSignal) -> None:
-    """Write a create, its prices on the tick, whole into a call record.
+    """Write a create, its prices on the tick, whole into a call record: field by field by name takes numpy much longer.
 
     Parameters
     ----------
@@ -92,9 +91,7 @@ def write_create(calls: NDArray[Any], place: int, sent: tuple[int, int, int, int
     invest, low, mid, high, stop, *targets = [
         _NAN if number is None else number for number in (call.invest, *prices, *call.targets)
     ]
-    PACKED_CALL.pack_into(
-        as_bytes(calls).data,
-        place * PACKED_CALL.size,
+    calls[place] = (
         *sent,
         _CREATE,
         call.side,
@@ -110,8 +107,7 @@ def write_create(calls: NDArray[Any], place: int, sent: tuple[int, int, int, int
         call.invest_entry_min or 0.0,
         call.invest_entry_mid or 0.0,
         call.invest_entry_max or 0.0,
-        *targets,
-        *_ABSENT[len(targets) :],
+        (*targets, *_ABSENT[len(targets) :]),
         stop,
         *_NO_LATER_CALL,
     )

@@ -151,8 +151,11 @@ def create_on_tick(grid: Grid, prices: Mapping[str, Column], side: Column, *, sp
     side, split
         As in :func:`create_ways`.
     """
-    ways = create_ways(side, split=split, lone=prices.get("entry_price_min") is None)
-    return {name: on_tick(grid, price, ways.get(name, side)) for name, price in prices.items() if price is not None}
+    ways, placed = create_ways(side, split=split, lone=prices.get("entry_price_min") is None), {}
+    for name, price in prices.items():
+        if price is not None:
+            placed[name] = on_tick(grid, price, ways.get(name, side))
+    return placed
 
 
 def pair_on_tick(grid: Grid, side: Column, trigger: Column, limit: Column) -> tuple[Column, Column]:

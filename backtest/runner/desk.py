@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from backtest.strategy.plan import Plan
 
     Made = Decision | Refusal
+    _Judged = tuple[CreateSignal, tuple[int, int], Condition | None, bool]
 
-__all__ = ["Desk", "Taken", "columns_of", "hears_events", "refusal_reason", "row_fields", "table_rows", "taken"]
+__all__ = ["Desk", "columns_of", "hears_events", "refusal_reason", "row_fields", "table_rows", "taken"]
 
 
 class Desk:
@@ -75,7 +76,7 @@ class Desk:
         self.hears_events = hears_events(strategy)
         self._returned: list[Call] = []
         self._made: list[Made] = []
-        self._judged: dict[int, tuple[CreateSignal, Condition | None, bool]] = {}  # by the identity of the create
+        self._judged: dict[int, _Judged] = {}  # by the identity of the create
         self._born: dict[SignalRef, CreateSignal] = {}
         self._refused: set[SignalRef] = set()
         self._stops: dict[SignalRef, float | None] = {}
@@ -111,10 +112,10 @@ class Desk:
         if self._living is None and self.shadow is None and not self.venue.has_living(self.symbol):
             self._living = ()
         elif self._living is None:
-            waiting = self.shadow.waiting(self.symbol) if self.shadow is not None else []
-            creates = [*(self.venue.create_of(ref) for ref in self.venue.pending(self.symbol)), *waiting]
-            pending = [self._unborn(create, 0) for create in creates]
-            self._living = (*self.venue.living(self.symbol), *pending)
+            creates = [self.venue.create_of(ref) for ref in self.venue.pending(self.symbol)]
+            if self.shadow is not None:
+                creates += self.shadow.waiting(self.symbol)
+            self._living = (*self.venue.living(self.symbol), *[self._unborn(create, 0) for create in creates])
         if self._returned:
             return (
                 *self._living,
@@ -221,9 +222,10 @@ class Desk:
         fields
             As :meth:`Moment.create` gives them; absent ones None.
         """
-        one = taken(fields, self.market)
-        create = self.numbered_create(close_time, one.fields, len(self._born))
-        self._judged[id(create)] = create, one.broken, one.after_rounding
+        found, broken, after = taken(fields, self.market)
+        number = len(self._born)
+        create = self.numbered_create(close_time, found, number)
+        self._judged[id(create)] = create, (close_time, number), broken, after
         return create
 
     def refs(self, close_times: Iterable[int], numbers: Iterable[int]) -> list[SignalRef]:
@@ -310,15 +312,18 @@ class Desk:
 
     def _take_create(self, call: CreateSignal) -> None:
         """Give a create its place among those of this close; one made by hand is rounded and addressed here."""
-        number = len(self._born)
-        ref = self._ref(self._close_time, number)
+        place = self._close_time, len(self._born)
         judged = self._judged.get(id(call))
-        call, broken, after = self._by_hand(call) if judged is None else judged
-        if call.ref != ref:
-            call = self._renamed(call, ref, number)
-        self._born[ref] = call
+        if judged is None:
+            call, broken, after = self._by_hand(call)
+            call = self._renamed(call, place)
+        else:
+            _, named, broken, after = judged
+            if named != place:
+                call = self._renamed(call, place)
+        self._born[call.ref] = call
         if broken is not None:
-            self._refused.add(ref)
+            self._refused.add(call.ref)
             self._refuse(call, broken, after_rounding=after)
             return
         self._returned.append(call)
@@ -336,11 +341,15 @@ class Desk:
         broken = first_broken(placed.relations())
         return placed, broken, broken is not None and first_broken(call.relations()) is None
 
-    def _renamed(self, call: CreateSignal, ref: SignalRef, number: int) -> CreateSignal:
+    def _renamed(self, call: CreateSignal, place: tuple[int, int]) -> CreateSignal:
+        """Return a create with the ref and the tag of a close and of its number there; unchanged where it has them."""
+        ref = self._ref(*place)
+        if call.ref == ref:
+            return call
         text = call.attachment_description
         if call.ref:
             text = (text or "").rpartition("ref:")[0].rstrip()
-        tag, url = self._tag(self._close_time, number), call.attachment_image1_url
+        tag, url = self._tag(*place), call.attachment_image1_url
         if self.market.attachments_url and (
             url is None or url == self._picture(tag_of(call.attachment_description) or "")
         ):
@@ -428,25 +437,7 @@ def hears_events(strategy: Strategy) -> bool:
     return strategy.has("on_event") or plan_of(strategy) is not None
 
 
-class Taken(NamedTuple):
-    """The fields of a create as the desk takes them in.
-
-    Attributes
-    ----------
-    fields
-        Of :class:`CreateSignal`, prices on the tick.
-    broken
-        The first relation between prices that does not hold.
-    after_rounding
-        Whether it held before the prices came onto the tick.
-    """
-
-    fields: dict[str, Any]
-    broken: Condition | None
-    after_rounding: bool
-
-
-def taken(fields: Mapping[str, Any], market: Market) -> Taken:
+def taken(fields: Mapping[str, Any], market: Market) -> tuple[dict[str, Any], Condition | None, bool]:
     """Bring the fields of a create onto the tick (L3.6) and judge the order of its prices (L3.8).
 
     Parameters
@@ -455,6 +446,12 @@ def taken(fields: Mapping[str, Any], market: Market) -> Taken:
         As :meth:`Moment.create` and :func:`row_fields` give them: ``side`` is +1 or -1, absent fields are None.
     market
         Whose tick.
+
+    Returns
+    -------
+    tuple
+        The fields of :class:`CreateSignal`, prices on the tick; the first relation between prices that does not hold, or
+        None; and whether that one held before the prices came onto the tick.
 
     Raises
     ------
@@ -466,11 +463,11 @@ def taken(fields: Mapping[str, Any], market: Market) -> Taken:
     if side not in _SIDES:
         raise InvalidSignalError(f'side is "long" or "short", was {side!r}', "type")
     prices = {name: _price(name, found.pop(name)) for name in _PRICES if name in found}
-    numbers = []
+    targets = []
     for k, price in enumerate(found.pop("targets", ()), 1):
-        numbers.append(f"exit_price_{k}")
+        targets.append(name := f"exit_price_{k}")
         if price is not None:
-            prices[numbers[-1]] = _price(numbers[-1], price)
+            prices[name] = _price(name, price)
     split = not found.keys().isdisjoint(_SHARES)
     placed = create_on_tick(market.price_grid, prices, side, split=split)
     broken, after, version = None, False, found.get("version", 2)
@@ -481,12 +478,12 @@ def taken(fields: Mapping[str, Any], market: Market) -> Taken:
     if "leverage" in found:
         _require(leverage_condition(found["leverage"], found.get("account")))
     found["type"] = "long" if side > 0 else "short"
-    found["targets"] = tuple([placed.pop(name, None) for name in numbers])
+    found["targets"] = tuple([placed.pop(name, None) for name in targets])
     found["invest"] = float(found["invest"]) if "invest" in found else None
     if "ttl_buy_order" in found:
         found["ttl_buy_order"] = int(found["ttl_buy_order"])
     found.update(placed)
-    return Taken(found, broken, after)
+    return found, broken, after
 
 
 def refusal_reason(broken: Condition, market: Market, *, after_rounding: bool) -> str:

@@ -123,7 +123,7 @@ class Execution:
         """Yield what the desk made of one row of a table: its create and what follows it."""
         part, desk = self.prepared[q], self.desks[q]
         assert part.table is not None  # noqa: S101
-        create = desk.numbered_create(at, taken(row_fields(part.table, k), desk.market).fields, number)
+        create = desk.numbered_create(at, taken(row_fields(part.table, k), desk.market)[0], number)
         calls = [create, *part.table.calls_after(k, create.ref)]
         first = k * part.table.width
         for place, kind in enumerate(part.records["kind"][first : first + part.table.width].tolist()):
@@ -245,18 +245,19 @@ def _walk_one(run: Execution, desk: Desk, part: Prepared) -> None:
     closes, last, due = part.history.candles.close_time, len(part.history.candles) - 1, 0
     rows = None if part.table is None else partial(_decide, run, desk, part, events=(), asked=True)
     scout = Scout(desk, _asked_at(part).tolist(), partial(_send, run, desk), rows)
-    watches, planned = desk.plan is not None and desk.plan.watches_closes, last + 1
+    watches, planned, made = desk.plan is not None and desk.plan.watches_closes, last + 1, False
     with progress("candles", len(closes) if len(closes) > LONG else 0) as bar:
         while due <= last:
-            scout.go_ahead(last)
+            if not made:  # else a call waits for the next candle
+                scout.go_ahead(last)
             if watches:
                 planned = _planned(desk, closes, int(closes[due - 1]) if due else 0)
             position = venue.walk_to(min(scout.next_stop(last), planned) + 1) - 1
             desk.forget()
             events = venue.new_events() if hears else ()
             is_asked = scout.arrived(position)
-            if is_asked or events or position == planned:
-                _decide(run, desk, part, position, events, asked=is_asked)
+            is_due = is_asked or events or position == planned
+            made = bool(is_due) and _decide(run, desk, part, position, events, asked=is_asked)
             due = position + 1
             if bar.is_shown:
                 bar.at(due)

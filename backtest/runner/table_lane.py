@@ -113,10 +113,9 @@ def refused_at(table: SignalTable, market: Market) -> Callable[[int], tuple[Call
 
     def worded(position: int) -> tuple[Call, Condition, str]:
         row, place = divmod(position, table.width)
-        one = taken(row_fields(table, row), market)
-        create = _create(one.fields, market)
+        found, broken, after = taken(row_fields(table, row), market)
+        create = _create(found, market)
         call: Call = create
-        broken, after = one.broken, one.after_rounding
         if place:
             call, broken, after = _follower(table.calls_after(row, SignalRef("")), place, create, market)
         assert broken is not None  # noqa: S101 - the same functions found it as columns
@@ -129,7 +128,7 @@ def _first_row(table: SignalTable, market: Market, at: int) -> NDArray[Any]:
     """Return the records of the first row."""
     first = np.zeros(table.width, CALL)
     try:
-        create = _create(taken(row_fields(table, 0), market).fields, market)
+        create = _create(taken(row_fields(table, 0), market)[0], market)
         write_create(first, 0, (0, 0, 0, 0), create)
         for record, call in zip(first[1:], table.calls_after(0, create.ref), strict=True):
             write_call(record, placed_call(call, create, market))
