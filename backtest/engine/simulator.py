@@ -9,6 +9,7 @@ import numpy as np
 
 from backtest.engine import native
 from backtest.engine.codes import GROW, STATUSES
+from backtest.engine.curve import Curve
 from backtest.engine.memory import Memory
 from backtest.engine.parameters import config_record, market_records
 from backtest.engine.records import NEVER, PACKED_STAND
@@ -424,32 +425,16 @@ class SimulatedVenue:
         row = self.row
         if memory.world.written < row:
             memory.reserve_points(row)
-            native.write_stretches(memory.address, row)
+            self.curve.write(memory.equity, int(memory.world.written))
+            memory.world.written = row
         return memory.equity[:row]
 
-    def equity_at(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return :attr:`equity` at some of the closes, in this order, without writing the others where there is one market.
-
-        Parameters
-        ----------
-        rows
-            (n,) int64: positions in :attr:`equity_time`.
-        """
+    @property
+    def curve(self) -> Curve:
+        """:attr:`equity` as far as it is needed: of an only market it is not written. It changes as the venue goes on."""
         if not self._one:
-            return self.equity[rows]
-        noted = self._memory.noted[self._memory.noted["row"].searchsorted(rows, "right") - 1]
-        base, units = noted["base"], noted["units"]
-        return np.where(units == 0.0, base, base + units * self._tracks[0].close[rows])
-
-    @property
-    def final_equity(self) -> float:
-        """Equity at the last close walked, quote currency."""
-        return float(self.equity_at(np.array([self.row - 1]))[0]) if self._one else float(self.equity[-1])
-
-    @property
-    def stretches(self) -> NDArray[Any]:
-        """What the equity of an only market is made of (``STRETCH``); none of several, or of one with detail candles."""
-        return self._memory.noted
+            return Curve(self.equity, np.empty(0), self._memory.noted)
+        return Curve(None, self._tracks[0].close[: self.row], self._memory.noted)
 
     def _write_points(self) -> None:
         if self._memory.world.written < self._memory.points:

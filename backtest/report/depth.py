@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,40 +21,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from backtest.engine.curve import Curve
     from backtest.model.candles import Candles
     from backtest.report.equity import Traded
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-__all__ = ["Curve", "deepest"]
+__all__ = ["deepest"]
 
 BLOCK = 64
 """Equity points looked at together: the worst of them stay in the processor's first cache."""
 
 _BOUNDS: WeakKeyDictionary[Candles, tuple[Floats, ...]] = WeakKeyDictionary()
-
-_NO_ROWS, _NO_VALUES = np.empty(0, np.int64), np.empty(0)
-
-
-class Curve(NamedTuple):
-    """Equity at closes: each of them, or what those of an only market are made of.
-
-    Attributes
-    ----------
-    n
-        How many closes there are.
-    points
-        (n,) equity at each, or nothing.
-    rows, base, units
-        (k,) from each row on, the first of which is 0, equity is ``base + units * close``; nothing where there are points.
-    """
-
-    n: int
-    points: Floats = _NO_VALUES
-    rows: Integers = _NO_ROWS
-    base: Floats = _NO_VALUES
-    units: Floats = _NO_VALUES
 
 
 def deepest(balance: float, equity: Curve, parts: Sequence[tuple[Candles, Traded, Integers]]) -> float:
@@ -79,10 +58,11 @@ def deepest(balance: float, equity: Curve, parts: Sequence[tuple[Candles, Traded
     bounds = [_bounds(candles) for candles in markets]
     fall = _called(
         "_fall",
-        equity.n,
+        len(equity),
         len(markets),
-        len(equity.rows),
-        *(np.ascontiguousarray(column) for column in equity[1:]),
+        len(equity.made_of),
+        np.ascontiguousarray(equity.close if equity.points is None else equity.points),
+        *(np.ascontiguousarray(equity.made_of[name]) for name in ("row", "base", "units")),
         np.array([balance]),
         np.empty(BLOCK),
         np.empty(BLOCK),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from backtest.engine.curve import Curve
     from backtest.engine.history import MarketHistory
     from backtest.engine.simulator import SimulatedVenue
     from backtest.model.assumptions import VenueAssumptions
@@ -83,7 +84,7 @@ class Finished:
         return Checks("off") if self.checked is None else check_run(self.checked, self.level)
 
     @cached_property
-    def _passes(self) -> tuple[dict[str, float], str | None, list[NDArray[np.float64]]]:
+    def _passes(self) -> tuple[dict[str, float], str | None, list[Curve]]:
         """Total return by mode, what the passes contradict each other in, and the equity of each.
 
         The other two passes themselves are not kept.
@@ -94,8 +95,8 @@ class Finished:
             if mode != self.profile.intrabar:
                 profile = self.profile.model_copy(update={"intrabar": mode})
                 runs[mode] = self.walk(self.strategy, self.prepared, profile, self.assumptions)
-        found = {mode: run.venue.final_equity / self.profile.balance - 1.0 for mode, run in runs.items()}
-        curves = [np.asarray(run.venue.equity) for run in runs.values()]
+        curves = [run.venue.curve for run in runs.values()]
+        found = {mode: curve.final / self.profile.balance - 1.0 for mode, curve in zip(runs, curves, strict=True)}
         return found, state_sentence(runs), curves
 
     @property
@@ -107,8 +108,9 @@ class Finished:
     def equity_bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(n,) equity at each close, the lowest and the highest of the three modes, quote currency."""
         curves = self._passes[2]
-        lowest, highest = reduce(np.minimum, curves), reduce(np.maximum, curves)
-        curves.clear()  # they are as long as what they came to
+        values = [curve.values() for curve in curves]
+        lowest, highest = reduce(np.minimum, values), reduce(np.maximum, values)
+        curves.clear()  # they may be as long as what they came to
         return lowest, highest
 
     @property

@@ -153,4 +153,4 @@ def _pnl(venue: SimulatedVenue) -> dict[str, float]:
 
 
 def _total(venue: SimulatedVenue, balance: float) -> float:
-    return venue.final_equity / balance - 1.0
+    return venue.curve.final / balance - 1.0

@@ -381,7 +381,7 @@ def luck_of(run: Finished, kinds: Sequence[str] = KINDS, draws: int | None = Non
     if draws is not None and draws < 0:
         raise InvalidSettingError(f"draws is a number from 0, was {draws}")
     venue = run.venue
-    total = venue.final_equity / run.profile.balance - 1.0
+    total = venue.curve.final / run.profile.balance - 1.0
     daily = daily_returns(run.profile.balance, venue.equity_time, venue.equity)
     found: dict[str, Floats] = {}
     reasons: dict[str, str] = {}
@@ -465,7 +465,7 @@ def _walked(run: Finished, strategy: Strategy, history: MarketHistory, lane: str
 
 
 def _total(run: Finished, strategy: Strategy, history: MarketHistory, lane: str) -> float:
-    return _walked(run, strategy, history, lane).final_equity / run.profile.balance - 1.0
+    return _walked(run, strategy, history, lane).curve.final / run.profile.balance - 1.0
 
 
 def _drawn(count: int, seed: int, kind: str, once: Callable[[np.random.Generator], float]) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 from backtest.errors import BacktestError
 from backtest.indicators import keeping
 from backtest.report.daily import daily_equity
-from backtest.report.depth import Curve, deepest
+from backtest.report.depth import deepest
 from backtest.runner.execute import execute, prepare
 from backtest.runner.frames import traded_of
 
@@ -104,8 +104,8 @@ class Measured:
                 except Exception as error:  # noqa: BLE001 - whatever one row of the user's code raises, the others go on
                     refused[k] = _reason(error)
                 else:
-                    daily[k] = venue.equity_at(ends)
-                    balance, final = account.profile.balance, venue.final_equity
+                    curve, balance = venue.curve, account.profile.balance
+                    daily[k], final = curve.at(ends), curve.final
                     trades = len(venue.trade_records) + len(venue.open_records)
                     figures[k] = final / balance - 1.0, trades, final, _deepest(venue, balance, places)
                 told()
@@ -129,8 +129,4 @@ def _deepest(venue: SimulatedVenue, balance: float, places: Sequence[NDArray[np.
         (history.candles, traded_of(venue, history.candles.symbol), place)
         for history, place in zip(venue.histories, places, strict=True)
     ]
-    noted = venue.stretches
-    if len(noted):
-        columns = (np.ascontiguousarray(noted[name]) for name in ("row", "base", "units"))
-        return deepest(balance, Curve(venue.row, np.empty(0), *columns), parts)
-    return deepest(balance, Curve(len(venue.equity), venue.equity), parts)
+    return deepest(balance, venue.curve, parts)

@@ -302,6 +302,6 @@ def test_equity_at_some_closes_is_that_of_the_whole_column() -> None:
     for seed in range(90, 120):
         venue = whole(case(seed))
         rows = np.random.default_rng(seed).integers(0, len(venue.equity_time), 20)
-        some, last = venue.equity_at(rows), venue.final_equity  # before the column is written
+        some, last = venue.curve.at(rows), venue.curve.final  # before the column is written
         assert some.tobytes() == venue.equity[rows].tobytes(), seed
         assert last == venue.equity[-1] == venue.equity_now, seed

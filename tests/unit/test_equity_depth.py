@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,8 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest import Candles
-from backtest.report.depth import Curve, deepest
+from backtest.engine.curve import Curve
+from backtest.engine.records import STRETCH
+from backtest.report.depth import deepest
 from backtest.report.equity import Traded, dips, drawdowns
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def made(rng: np.random.Generator, n: int) -> Candles:
@@ -49,6 +54,10 @@ def traded(rng: np.random.Generator, n: int, fills: int) -> Traded:
     )
 
 
+def written(equity: NDArray[np.float64]) -> Curve:
+    return Curve(equity, np.empty(0), np.empty(0, STRETCH))
+
+
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), fills=st.integers(0, 12), markets=st.integers(1, 3))
 def test_the_compiled_depth_is_that_of_the_columns(seed: int, fills: int, markets: int) -> None:
@@ -61,7 +70,7 @@ def test_the_compiled_depth_is_that_of_the_columns(seed: int, fills: int, market
         dip, _ = dips(candles.time, candles.high, candles.low, candles.close, fill)
         np.subtract.at(worst, np.arange(n), dip)
     place = np.arange(n) if markets > 1 else np.empty(0, np.int64)
-    found = deepest(1_000.0, Curve(n, equity), [(candles, fill, place) for candles, fill in parts])
+    found = deepest(1_000.0, written(equity), [(candles, fill, place) for candles, fill in parts])
     assert found == float(drawdowns(1_000.0, equity, worst).min())
 
 
@@ -78,8 +87,12 @@ def test_the_depth_of_what_equity_is_made_of_is_that_of_its_points(seed: int, fi
     each = np.searchsorted(rows, np.arange(n), "right") - 1
     equity = base[each] + units[each] * candles.close
     one = [(candles, fill, np.empty(0, np.int64))]
-    made_of = deepest(1_000.0, Curve(n, np.empty(0), rows, base, units), one)
-    assert made_of == deepest(1_000.0, Curve(n, equity), one)
+    noted = np.empty(len(rows), STRETCH)
+    noted["row"], noted["base"], noted["units"] = rows, base, units
+    curve = Curve(None, candles.close, noted)
+    assert curve.values().tobytes() == equity.tobytes()
+    made_of = deepest(1_000.0, curve, one)
+    assert made_of == deepest(1_000.0, written(equity), one)
     dip, _ = dips(candles.time, candles.high, candles.low, candles.close, fill)
     assert made_of == float(drawdowns(1_000.0, equity, equity - dip).min())
 
@@ -89,5 +102,5 @@ def test_the_ends_of_an_account(equity: list[float]) -> None:
     values = np.array(equity)
     candles = made(np.random.default_rng(1), len(values))
     nothing = traded(np.random.default_rng(1), len(values), 0)
-    found = deepest(1_000.0, Curve(len(values), values), [(candles, nothing, np.empty(0, np.int64))])
+    found = deepest(1_000.0, written(values), [(candles, nothing, np.empty(0, np.int64))])
     assert found == float(drawdowns(1_000.0, values, values).min())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from backtest.engine.kernel import agenda, points, rows, stretches, together, walk
 from backtest.engine.kernel.compiled import entry
 from backtest.engine.kernel.ledger import equity_of
-from backtest.engine.kernel.memory import floats_at
+from backtest.engine.kernel.memory import floats_at, stretches_at
 from backtest.engine.kernel.state import world_at
 from backtest.engine.records import BLOCK
 
@@ -67,9 +67,9 @@ def write_points(state: Address) -> None:
 
 
 @entry
-def write_stretches(state: Address, until: int) -> None:
-    """Write the equity points of an only market up to a row (:func:`stretches.write_stretches`)."""
-    stretches.write_stretches(world_at(state), until)
+def write_stretches(made_of: Address, n: int, close: Address, equity: Address, low: int, until: int) -> None:
+    """Write equity points of an only market, from one row to before another (:func:`stretches.write_stretches`)."""
+    stretches.write_stretches(stretches_at(made_of, n), floats_at(close, until), floats_at(equity, until), low)
 
 
 @entry

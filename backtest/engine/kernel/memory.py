@@ -40,6 +40,7 @@ __all__ = [
     "outcomes_of",
     "segments_of",
     "signals_in",
+    "stretches_at",
     "stretches_of",
     "tracks_at",
     "trades_in",
@@ -84,6 +85,7 @@ def array_of(kind: Any) -> Any:
 floats_at, ints_at, bytes_at = array_of(np.float64), array_of(np.int64), array_of(np.uint8)
 worlds_at, accounts_at, books_at = array_of(records.WORLD), array_of(records.ACCOUNT), array_of(records.BOOK)
 markets_at, config_at, tracks_at = array_of(records.MARKET), array_of(records.CONFIG), array_of(records.TRACK)
+stretches_at = array_of(records.STRETCH)
 
 
 # ---------------------------------------------------------------- an array that a record knows

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backtest.engine.kernel.compiled import rule
-from backtest.engine.kernel.memory import floats_at, stretches_of
-from backtest.engine.kernel.state import track_of
+from backtest.engine.kernel.memory import stretches_of
 
 if TYPE_CHECKING:
-    from backtest.engine.records import Row
+    from backtest.engine.records import Floats, Row, Rows
 
 __all__ = ["has_stretches", "note_stretch", "write_stretches"]
 
@@ -37,10 +36,9 @@ def note_stretch(world: Row, row: int, base: float, units: float) -> None:
 
 
 @rule
-def write_stretches(world: Row, until: int) -> None:
-    """Write the equity points up to a row that were not written yet."""
-    stretches, n, low = stretches_of(world), world.n_stretches, world.written
-    equity, close = floats_at(world.equity, until), floats_at(track_of(world, 0).close, until)
+def write_stretches(stretches: Rows, close: Floats, equity: Floats, low: int) -> None:
+    """Write the equity points from a row on: one for each close."""
+    n, until = len(stretches), len(close)
     k = n - 1
     while k > 0 and stretches[k].row > low:
         k -= 1
@@ -55,4 +53,3 @@ def write_stretches(world: Row, until: int) -> None:
                 points[j] = base + units * prices[j]
         low = high
         k += 1
-    world.written = until

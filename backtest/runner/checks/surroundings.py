@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import sys
+from functools import lru_cache
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -124,16 +125,18 @@ def _names_used(kinds: Iterable[type]) -> frozenset[str]:
         function = getattr(member, "__func__", getattr(member, "fget", member))
         code = getattr(function, "__code__", None)
         known = getattr(function, "__globals__", {})
-        codes = [code] if code is not None else []
-        while codes:
-            one = codes.pop()
-            for name in one.co_names:
-                if name not in found and name in known:
-                    found.add(name)
-                    waiting.append(known[name])
-                found.add(name)
-            codes.extend(part for part in one.co_consts if isinstance(part, CodeType))
+        for name in _names_in(code) if code is not None else ():
+            if name not in found and name in known:
+                waiting.append(known[name])
+            found.add(name)
     return frozenset(found)
+
+
+@lru_cache(maxsize=1024)
+def _names_in(code: CodeType) -> tuple[str, ...]:
+    """Return the names that a piece of code uses, and those of the functions inside it."""
+    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _names_in(part)]
+    return tuple(dict.fromkeys((*code.co_names, *inner)))
 
 
 def _is_data(key: str, value: Any) -> bool:
