@@ -28,7 +28,7 @@ class Curve:
     close
         (n,) the closes of an only market, quote currency; empty where there are points.
     made_of
-        (k,) of ``STRETCH``: equity is ``base + units * close`` from each ``row`` on, the first of which is 0; empty likewise.
+        (k,) of ``STRETCH``: equity is ``fixed + units * close`` from each ``row`` on, the first of which is 0; empty likewise.
     """
 
     points: Floats | None
@@ -49,8 +49,8 @@ class Curve:
         if self.points is not None:
             return self.points[rows]
         noted = self.made_of[self.made_of["row"].searchsorted(rows, "right") - 1]
-        base, units = noted["base"], noted["units"]
-        return np.where(units == 0.0, base, base + units * self.close[rows])
+        fixed, units = noted["fixed"], noted["units"]
+        return np.where(units == 0.0, fixed, fixed + units * self.close[rows])
 
     @property
     def final(self) -> float:

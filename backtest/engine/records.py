@@ -232,8 +232,8 @@ BLOCK = 16
 SEGMENT = _record(market=_I, point=_I, after=_I, units=_F, cost=_F)
 """What a market adds to equity from a point on, until the segment ``after``; of market -1 ``units`` is cash and margins."""
 
-STRETCH = _record(row=_I, base=_F, units=_F)
-"""Of an only market: from a row on, equity at a close is ``base + units * close``."""
+STRETCH = _record(row=_I, fixed=_F, units=_F)
+"""Of an only market: from a row on, equity at a close is ``fixed + units * close``."""
 
 WORLD = _record(
     accounts=_I, books=_I, markets=_I, config=_I, tracks=_I, calls=_I, turns=_I, accepted=_I, outcomes=_I,

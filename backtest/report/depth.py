@@ -62,7 +62,7 @@ def deepest(balance: float, equity: Curve, parts: Sequence[tuple[Candles, Traded
         len(markets),
         len(equity.made_of),
         np.ascontiguousarray(equity.close if equity.points is None else equity.points),
-        *(np.ascontiguousarray(equity.made_of[name]) for name in ("row", "base", "units")),
+        *(np.ascontiguousarray(equity.made_of[name]) for name in ("row", "fixed", "units")),
         np.array([balance]),
         np.empty(BLOCK),
         np.empty(BLOCK),
@@ -278,7 +278,7 @@ def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one pass over arr
     made_of: int,
     points: Floats,
     rows: Integers,
-    base: Floats,
+    fixed: Floats,
     units: Floats,
     balance: Floats,
     equity: Floats,
@@ -330,8 +330,8 @@ def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one pass over arr
         if made_of and only:
             moves, k = 0, start
             while k < made_of and (k == start or rows[k] < stop):
-                one = base[k] + units[k] * lowest[0][first // BLOCK]
-                other = base[k] + units[k] * highest[0][first // BLOCK]
+                one = fixed[k] + units[k] * lowest[0][first // BLOCK]
+                other = fixed[k] + units[k] * highest[0][first // BLOCK]
                 if max(one, other) > top or min(one, other) - most < bottom:
                     moves = 1
                 k += 1
@@ -341,7 +341,7 @@ def _fall(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917 - one pass over arr
                 while row < stop:
                     until = min(rows[k + 1], stop) if k + 1 < made_of else stop
                     for j in range(row, until):
-                        equity[j - first] = base[k] + units[k] * close[0][j]
+                        equity[j - first] = fixed[k] + units[k] * close[0][j]
                     row = until
                     k += 1
             else:

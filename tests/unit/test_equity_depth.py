@@ -83,12 +83,12 @@ def test_the_depth_of_what_equity_is_made_of_is_that_of_its_points(seed: int, fi
     rows = np.unique(np.r_[0, rng.integers(0, n, rng.integers(0, most))])
     units = rng.choice([0.0, 1.0, -1.0], len(rows)) * rng.choice([1.0, 0.1], len(rows))
     around = np.cumsum(rng.normal(0.0, rng.choice([0.5, 8.0]), len(rows)))  # so that it goes on where it was, about
-    base = 1_000.0 + around - units * candles.close[rows]
+    fixed = 1_000.0 + around - units * candles.close[rows]
     each = np.searchsorted(rows, np.arange(n), "right") - 1
-    equity = base[each] + units[each] * candles.close
+    equity = fixed[each] + units[each] * candles.close
     one = [(candles, fill, np.empty(0, np.int64))]
     noted = np.empty(len(rows), STRETCH)
-    noted["row"], noted["base"], noted["units"] = rows, base, units
+    noted["row"], noted["fixed"], noted["units"] = rows, fixed, units
     curve = Curve(None, candles.close, noted)
     assert curve.values().tobytes() == equity.tobytes()
     made_of = deepest(1_000.0, curve, one)

@@ -26,12 +26,12 @@ def has_stretches(world: Row) -> bool:
 
 
 @rule
-def note_stretch(world: Row, row: int, base: float, units: float) -> None:
-    """Let equity be ``base + units * close`` from a row on."""
+def note_stretch(world: Row, row: int, fixed: float, units: float) -> None:
+    """Let equity be ``fixed + units * close`` from a row on."""
     stretches, n = stretches_of(world), world.n_stretches
-    if n > 0 and stretches[n - 1].base == base and stretches[n - 1].units == units:
+    if n > 0 and stretches[n - 1].fixed == fixed and stretches[n - 1].units == units:
         return
-    stretches[n].row, stretches[n].base, stretches[n].units = row, base, units
+    stretches[n].row, stretches[n].fixed, stretches[n].units = row, fixed, units
     world.n_stretches = n + 1
 
 
@@ -44,12 +44,12 @@ def write_stretches(stretches: Rows, close: Floats, equity: Floats, low: int) ->
         k -= 1
     while low < until:
         high = min(until, stretches[k + 1].row) if k + 1 < n else until
-        base, units = stretches[k].base, stretches[k].units
+        fixed, units = stretches[k].fixed, stretches[k].units
         points, prices = equity[low:high], close[low:high]
         if units == 0.0:
-            points[:] = base
+            points[:] = fixed
         else:
             for j in range(high - low):
-                points[j] = base + units * prices[j]
+                points[j] = fixed + units * prices[j]
         low = high
         k += 1

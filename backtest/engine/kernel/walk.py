@@ -86,14 +86,14 @@ def pass_quiet(world: Row, view: View, series: Series, stop: int, even: bool) ->
     stop = next_row(world, series, min(stop, next_still(world, ONLY)), even)
     if stop <= row or (book.n_signals > 0 and (book.slow or book.fresh)):
         return row
-    base, units = account.cash + account.margin, 0.0
+    fixed, units = account.cash + account.margin, 0.0
     if book.n_signals > 0:
-        base, units = base - book.cost, book.units
+        fixed, units = fixed - book.cost, book.units
         stop = scan(track_of(world, ONLY), view, series, row, stop)
     else:
         book.started, book.last = 1, series.close[stop - 1]
     if stop > row:
-        note_stretch(world, row, base, units)
+        note_stretch(world, row, fixed, units)
     return stop
 
 
