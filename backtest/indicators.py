@@ -53,6 +53,8 @@ __all__ = [
 _MOST = 100_000
 """TA-Lib's own limit for a period."""
 
+_WHOLE = (int, np.integer)
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -638,13 +640,13 @@ def _crossed(function: str, a: ArrayLike, b: ArrayLike, beyond: np.ufunc, before
 
 
 def _column(function: str, x: ArrayLike) -> FloatArray:
-    column: FloatArray = np.ascontiguousarray(x, np.float64)
-    if column.ndim != 1 or np.ndim(x) != 1:
+    column: FloatArray = np.asarray(x, np.float64)
+    if column.ndim != 1:
         raise InvalidSettingError(f"{function} needs one column, (n,), had shape {np.shape(x)}")
-    return column
+    return np.ascontiguousarray(column)
 
 
 def _whole(function: str, name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= _MOST:
+    if isinstance(value, bool) or not isinstance(value, _WHOLE) or not least <= value <= _MOST:
         raise InvalidSettingError(f"{function} needs a whole number {name} from {least} to {_MOST}, was {value!r}")
     return int(value)

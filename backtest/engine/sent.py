@@ -84,9 +84,9 @@ class SentCalls:
         else:
             signal, create = self.known(call.signal)
             later_side_check(call, create.side)
-            q, r = int(memory.outcomes[signal].market), memory.calls[k]
+            q, r = int(memory.outcomes["market"][signal]), memory.calls[k]
             write_call(r, call)
-            r.at, r.arrival, r.market, r.signal = at, self._arrival(q, at), q, signal
+            r["at"], r["arrival"], r["market"], r["signal"] = at, self._arrival(q, at), q, signal
         self._n_calls += 1
         native.push(memory.address, k)
 
@@ -108,14 +108,14 @@ class SentCalls:
         if isinstance(call, CreateSignal):
             q = self._market_of(call)
             signal = self._register(call, q)
-            memory.outcomes[signal].status = REFUSED
-            r.kind = C_REFUSED_CREATE
+            memory.outcomes["status"][signal] = REFUSED
+            r["kind"] = C_REFUSED_CREATE
         else:
             signal, _ = self.known(call.signal)
-            q = int(memory.outcomes[signal].market)
-            r.kind = C_REFUSED if reason is not None else C_CANCEL
-        r.at, r.arrival, r.market, r.signal = at, self._arrival(q, at), q, signal
-        r.reason = self.sentences.add(reason or "")
+            q = int(memory.outcomes["market"][signal])
+            r["kind"] = C_REFUSED if reason is not None else C_CANCEL
+        r["at"], r["arrival"], r["market"], r["signal"] = at, self._arrival(q, at), q, signal
+        r["reason"] = self.sentences.add(reason or "")
         self._n_calls += 1
         native.push(memory.address, k)
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["Sentences"]
 
 
+_OWN = tuple(reason.value for reason in REASONS)
+
+
 class Sentences:
     """Why the desk refused calls, by numbers that begin behind those of the engine's own reasons.
 
@@ -46,7 +49,7 @@ class Sentences:
     def at(self, code: int) -> str:
         """Return the sentence of a reason in a record: the engine's own, or one of the desk."""
         if code < len(REASONS):
-            return REASONS[code].value
+            return _OWN[code]
         place = code - len(REASONS)
         first, sentences = self._parts[bisect_right(self._parts, place, key=lambda part: part[0]) - 1]
         return sentences(place - first)

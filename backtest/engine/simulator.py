@@ -15,7 +15,7 @@ from backtest.engine.parameters import config_record, market_records
 from backtest.engine.records import NEVER, PACKED_STAND
 from backtest.engine.sent import SentCalls
 from backtest.engine.tracks import Track, as_bytes, closes_of
-from backtest.engine.translation import event_of, live_signals
+from backtest.engine.translation import events_of, live_signals
 from backtest.model.assumptions import VenueAssumptions
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class SimulatedVenue:
 
     def symbol_of(self, signal: int) -> str:
         """Return the symbol of a signal by its position."""
-        return self.symbols[int(self._memory.outcomes[signal].market)]
+        return self.symbols[int(self._memory.outcomes["market"][signal])]
 
     def has_futures(self, symbol: str) -> bool:
         """Whether a create for the FUTURES account was sent for a market."""
@@ -395,11 +395,8 @@ class SimulatedVenue:
         start, self._told = self._told, self._memory.happened
         if start == self._told:
             return []
-        return [self._event(record) for record in self._memory.events[start : self._told]]
-
-    def _event(self, record: Any) -> Event:
-        signal = int(record["signal"])
-        return event_of(record, self.refs[signal], self.symbol_of(signal), self.reason_of(int(record["reason"])))
+        told = self._memory.events[start : self._told]
+        return events_of(told, self.refs, self.symbol_of, self.reason_of)
 
     def reason_of(self, code: int) -> str:
         """Return the sentence of a reason in an event record: the engine's own, or one of the desk (L3.8)."""

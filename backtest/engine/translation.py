@@ -39,16 +39,17 @@ from backtest.model.events import Event, SignalRef
 from backtest.model.signal import LiveSignal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["PRICE_FIELDS", "SIZE_FIELDS", "event_of", "live_signals", "write_call", "write_create"]
+__all__ = ["PRICE_FIELDS", "SIZE_FIELDS", "events_of", "live_signals", "write_call", "write_create"]
 
 _ACCOUNTS = {None: int(SPOT), "SPOT": int(SPOT), "MARGIN": int(MARGIN), "FUTURES": int(FUTURES)}
 _CREATE, _NO_STOP, _TRAILING, _T_LIVE = map(int, (C_CREATE, NO_STOP, TRAILING, T_LIVE))  # numpy's compare slowly
 _NAN = math.nan
 _ABSENT = (_NAN,) * TARGETS
+_PRICES = ("price", "trail", "trail_limit", "low", "mid", "high", "stop", "invest", "targets")
 _NO_LATER_CALL = (0.0, 0, 0.0, 0.0, 0.0, 0.0, 0, 0)  # from price on: those of later calls, and no reason
 PRICE_FIELDS: Mapping[str, str] = {
     "entry_price_min": "low",
@@ -114,54 +115,72 @@ def write_create(calls: NDArray[Any], place: int, sent: tuple[int, int, int, int
 
 
 def write_call(r: Any, call: Call) -> None:
-    """Write a later call, its prices on the tick, into a call record."""
-    r.price = r.trail = r.trail_limit = r.low = r.mid = r.high = r.stop = r.invest = _NAN
-    r.targets[:] = _NAN
+    """Write a later call, its prices on the tick, into a call record (attributes of one are slow)."""
+    for name in _PRICES:
+        r[name] = _NAN
     if isinstance(call, Cancel):
-        r.kind = C_CANCEL
+        r["kind"] = C_CANCEL
     elif isinstance(call, UpdatePrices):
-        r.kind, r.marketable = C_UPDATE, call.allow_marketable
-        r.low, r.high, r.stop = _number(call.entry_price_min), _number(call.entry_price_max), _number(call.stop_loss)
-        r.targets[:] = [_number(price) for price in call.targets]
+        r["kind"], r["marketable"] = C_UPDATE, call.allow_marketable
+        r["low"], r["high"], r["stop"] = (
+            _number(call.entry_price_min),
+            _number(call.entry_price_max),
+            _number(call.stop_loss),
+        )
+        r["targets"] = [_number(price) for price in call.targets]
     elif isinstance(call, Dca):
-        r.kind, r.price, r.multiplier = C_DCA, call.buy_price, call.multiplier
+        r["kind"], r["price"], r["multiplier"] = C_DCA, call.buy_price, call.multiplier
     elif isinstance(call, CreateSignal):
         raise TypeError("a create is a row of its own")
     else:
-        r.trail, r.trail_limit = _number(call.trailing_stop_price), _number(call.trailing_stop_limit_price)
+        r["trail"], r["trail_limit"] = _number(call.trailing_stop_price), _number(call.trailing_stop_limit_price)
         _write_order(r, call)
 
 
 def _write_order(r: Any, call: TakeProfit | TrailingStop | Rebuy) -> None:
     """Write what a call with a trailing pair has besides."""
     if isinstance(call, TakeProfit):
-        r.kind, r.limit, r.amount = C_TAKE_PROFIT, call.order_type == "limit", call.sell_amount_relative
-        r.price = _number(call.sell_price)
+        r["kind"], r["limit"], r["amount"] = C_TAKE_PROFIT, call.order_type == "limit", call.sell_amount_relative
+        r["price"] = _number(call.sell_price)
     elif isinstance(call, Rebuy):  # a zone without a tick inside is crossed, and refused when it acts (L3.6)
-        r.kind, r.invest = C_REBUY, _number(call.invest)
-        r.low, r.high = call.buy_price_min, call.buy_price_max
+        r["kind"], r["invest"] = C_REBUY, _number(call.invest)
+        r["low"], r["high"] = call.buy_price_min, call.buy_price_max
     else:
-        r.kind = C_TRAILING
+        r["kind"] = C_TRAILING
 
 
-def event_of(e: Any, ref: SignalRef, symbol: str, reason: str) -> Event:
-    """Return the event of an event record; ``ref``, ``symbol`` and ``reason`` are what its numbers stand for."""
-    time, _, kind, price, quantity, fee, target, average, held, leg, rule, _, _, _ = e.item()  # fields as in EVENT
-    return Event(
-        time=time,
-        signal=ref,
-        symbol=symbol,
-        kind=KINDS[kind],
-        price=None if price != price else price,
-        quantity=quantity,
-        fee=fee,
-        target=target or None,
-        average_entry=None if average != average else average,
-        open_quantity=held,
-        leg=LEGS[leg],
-        rule=RULES[rule],
-        reason=reason,
-    )
+def events_of(
+    events: NDArray[Any], refs: Sequence[SignalRef], symbol_of: Callable[[int], str], reason_of: Callable[[int], str]
+) -> list[Event]:
+    """Return the events of event records.
+
+    Parameters
+    ----------
+    events
+        (n,) event records.
+    refs
+        Our names of all signals, by position.
+    symbol_of, reason_of
+        Return the symbol of a signal by its position, and the sentence of a reason.
+    """
+    return [
+        Event(
+            time,
+            refs[signal],
+            symbol_of(signal),
+            KINDS[kind],
+            None if price != price else price,
+            quantity,
+            fee,
+            target or None,
+            None if average != average else average,
+            held,
+            LEGS[leg],
+            RULES[rule],
+            reason_of(reason),
+        )
+        for time, signal, kind, price, quantity, fee, target, average, held, leg, rule, reason, _, _ in events.tolist()
+    ]  # fields as in EVENT
 
 
 def live_signals(signals: NDArray[Any], refs: Sequence[SignalRef], symbol: str) -> list[LiveSignal]:

@@ -547,6 +547,8 @@ def _column(name: str, column: Any, n: int) -> NDArray[np.float64]:
 def table_rows(table: SignalTable, position: int) -> range:
     """Return which rows of a table decide at one candle."""
     rows = table.rows
+    if not len(rows) or rows[-1] < position:  # as at nearly every close of a session
+        return range(0)
     first = int(rows.searchsorted(position))
     return range(first, first if first == len(rows) else int(rows.searchsorted(position, "right")))
 

@@ -33,7 +33,7 @@ _NUMBERS = (
 )
 _TRAILING = ("trailing_stop_price", "trailing_stop_limit_price")
 _FIELDS = (*_NUMBERS, *_TRAILING)
-_FLOAT = np.dtype(np.float64)
+_FLOAT, _INT = np.dtype(np.float64), np.dtype(np.int64)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -104,7 +104,7 @@ class SignalTable:
             raise InvalidSettingError("SignalTable.at is a column of candle positions or of true and false")
         if np.count_nonzero(at[1:] < at[:-1]):
             raise InvalidSettingError("SignalTable.at needs ascending positions")
-        object.__setattr__(self, "at", at.astype(np.int64, copy=False))
+        object.__setattr__(self, "at", at if at.dtype is _INT else at.astype(np.int64, copy=False))
         if self.while_open not in ("skip", "stack"):
             raise InvalidSettingError(f'while_open is "skip" or "stack", was {self.while_open!r}')
         shape = self.rows.shape
@@ -231,7 +231,11 @@ class SignalTable:
 
     def row(self, k: int) -> dict[str, Any]:
         """Return the numbers of one row, by field, as Python values."""
-        values: dict[str, Any] = {name: _item(self.column(name), k) for name in _NUMBERS}
+        values: dict[str, Any] = dict.fromkeys(_NUMBERS)
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            if value is not None:
+                values[name] = _item(self._sized(name, value), k)
         values["targets"] = tuple(_item(self.target(number), k) for number in range(len(self.targets)))
         side = self.sides()
         values["side"] = int(side if isinstance(side, int) else side[k])
