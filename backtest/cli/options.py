@@ -1,4 +1,4 @@
-"""Options that several verbs share: strategy, parameters, candles, market and profile."""
+"""Options that several verbs share: strategy, parameters, candles, market, profile and journal."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ __all__ = [
     "DecimalOption",
     "ExchangeOption",
     "IncompleteOption",
+    "JournalOption",
     "ParamOption",
     "ProfileOption",
     "SinceOption",
@@ -86,6 +87,7 @@ TidyOption = Annotated[bool, typer.Option("--tidy", help="Sort shuffled rows, dr
 SnapOption = Annotated[
     bool, typer.Option("--snap", help="Move times off the grid of the timeframe to the nearest one on it.")
 ]
+JournalOption = Annotated[Path, typer.Option(help="SQLite file with every call and what became of it.")]
 StepOption = Annotated[str | None, typer.Option(help="Quantity step of the market, 0.00001.")]
 
 

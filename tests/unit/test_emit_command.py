@@ -373,7 +373,7 @@ WRONG = [
     (("emit", "resolve", "abc", "--abandon", "--journal", "none.sqlite"), "there is no journal"),
     (("venue", "--host", "0.0.0.0"), "open to others"),
     (("venue", "--fault", "500-befor@0.1"), "500-before"),
-    (("venue", "--profile", "any"), "anny"),
+    (("venue", "--port", "0", "--profile", "any"), "anny"),
     (("venue", "--speed", "0"), "--speed"),
 ]
 
