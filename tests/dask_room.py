@@ -1,4 +1,4 @@
-"""A Dask scheduler and its workers as processes of their own, on loopback, for tests."""
+"""A Dask scheduler and its workers as processes of their own, on loopback, for tests; each worker a host of its own."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.command_line import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 _SCHEDULER = """
 import asyncio, sys
@@ -30,7 +31,8 @@ from contextlib import AsyncExitStack
 from distributed import Nanny
 async def serve():
     async with AsyncExitStack() as stack:
-        made = [Nanny(sys.argv[1], nthreads=1, dashboard_address=None, memory_limit=0, env=one) for one in json.loads(sys.argv[2])]
+        told = dict(nthreads=1, dashboard_address=None, memory_limit=0)
+        made = [Nanny(sys.argv[1], host=host, env=env, **told) for host, env in json.loads(sys.argv[2])]
         await asyncio.gather(*(stack.enter_async_context(one) for one in made))
         print("ready", flush=True)
         await asyncio.gather(*(one.finished() for one in made))
@@ -39,36 +41,47 @@ if __name__ == "__main__":
 """
 
 
-def _started(code: str, *words: str) -> subprocess.Popen[str]:
+def _started(code: str, *words: str, root: Path = ROOT) -> subprocess.Popen[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "COV_CORE_"))}
     return subprocess.Popen(
-        [sys.executable, "-c", code, *words],
+        [sys.executable, "-P", "-c", code, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         process_group=0,
-        env={**kept, "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"},
+        env={**kept, "PYTHONPATH": str(root), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"},
     )
 
 
 @contextmanager
 def cluster(workers: Sequence[Mapping[str, str]], protocol: str = "tcp") -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Yield the address of a scheduler, whose workers have these environments, and the scheduler's process."""
-    processes = [_started(_SCHEDULER, protocol)]
+    with ExitStack() as stack:
+        scheduler = stack.enter_context(_running(_started(_SCHEDULER, protocol)))
+        address = _line(scheduler)
+        stack.enter_context(joined(address, workers))
+        yield address, scheduler
+
+
+@contextmanager
+def joined(address: str, workers: Sequence[Mapping[str, str]], root: Path = ROOT, first: int = 1) -> Iterator[None]:
+    """Have workers with these environments on a cluster: the hosts 127.0.0.1 and so on from the first, the package of a root."""
+    told = [(f"127.0.0.{first + k}", env) for k, env in enumerate(workers)]
+    with _running(_started(_WORKERS, address, json.dumps(told), root=root)) as process:
+        assert _line(process) == "ready"
+        yield
+
+
+@contextmanager
+def _running(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     try:
-        address = _line(processes[0])
-        processes.append(_started(_WORKERS, address, json.dumps(list(workers))))
-        assert _line(processes[1]) == "ready"
-        yield address, processes[0]
+        yield process
     finally:
-        for one in processes:
-            # with those that it started: they are of its group
-            with suppress(ProcessLookupError):
-                os.killpg(one.pid, signal.SIGKILL)
-        for one in processes:
-            one.wait()
-            assert one.stdout is not None
-            one.stdout.close()
+        with suppress(ProcessLookupError):  # with those that it started: they are of its group
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def _line(process: subprocess.Popen[str]) -> str:

@@ -28,7 +28,8 @@ _MarketsOption = Annotated[
     typer.Option(
         "--market",
         "-m",
-        help="BTC/USDT, of the store, with --exchange and --timeframe; repeat it: each on an account of its own.",
+        help="BTC/USDT, or '*/USDT' for all such, of the store, with --exchange and --timeframe; repeat it: each on an "
+        "account of its own.",
     ),
 ]
 GridOption = Annotated[
@@ -77,7 +78,10 @@ def sweep(  # noqa: PLR0913, PLR0917  every option is an argument
     tidy: options.TidyOption = False,
     snap: options.SnapOption = False,
     by: Annotated[str, typer.Option(help="sharpe, total_return, final_equity or max_drawdown.")] = "sharpe",
-    search: Annotated[str, typer.Option(help="grid (every row) or tpe (--trials of them, by optuna).")] = "grid",
+    search: Annotated[
+        str,
+        typer.Option(help="grid (every row) or tpe (--trials of them, by optuna); of many markets the median counts."),
+    ] = "grid",
     trials: Annotated[int, typer.Option(help="Rows that tpe tries.")] = 100,
     seed: Annotated[int, typer.Option(help="Of tpe.")] = 0,
     jobs: WorkersOption = 1,
@@ -88,7 +92,7 @@ def sweep(  # noqa: PLR0913, PLR0917  every option is an argument
 ) -> None:
     """Run a strategy once for each row of a grid, on one account or on each of many markets, and judge the best row.
 
-    What is judged is how much of the best row is choice: the rows of all markets together.
+    What is judged is how much of the best row is choice: the rows of all markets together, and one row for all of them.
 
     backtest sweep strategies/breakout.py --candles sample:BTC/USD:1h --grid lookback=24:240:24 --grid risk=1,2,3
 
@@ -97,7 +101,8 @@ def sweep(  # noqa: PLR0913, PLR0917  every option is an argument
     """
     from backtest.model.candles import instant
     from backtest.study.each import run_each
-    from backtest.study.search import search_many
+    from backtest.study.search import search_each, search_many
+    from backtest.study.shown import require_figure
     from backtest.study.sweep import run_many
 
     chosen = options.strategy_from(strategy, param)
@@ -106,6 +111,7 @@ def sweep(  # noqa: PLR0913, PLR0917  every option is an argument
         raise InvalidSettingError(f"--jobs {jobs} are processes on this machine; with --cluster leave it out")
     if search not in {"grid", "tpe"}:
         raise InvalidSettingError(f"--search is grid or tpe, was {search!r}")
+    require_figure(by)  # before anything is run
     for day in filter(None, (since, until)):
         instant(day)  # what is no date is no date on any market
     reading = options.reading_from(columns, decimal, dates, tidy=tidy, snap=snap)
@@ -120,26 +126,38 @@ def sweep(  # noqa: PLR0913, PLR0917  every option is an argument
     asked |= {"since": since, "until": until, "incomplete": incomplete, "reading": reading}
     terms = options.profile_from(profile)
     told: dict[str, Any] = {"profile": terms, "workers": cluster or jobs, "parts": parts, "timeout": timeout}
-    if market or each:
-        if search == "tpe":
-            raise InvalidSettingError(
-                "--search tpe asks where to look next on one account: leave out --market and --each"
+    tpe: dict[str, Any] = {"by": by, "trials": trials, "seed": seed}
+    try:
+        if market or each:
+            sources = _sources(market or [], candles or [], asked)
+            many: Any = (
+                search_each(chosen, values, sources, **tpe, **told)
+                if search == "tpe"
+                else run_each(chosen, values, sources, **told)
             )
-        many: Any = run_each(chosen, values, _sources(market or [], candles or [], asked), **told)
-    else:
-        if not candles:
-            raise InvalidSettingError(
-                "name --candles FILE for one account, or --market BTC/USDT for markets of the store"
-            )
-        by_symbol, markets = options.series_from(candles, **asked)
-        origins = {
-            one.symbol: _origin(source, one, store) for source, one in zip(candles, by_symbol.values(), strict=True)
-        }
-        told |= {"market": markets, "origins": {name: one for name, one in origins.items() if one is not None}}
-        if search == "tpe":
-            many = search_many(chosen, values, by_symbol, by=by, trials=trials, seed=seed, **told)
         else:
-            many = run_many(chosen, values, by_symbol, **told)
+            if not candles:
+                raise InvalidSettingError(
+                    "name --candles FILE for one account, or --market BTC/USDT for markets of the store"
+                )
+            by_symbol, markets = options.series_from(candles, **asked)
+            origins = {
+                one.symbol: _origin(source, one, store) for source, one in zip(candles, by_symbol.values(), strict=True)
+            }
+            told |= {"market": markets, "origins": {name: one for name, one in origins.items() if one is not None}}
+            many = (
+                search_many(chosen, values, by_symbol, **tpe, **told)
+                if search == "tpe"
+                else run_many(chosen, values, by_symbol, **told)
+            )
+    except KeyboardInterrupt:
+        kept = (
+            "nothing is kept without --parts"
+            if parts is None
+            else f"what was done is in {parts}: the same command goes on"
+        )
+        typer.echo(f"interrupted; {kept}", err=True)
+        raise typer.Exit(130) from None
     typer.echo(many.told(by))
     if out is not None:
         for path in many.save(out, by=by):
@@ -156,12 +174,43 @@ def _sources(markets: list[str], sources: list[str], asked: dict[str, Any]) -> d
                 "--market names a symbol of the store: give --exchange binance --timeframe 1h with it"
             )
         of_store = {**asked, "exchange": None}
-        named += [(symbol, f"store:{exchange}:{symbol}:{timeframe}", of_store) for symbol in markets]
+        symbols = _symbols(markets, exchange, timeframe, asked["store"])
+        named += [(symbol, f"store:{exchange}:{symbol}:{timeframe}", of_store) for symbol in symbols]
     found: dict[str, Callable[[], Given]] = {}
     for name, source, words in named:
         if name in found:
             raise InvalidSettingError(f"{name} was named twice: its rows would count twice")
         found[name] = _source(source, words)
+    return found
+
+
+def _symbols(markets: list[str], exchange: str, timeframe: str, store: str | None) -> list[str]:
+    """Return the symbols that ``--market`` names, those of a pattern as the store has them; each of these once.
+
+    Raises
+    ------
+    InvalidSettingError
+        For a pattern that none has.
+    StorageError
+        Where the store cannot be reached: each market would say so, one after another.
+    """
+    from fnmatch import fnmatchcase
+
+    from backtest.market_data.series import Series, exchange_name
+    from backtest.market_data.store import Store
+    from backtest.report import text
+
+    place, found = Store(store), [one for one in markets if "*" not in one and "?" not in one]
+    held = place.symbols(exchange_name(exchange))
+    for pattern in (one for one in markets if "*" in one or "?" in one):
+        alike = [one for one in held if fnmatchcase(one.lower(), pattern.lower())]
+        alike = [one for one in alike if place.disk.names(Series(exchange, one, timeframe).folder)]
+        if not alike:
+            raise InvalidSettingError(
+                f"no market of {exchange} in the store {place} is like {pattern!r} and has {timeframe} candles; it has "
+                f"{text.plural(len(held), 'market')}"
+            )
+        found += [one for one in alike if one not in found]
     return found
 
 

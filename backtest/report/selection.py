@@ -42,6 +42,8 @@ __all__ = [
 ]
 
 _EULER = 0.5772156649015329
+_AT_ONCE = 1 << 20
+"""Numbers that the halves of CSCV are summed from at once: what takes no memory to speak of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,18 +291,20 @@ def overfitting_probability(returns: Floats, blocks: int = 16) -> float:
     kept = returns[len(returns) - length * blocks :].reshape(blocks, length, trials)
     sums, squares = kept.sum(axis=1), (kept**2).sum(axis=1)
     half = length * blocks // 2
-    worse = total = 0
-    for chosen in combinations(range(blocks), blocks // 2):
-        inside = np.zeros(blocks, bool)
-        inside[list(chosen)] = True
-        within = _sharpe_of_sums(sums[inside].sum(axis=0), squares[inside].sum(axis=0), half)
-        without = _sharpe_of_sums(sums[~inside].sum(axis=0), squares[~inside].sum(axis=0), half)
-        best = int(np.argmax(within))
-        below, ties = int((without < without[best]).sum()), int((without == without[best]).sum())
+    every = np.array(list(combinations(range(blocks), blocks // 2)))
+    outside = np.ones((len(every), blocks), bool)
+    np.put_along_axis(outside, every, values=False, axis=1)
+    others = np.nonzero(outside)[1].reshape(every.shape)
+    worse, at_once = 0, max(1, _AT_ONCE // (every.shape[1] * trials))
+    for first in range(0, len(every), at_once):
+        inside, rest = every[first : first + at_once], others[first : first + at_once]
+        within = _sharpe_of_sums(sums[inside].sum(axis=1), squares[inside].sum(axis=1), half)
+        without = _sharpe_of_sums(sums[rest].sum(axis=1), squares[rest].sum(axis=1), half)
+        best = np.take_along_axis(without, within.argmax(axis=1)[:, np.newaxis], axis=1)
+        below, ties = (without < best).sum(axis=1), (without == best).sum(axis=1)
         rank = below + (ties + 1) / 2.0  # from 1, ties share their ranks
-        worse += int(rank / (trials + 1) <= 0.5)
-        total += 1
-    return worse / total
+        worse += int((rank / (trials + 1) <= 0.5).sum())
+    return worse / len(every)
 
 
 def _sharpe_of_sums(sums: Floats, squares: Floats, n: int) -> Floats:

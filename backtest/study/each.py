@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.errors import DataUnavailableError, InvalidSettingError, did_you_mean
+from backtest.errors import BacktestError, DataUnavailableError, InvalidSettingError, did_you_mean
 from backtest.model.assumptions import VenueAssumptions
 from backtest.model.candles import Candles
 from backtest.model.market import Market
 from backtest.model.profile import SubscriberProfile
 from backtest.report import text
 from backtest.report.daily import DAY, returns_of_days
-from backtest.report.selection import EffectiveTrials, SharpeSample
+from backtest.report.selection import EffectiveTrials, SharpeSample, sharpe_of
 from backtest.report.yearly import YEAR
 from backtest.runner.by_symbol import by_symbol
 from backtest.runner.run import histories_of, lane_of, run
 from backtest.runner.trials import family_of, record
+from backtest.study.averaged import MeanReturns, mean_returns
 from backtest.study.crew import TIMEOUT
 from backtest.study.grid import Grid, named
-from backtest.study.judged import Judgement, plateau
+from backtest.study.judged import Judgement, judgement_of_returns, plateau
 from backtest.study.measured import FIGURES, Account
 from backtest.study.shown import (
     SELECTED,
@@ -48,18 +49,22 @@ if TYPE_CHECKING:
 
     from backtest.runner.result import Result
     from backtest.strategy import Strategy
+    from backtest.study.crew import Crew
     from backtest.study.spread import Ran
     from backtest.study.task import Origin
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Given", "ResultEach", "run_each"]
+__all__ = ["AccountEach", "Gained", "Given", "ResultEach", "run_each"]
 
 _LEAST_DAYS = 3
 """UTC days below which nothing can be said of the returns of days."""
 
 _NAMED = 3
 """Markets whose reasons stand in one sentence."""
+
+_LISTED = 10
+"""Markets, or rows, that are told of one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,44 +142,111 @@ def run_each(  # noqa: PLR0913 - the arguments of run_many
     >>> each.table[["market", "row", "lookback"]].values.tolist()
     [['ETH/USD', 0, 24], ['ETH/USD', 1, 48], ['LTC/USD', 0, 24], ['LTC/USD', 1, 48]]
     """
-    asked, kept = Grid.of(strategy, grid), check_settings(workers, keep)
-    profile, assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
-    chosen = lane_of(asked.made[0], lane)
-    sources = _sources(candles, market, detail, funding)
+    asked = Grid.of(strategy, grid).runnable()
+    accounts = AccountEach(
+        candles,
+        market=market,
+        profile=profile,
+        assumptions=assumptions,
+        detail=detail,
+        funding=funding,
+        lane=lane,
+        kept=check_settings(workers, keep),
+    )
+    accounts.run(asked, workers=workers, parts=parts, timeout=timeout)
+    return accounts.result(ledger=ledger)
 
-    def lot(name: str, load: Callable[[], Given]) -> Lot:
+
+class AccountEach:
+    """What rows are run on: an account for each of many markets. What came of rows is kept, until all of it is asked for.
+
+    Parameters
+    ----------
+    candles, market, profile, assumptions, detail, funding, lane
+        As in :func:`run_each`.
+    kept
+        Bytes of indicators.
+    """
+
+    def __init__(
+        self,
+        candles: Mapping[str, Candles | Callable[[], Candles | Given]] | Iterable[Candles],
+        *,
+        market: Mapping[str, Market] | None = None,
+        profile: SubscriberProfile | None = None,
+        assumptions: VenueAssumptions | None = None,
+        detail: Mapping[str, Candles] | None = None,
+        funding: Mapping[str, ArrayLike] | None = None,
+        lane: str | None = None,
+        kept: int = 0,
+    ) -> None:
+        self._profile, self._assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
+        self._lane, self._kept = lane, kept
+        self._sources = _sources(candles, market, detail, funding)
+        self._gathered = _Gathered(self._profile.balance)
+
+    def run(self, grid: Grid, *, workers: int | str | Crew, parts: str | None, timeout: float) -> Gained:
+        """Run the rows of a grid on each market, and return what they gained there.
+
+        Parameters
+        ----------
+        grid
+            The rows.
+        workers, parts, timeout
+            As in :func:`run_each`.
+        """
+        gained = self._gathered.begin(grid)
+        if grid.made:
+            chosen = lane_of(grid.made[0], self._lane)
+            lots = [self._lot(name, load, chosen) for name, load in self._sources.items()]
+            spread(lots, grid, gained.take, workers=workers, place=parts, timeout=timeout)
+        return gained
+
+    def _lot(self, name: str, load: Callable[[], Given], lane: str) -> Lot:
         def loaded() -> tuple[Account, Mapping[str, Origin]]:
             given = load()
             histories = histories_of(given.candles, given.market, given.detail, given.funding)
             _refuse_short(given.candles)
             origins = {} if given.origin is None else {given.candles.symbol: given.origin}
-            return Account(histories, chosen, profile, assumptions, kept), origins
+            return Account(histories, lane, self._profile, self._assumptions, self._kept), origins
 
         return Lot(name, loaded)
 
-    def again(name: str, strategies: Sequence[Strategy]) -> list[Result]:
-        given = sources[name]()
+    def _again(self, name: str, strategies: Sequence[Strategy]) -> list[Result]:
+        given = self._sources[name]()
         return [
             run(
                 one,
                 given.candles,
                 market=given.market,
-                profile=profile,
-                assumptions=assumptions,
+                profile=self._profile,
+                assumptions=self._assumptions,
                 detail=given.detail,
                 funding=given.funding,
-                lane=lane,
+                lane=self._lane,
             )
             for one in strategies
         ]
 
-    gathered = _Gathered(asked, profile.balance)
-    lots = [lot(name, load) for name, load in sources.items()]
-    spread(lots, asked, gathered.take, workers=workers, place=parts, timeout=timeout)
-    each = gathered.result(profile, again)
-    if ledger:
-        each.record(gathered.spans)
-    return each
+    def result(self, *, ledger: bool) -> ResultEach:
+        """Return all rows that were run.
+
+        Parameters
+        ----------
+        ledger
+            Whether they are added to the ledger of trials.
+
+        Raises
+        ------
+        DataUnavailableError
+            Where no market was loaded.
+        InvalidSettingError
+            Where no row ran.
+        """
+        each = self._gathered.result(self._profile, self._again)
+        if ledger:
+            each.record(list(self._gathered.spans.values()))
+        return each
 
 
 def _sources(candles: Any, market: Any, detail: Any, funding: Any) -> dict[str, Callable[[], Given]]:
@@ -221,47 +293,80 @@ def _refuse_short(candles: Candles) -> None:
         )
 
 
-class _Gathered:
-    """What is kept of each market once its rows are there: no equity of days, so that two thousand markets fit."""
+class Gained:
+    """What the rows of one grid gained on each market: no equity of days, so that two thousand markets fit.
 
-    def __init__(self, grid: Grid, balance: float) -> None:
-        self._grid, self._balance = grid, balance
-        self._trials = EffectiveTrials()
-        self._markets: list[str] = []
-        self._arrays: list[tuple[Floats, Floats, Floats]] = []
-        self._days: list[int] = []
-        self._unloaded: dict[str, str] = {}
-        self._unrun: dict[str, str] = {}
-        self._refused_rows: dict[tuple[str, int], str] = {}
-        self.spans: list[str] = []
+    Parameters
+    ----------
+    grid
+        The rows.
+    balance
+        Before the first day.
+    trials
+        Takes each row of each market.
+    spans
+        Takes the data that trials share, by market.
+    """
+
+    def __init__(self, grid: Grid, balance: float, trials: EffectiveTrials, spans: dict[str, str]) -> None:
+        self.grid = grid
+        self.arrays: dict[str, tuple[Floats, Floats, Floats]] = {}
+        self.days: dict[str, int] = {}
+        self.refused: dict[str, dict[int, str]] = {}
+        self.unloaded: dict[str, BacktestError] = {}
+        self.means = MeanReturns(len(grid.rows))
+        self._balance, self._trials, self._spans = balance, trials, spans
 
     def take(self, ran: Ran) -> None:
         """Reduce one market."""
         if ran.measured is None:
-            self._unloaded[ran.name] = str(ran.error)
+            self.unloaded[ran.name] = ran.error or DataUnavailableError("it was not loaded")
             return
-        rows, places = len(self._grid.rows), self._grid.places
-        refused = {**self._grid.refused, **{places[k]: why for k, why in ran.measured.refused.items()}}
-        if len(refused) == rows:
-            self._unrun[ran.name] = f"none of {text.plural(rows, 'row')} can run; row 0: {refused[0]}"
-            return
+        rows, places = len(self.grid.rows), self.grid.places
+        refused = {**self.grid.refused, **{places[k]: why for k, why in ran.measured.refused.items()}}
         figures, sharpes = np.full((rows, len(FIGURES)), np.nan), np.full(rows, np.nan)
         moments = np.full((rows, 3), np.nan)
         figures[places] = ran.measured.figures
-        returns = []
+        returns, at = [], []
         for k, daily in zip(places, ran.measured.daily, strict=True):
             if k in refused:
                 continue
+            at.append(k)
             returns.append(returns_of_days(self._balance, daily))
             sharpes[k] = sharpe_of_days(self._balance, daily, least=2)
             sample = SharpeSample.of(returns[-1])
             moments[k] = (0.0, np.nan, np.nan) if sample is None else (sample.sharpe, sample.skew, sample.kurtosis)
-        self._trials.add(np.array(returns).T, ran.first_day)
-        self._markets.append(ran.name)
-        self._arrays.append((figures, sharpes, moments))
-        self._days.append(ran.measured.daily.shape[1])
-        self._refused_rows.update({(ran.name, k): why for k, why in sorted(refused.items())})
-        self.spans.append(ran.span)
+        if at:
+            columns = np.array(returns).T
+            self._trials.add(columns, ran.first_day)
+            self.means.add(columns, at, ran.first_day)
+            self._spans[ran.name] = ran.span
+        self.arrays[ran.name] = figures, sharpes, moments
+        self.days[ran.name] = ran.measured.daily.shape[1]
+        self.refused[ran.name] = dict(sorted(refused.items()))
+
+    def medians(self, by: str) -> Floats:
+        """Return (rows,) float64, the median of a figure over the markets; NaN for a row that ran nowhere."""
+        require_figure(by)
+        if not self.arrays:
+            return np.full(len(self.grid.rows), np.nan)
+        figures, sharpes, _ = (np.array(one) for one in zip(*self.arrays.values(), strict=True))
+        return _medians(_column(figures, sharpes, by), ~np.isnan(figures[:, :, 0]))
+
+
+class _Gathered:
+    """What came of one grid after another."""
+
+    def __init__(self, balance: float) -> None:
+        self._balance = balance
+        self._trials = EffectiveTrials()
+        self._all: list[Gained] = []
+        self.spans: dict[str, str] = {}
+
+    def begin(self, grid: Grid) -> Gained:
+        """Return what takes the markets of the next grid."""
+        self._all.append(Gained(grid, self._balance, self._trials, self.spans))
+        return self._all[-1]
 
     def result(
         self, profile: SubscriberProfile, again: Callable[[str, Sequence[Strategy]], list[Result]]
@@ -275,28 +380,84 @@ class _Gathered:
         again
             Runs strategies on a market once more.
         """
-        refused = dict(sorted({**self._unloaded, **self._unrun}.items()))
-        if not self._markets:
-            count = text.plural(len(refused), "market")
-            reasons = "; ".join(f"{name}: {why}" for name, why in list(refused.items())[:_NAMED])
-            more = f"; and {len(refused) - _NAMED:,} more" if len(refused) > _NAMED else ""
-            if not self._unrun:
-                raise DataUnavailableError(f"none of {count} can be loaded: {reasons}{more}")
-            raise InvalidSettingError(f"no row ran on any of {count}: {reasons}{more}")
-        figures, sharpes, moments = (np.array(one) for one in zip(*self._arrays, strict=True))
+        grid = Grid.joined([one.grid for one in self._all])
+        rows = len(grid.rows)
+        names = sorted({name for one in self._all for name in (*one.arrays, *one.unloaded)})
+        refused: dict[str, str] = {}
+        refused_rows: dict[tuple[str, int], str] = {}
+        markets, arrays = [], []
+        for name in names:
+            whys = self._whys(name)
+            if not any(name in one.arrays for one in self._all):
+                refused[name] = str(next(one.unloaded[name] for one in self._all if name in one.unloaded))
+            elif len(whys) == rows:
+                refused[name] = f"none of {text.plural(rows, 'row')} can run; row 0: {whys[0]}"
+            else:
+                markets.append(name)
+                refused_rows.update({(name, k): why for k, why in whys.items()})
+                arrays.append([self._array(name, k) for k in range(3)])
+        if not markets:
+            loaded = any(one.arrays for one in self._all)
+            raise _none_of(refused, "no row ran on any of" if loaded else "", grid)
+        figures, sharpes, moments = (np.array(one) for one in zip(*arrays, strict=True))
+        days = {name: count for one in self._all for name, count in one.days.items()}
         return ResultEach(
-            self._grid,
+            grid,
             profile,
-            tuple(self._markets),
+            tuple(markets),
             figures,
             sharpes,
             moments,
-            tuple(self._days),
+            tuple(days[name] for name in markets),
             self._trials.value,
+            mean_returns([one.means for one in self._all]),
             refused,
-            self._refused_rows,
+            refused_rows,
             again,
         )
+
+    def _whys(self, name: str) -> dict[int, str]:
+        """Return why rows did not run on a market, by row."""
+        found, first = {}, 0
+        for one in self._all:
+            rows = len(one.grid.rows)
+            unloaded = dict.fromkeys(range(rows), str(one.unloaded[name])) if name in one.unloaded else one.grid.refused
+            found.update({first + k: why for k, why in one.refused.get(name, unloaded).items()})
+            first += rows
+        return found
+
+    def _array(self, name: str, which: int) -> Floats:
+        """Return one of the arrays of a market, over all rows."""
+        parts = []
+        if len(self._all) == 1:  # not copied: it may be large
+            return self._all[0].arrays[name][which]
+        for one in self._all:
+            rows = len(one.grid.rows)
+            nothing: Floats = np.full(((rows, len(FIGURES)), (rows,), (rows, 3))[which], np.nan)
+            parts.append(one.arrays[name][which] if name in one.arrays else nothing)
+        return np.concatenate(parts)
+
+
+def _none_of(refused: Mapping[str, str], what: str, grid: Grid) -> BacktestError:
+    """Return the error that says why there is nothing."""
+    if not refused:
+        return InvalidSettingError(f"none of {text.plural(len(grid.rows), 'row')} can run; row 0: {grid.refused[0]}")
+    count = text.plural(len(refused), "market")
+    reasons = "; ".join(f"{name}: {why.removesuffix('.')}" for name, why in list(refused.items())[:_NAMED])
+    more = f"; and {len(refused) - _NAMED:,} more" if len(refused) > _NAMED else ""
+    if what:
+        return InvalidSettingError(f"{what} {count}: {reasons}{more}")
+    return DataUnavailableError(f"none of {count} can be loaded: {reasons}{more}")
+
+
+def _column(figures: Floats, sharpes: Floats, by: str) -> Floats:
+    return sharpes if by == "sharpe" else np.asarray(figures[:, :, FIGURES.index(by)])
+
+
+def _medians(values: Floats, ran: NDArray[np.bool_]) -> Floats:
+    """Return (rows,) float64, the medians over the markets on which rows ran; what is not defined counts as 0."""
+    known = np.where(ran, np.nan_to_num(values), np.nan)
+    return np.array([float(np.median(one[~np.isnan(one)])) if (~np.isnan(one)).any() else np.nan for one in known.T])
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,6 +482,10 @@ class ResultEach:
         UTC days of each market.
     trials
         What all rows of all markets are worth as independent trials.
+    means
+        (days, rows): the returns of days of each row, averaged over the markets that have the day and on which it ran: those of
+        an account that holds all markets in equal parts, made equal again each day. Days on which each row that ran anywhere
+        has one; NaN for the others.
     refused
         Why a market has no rows: it did not load, or none ran.
     refused_rows
@@ -335,6 +500,7 @@ class ResultEach:
     moments: Floats
     days: tuple[int, ...]
     trials: float
+    means: Floats
     refused: Mapping[str, str]
     refused_rows: Mapping[tuple[str, int], str]
     _again: Callable[[str, Sequence[Strategy]], list[Result]]
@@ -363,7 +529,7 @@ class ResultEach:
     def column(self, by: str) -> Floats:
         """Return (markets, rows) float64, one of the figures or ``"sharpe"`` a year; NaN where a row did not run."""
         require_figure(by)
-        return self.sharpes if by == "sharpe" else np.asarray(self.figures[:, :, FIGURES.index(by)])
+        return _column(self.figures, self.sharpes, by)
 
     def best(self, by: str = "sharpe") -> tuple[str, int]:
         """Return market and row with the highest figure: selected from all of them, so believe less than it shows.
@@ -403,10 +569,45 @@ class ResultEach:
 
         A Sharpe ratio that is not defined, as nothing was traded, counts as 0.
         """
-        values = np.where(self._ran, np.nan_to_num(self.column(by)), np.nan)
-        return np.array(
-            [float(np.median(one[~np.isnan(one)])) if (~np.isnan(one)).any() else np.nan for one in values.T]
+        return _medians(self.column(by), self._ran)
+
+    @cached_property
+    def sharpes_of_means(self) -> Floats:
+        """(rows,) float64: Sharpe ratio a year of :attr:`means`; 0 where nothing moved, NaN for a row that ran nowhere."""
+        found = np.full(len(self.grid.rows), np.nan)
+        ran = self._ran.any(axis=0)
+        found[ran] = sharpe_of(self.means[:, ran]) * np.sqrt(YEAR) if len(self.means) > 2 else 0.0
+        return found
+
+    def best_for_all(self) -> int:
+        """Return the row that one would run on all markets: that with the highest Sharpe ratio of :attr:`means`."""
+        return highest(self.sharpes_of_means, ~np.isnan(self.sharpes_of_means))
+
+    def judge_for_all(self) -> Judgement:
+        """Return how much of :meth:`best_for_all` is choice: DSR, and PBO of this very choice (CSCV over :attr:`means`)."""
+        ran = np.flatnonzero(self._ran.any(axis=0))
+        at = int(np.searchsorted(ran, self.best_for_all()))
+        return judgement_of_returns(self.means[:, ran], at, markets=len(self.markets))
+
+    @cached_property
+    def by_row(self) -> pd.DataFrame:
+        """One line a row: its parameters, then over the markets on which it ran: how many, what share gained, medians.
+
+        ``sharpe_of_mean`` is :attr:`sharpes_of_means`.
+        """
+        import pandas as pd
+
+        rows, ran = range(len(self.grid.rows)), self._ran
+        columns: dict[str, Any] = {"row": np.arange(len(rows))}
+        columns |= {name: [self.grid.value(k, name) for k in rows] for name in self.grid.names}
+        count = ran.sum(axis=0)
+        columns["markets"] = count
+        columns["gained"] = np.divide(
+            (self.figures[:, :, 0] > 0.0).sum(axis=0), count, out=np.full(len(rows), np.nan), where=count > 0
         )
+        columns |= {f"median_{name}": self.medians(name) for name in (FIGURES[0], FIGURES[1], FIGURES[3], "sharpe")}
+        columns["sharpe_of_mean"] = self.sharpes_of_means
+        return pd.DataFrame(columns)
 
     def plateau(self, by: str = "sharpe") -> int | None:
         """Return the row whose neighbours in the grid have the best medians with it; None where no row has one."""
@@ -441,8 +642,8 @@ class ResultEach:
     def told(self, by: str = "sharpe") -> str:
         """Return the best rows, the best over all markets, what luck alone would give, and what did not run, as text."""
         (market, row), medians, rows = self.best(by), self.medians(by), self.grid.rows
-        lines = [repr(self), f"best by {by}: {market}, row {row} ({named(rows[row])})"]
-        steady = int(np.nanargmax(medians))
+        lines = [repr(self), f"best by {by}: {market}, row {row} ({named(rows[row])})", self.judge(by).sentence]
+        steady = highest(medians, ~np.isnan(medians))
         lines.append(
             f"best over the markets (median {by}): row {steady} ({named(rows[steady])}), {medians[steady]:.4g} on "
             f"{text.plural(len(self.markets), 'market')}"
@@ -451,20 +652,43 @@ class ResultEach:
         if flat is not None:
             same = "that row itself" if flat == steady else f"row {flat} ({named(rows[flat])})"
             lines.append(f"plateau of the medians (best with its neighbours): {same}")
-        lines.append(self.judge(by).sentence)
+        if len(self.markets) > 1 and len(rows) > 1:
+            one = self.best_for_all()
+            lines.append(
+                f"one row for all (mean of their daily returns): row {one} ({named(rows[one])}), Sharpe ratio "
+                f"{self.sharpes_of_means[one]:.4g}"
+            )
+            lines.append(self.judge_for_all().sentence)
         where: dict[tuple[int, str], list[str]] = {}
         for (name, k), why in self.refused_rows.items():
             where.setdefault((k, why), []).append(name)
-        for (k, why), names in sorted(where.items()):
-            on = "" if len(names) == len(self.markets) else f" on {', '.join(names)}"
-            lines.append(f"row {k} ({named(rows[k])}) did not run{on}: {why}")
-        lines += [f"market {name} is left out: {why}" for name, why in self.refused.items()]
-        return "\n".join(lines)
+        failed = [
+            f"row {k} ({named(rows[k])}) did not run{self._on(names)}: {why}"
+            for (k, why), names in sorted(where.items())
+        ]
+        lines += _first(failed, "more rows did not run on some markets: column refused of sweep.csv (--out)")
+        left = [f"market {name} is left out: {why}" for name, why in self.refused.items()]
+        return "\n".join([*lines, *_first(left, "more markets are left out: left-out.csv (--out) names them all")])
+
+    def _on(self, names: Sequence[str]) -> str:
+        """Return where a row did not run."""
+        if len(names) == len(self.markets):
+            return ""
+        more = f" and {len(names) - _LISTED:,} more markets" if len(names) > _LISTED else ""
+        return f" on {', '.join(names[:_LISTED])}{more}"
 
     def save(self, folder: str | os.PathLike[str], *, by: str = "sharpe") -> list[Path]:
-        """Write ``sweep.csv``, ``sweep.parquet`` and, for two numeric parameters and more, ``heatmap.png``."""
+        """Write ``sweep.csv``, ``sweep.parquet``, ``rows.csv`` (:attr:`by_row`) and what else there is.
+
+        For two numeric parameters and more ``heatmap.png``; ``left-out.csv`` where a market is.
+        """
+        import pandas as pd
+
         table = self.table.assign(sharpe=self.sharpes.reshape(-1))
-        return save_tables(folder, table, self.grid.names, lambda x, y: self.heatmap(x, y, by), by)
+        more = {"rows.csv": self.by_row}
+        if self.refused:
+            more["left-out.csv"] = pd.DataFrame({"market": list(self.refused), "reason": list(self.refused.values())})
+        return save_tables(folder, table, self.grid.names, lambda x, y: self.heatmap(x, y, by), by, more)
 
     def record(self, spans: Sequence[str]) -> str:
         """Add the sweep to the ledger of trials on each market; return why it could not be written, or ""."""
@@ -496,3 +720,9 @@ class ResultEach:
                 {(market, row): tuple(one.total_return.values()) for row, one in zip(rows, results, strict=True)}
             )
         return shown(best, ["market", "row", *self.grid.names], [self._known[key] for key in keys])
+
+
+def _first(lines: Sequence[str], rest: str) -> list[str]:
+    """Return the first of some lines, and how many more there are."""
+    more = [f"{len(lines) - _LISTED:,} {rest}"] if len(lines) > _LISTED else []
+    return [*lines[:_LISTED], *more]

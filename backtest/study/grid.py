@@ -54,14 +54,32 @@ class Grid:
         Raises
         ------
         InvalidSettingError
-            For a grid of nothing, a parameter that the strategy does not have, and where no row can run.
+            For a grid of nothing, and a parameter that the strategy does not have.
         """
         rows = _rows(strategy, grid)
         made = _strategies(strategy, rows)
         refused = {k: one for k, one in enumerate(made) if isinstance(one, str)}
-        if len(refused) == len(rows):
-            raise InvalidSettingError(f"none of {text.plural(len(rows), 'row')} can run; row 0: {refused[0]}")
         return cls(tuple(rows), tuple(one if isinstance(one, Strategy) else None for one in made), refused)
+
+    @classmethod
+    def joined(cls, grids: Sequence[Grid]) -> Grid:
+        """Return the rows of several grids, one after another."""
+        rows = tuple(row for one in grids for row in one.rows)
+        made = tuple(strategy for one in grids for strategy in one.strategies)
+        whys = [one.refused.get(k) for one in grids for k in range(len(one.rows))]
+        return cls(rows, made, {k: why for k, why in enumerate(whys) if why is not None})
+
+    def runnable(self) -> Grid:
+        """Return this grid.
+
+        Raises
+        ------
+        InvalidSettingError
+            Where no row can run.
+        """
+        if len(self.refused) == len(self.rows):
+            raise InvalidSettingError(f"none of {text.plural(len(self.rows), 'row')} can run; row 0: {self.refused[0]}")
+        return self
 
     @property
     def names(self) -> tuple[str, ...]:

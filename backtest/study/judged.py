@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Judgement", "judgement", "plateau"]
+__all__ = ["Judgement", "judgement", "judgement_of_returns", "plateau"]
 
 _BLOCKS = (16, 12, 8, 6, 4, 2)
 
@@ -48,7 +48,7 @@ class Judgement:
     dsr
         Probability that the best is above what luck gives to the best of so many; NaN where there is nothing to tell.
     pbo
-        Probability of backtest overfitting, NaN for too few days; None where the equity of days was not kept.
+        Probability of backtest overfitting, NaN for too few days; None where a row on one of many markets is judged.
     markets
         On which they ran, each on an account of its own.
     """
@@ -103,8 +103,9 @@ class Judgement:
                 f"trials all together: above luck with probability {dsr} (DSR)."
             )
         pbo = "n/a (too few days)" if math.isnan(self.pbo) else f"{100.0 * self.pbo:.0f} %"
+        which = "Best" if self.markets == 1 else f"One row for {self.markets:,} markets: best"
         return (
-            f"Best of {self.rows} rows, worth {self.trials:.0f} independent trials: above luck with probability {dsr} "
+            f"{which} of {self.rows:,} rows, worth {self.trials:.0f} independent trials: above luck with probability {dsr} "
             f"(DSR); the best in one half of the days ends in the worse half of the others in {pbo} of the cases (PBO)."
         )
 
@@ -122,10 +123,25 @@ def judgement(balance: float, daily: Floats, best: int) -> Judgement:
         Row that is judged.
     """
     returns = np.array([returns_of_days(balance, values) for values in daily]).T
+    return judgement_of_returns(returns, best)
+
+
+def judgement_of_returns(returns: Floats, best: int, *, markets: int = 1) -> Judgement:
+    """Return what the daily returns of rows say of one of them.
+
+    Parameters
+    ----------
+    returns
+        (days, rows) float64, as fractions.
+    best
+        Row that is judged.
+    markets
+        Whose mean they are.
+    """
     days, rows = returns.shape
     sharpes = sharpe_of(returns) if days > 2 else np.zeros(rows)
     sample, trials = SharpeSample.of(returns[:, best]), effective_trials(returns)
-    return Judgement.of(sample, sharpes, trials, days=days, pbo=_pbo(returns))
+    return Judgement.of(sample, sharpes, trials, days=days, pbo=_pbo(returns), markets=markets)
 
 
 def _pbo(returns: Floats) -> float:

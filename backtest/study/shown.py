@@ -16,7 +16,7 @@ from backtest.study.measured import FIGURES
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -150,6 +150,7 @@ def save_tables(
     names: Sequence[str],
     heatmap: Callable[[str, str], pd.DataFrame],
     by: str,
+    more: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Path]:
     """Write ``sweep.csv``, ``sweep.parquet`` and, for two numeric parameters and more, ``heatmap.png``.
 
@@ -165,6 +166,8 @@ def save_tables(
         Of two of them.
     by
         The figure of the heatmap.
+    more
+        Other tables, by name of the file.
 
     Raises
     ------
@@ -177,13 +180,16 @@ def save_tables(
         written = [out / "sweep.csv", out / "sweep.parquet"]
         table.to_csv(written[0], index=False)
         table.to_parquet(written[1], index=False)
+        for name, one in (more or {}).items():
+            written.append(out / name)
+            one.to_csv(written[-1], index=False)
         numeric = [name for name in names if len(set(table[name])) > 1 and table[name].dtype.kind in "if"]
         if len(numeric) > 1:
             from backtest.report.canvas import png
             from backtest.report.heatmap import heatmap_chart
 
             written.append(out / "heatmap.png")
-            written[2].write_bytes(png(heatmap_chart(heatmap(numeric[0], numeric[1]), by)))
+            written[-1].write_bytes(png(heatmap_chart(heatmap(numeric[0], numeric[1]), by)))
     except OSError as error:
         raise StorageError(f"the sweep cannot be written to {out}: {error.strerror}") from None
     return written

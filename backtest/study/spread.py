@@ -26,6 +26,7 @@ from backtest.study.grid import order_of
 from backtest.study.measured import FIGURES, Measured
 from backtest.study.shipping import Shipped
 from backtest.study.task import Job, Parts, Task, plain_rows
+from backtest.study.worker import failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
     from backtest.study.measured import Account
     from backtest.study.task import Origin
 
-__all__ = ["Lot", "Ran", "spread"]
+__all__ = ["Lot", "Ran", "folder_of", "spread"]
 
 _Rows = tuple[int, int]
+_REFUSALS = 5
+"""Lots in a row at which a disk may refuse: then it is gone, and would be waited for at each of thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +120,21 @@ def spread(
     InvalidSettingError
         For a strategy that cannot be sent to another process, or a crew that cannot be had.
     StorageError
-        Where the cluster is gone, or parts are not to be seen here.
+        Where the cluster or the disk is gone, or parts are not to be seen here.
     """
     made, rows = grid.made, [grid.rows[k] for k in grid.places]
     if workers == 1 and place is None:
+        gone = _Refusals()
         with _bar(len(lots), len(made)) as bar:
             for lot in lots:
-                take(_here(lot, made, rows, bar))
+                ran = _here(lot, made, rows, bar)
+                gone.count(ran.error)
+                take(ran)
         return
     given = [json.dumps(row) for row in plain_rows(made)]
     with (
         crew_of(workers, timeout) as crew,
-        _folder(place, far=crew.far) as folder,
+        folder_of(place, far=crew.far) as folder,
         _bar(len(lots), len(set(given))) as bar,
     ):
         _Sweep(lots, type(made[0]), rows, given, take, Parts(folder), bar).run(crew, timeout)
@@ -137,6 +143,28 @@ def spread(
 def _bar(lots: int, rows: int) -> Progress:
     """Return how far a sweep is, in rows."""
     return progress("rows" if lots == 1 else f"{lots:,} markets x {text.plural(rows, 'row')}", lots * rows)
+
+
+class _Refusals:
+    """Counts lots in a row at which the disk refused.
+
+    A file that cannot be read is its market's alone, a store that does not answer is not.
+    """
+
+    def __init__(self) -> None:
+        self._row = 0
+
+    def count(self, error: BacktestError | None) -> None:
+        """Count what came of a lot.
+
+        Raises
+        ------
+        StorageError
+            The error itself, where it was one too many.
+        """
+        self._row = self._row + 1 if isinstance(error, StorageError) else 0
+        if error is not None and self._row >= _REFUSALS:
+            raise error
 
 
 def _here(lot: Lot, made: Sequence[Strategy], rows: Sequence[Mapping[str, Any]], bar: Progress) -> Ran:
@@ -222,6 +250,7 @@ class _Sweep:
         self._works: deque[_Work] = deque()
         self._asked: dict[str, list[tuple[_Work, _Rows]]] = {}
         self._again: list[tuple[_Work, _Rows]] = []
+        self._refusals = _Refusals()
 
     def run(self, crew: Crew, timeout: float) -> None:
         """Do it all; a task with which processes died is cut in halves until one row is left."""
@@ -293,7 +322,7 @@ class _Sweep:
             self._bar.advance()
         elif answer:
             left = sum(last - first for first, last in work.open)
-            self._fail(work, InvalidSettingError(answer), left)
+            self._fail(work, failure(answer), left)
         else:
             self._there.add(task.part)
             self._found(work, span, self._required(task))
@@ -301,10 +330,12 @@ class _Sweep:
     def _found(self, work: _Work, span: _Rows, measured: Measured) -> None:
         work.open.remove(span)
         work.found[span] = measured
+        self._refusals.count(None)
         self._bar.advance(span[1] - span[0])
 
     def _fail(self, work: _Work, error: BacktestError, left: int) -> None:
         work.error = error
+        self._refusals.count(error)
         self._bar.advance(left)
 
     def _hand_over(self) -> None:
@@ -343,8 +374,21 @@ def _rows_a_task(account: Account, rows: int, lots: int) -> int:
 
 
 @contextmanager
-def _folder(given: str | None, *, far: bool) -> Iterator[str]:
-    """Yield the folder of parts; without one, a folder that is gone afterwards."""
+def folder_of(given: str | None, *, far: bool) -> Iterator[str]:
+    """Yield the folder of parts; without one, a folder that is gone afterwards.
+
+    Parameters
+    ----------
+    given
+        Folder or URL.
+    far
+        Whether other machines must see it.
+
+    Raises
+    ------
+    InvalidSettingError
+        Where they must, and none was given.
+    """
     if given is not None:
         yield given if "://" in given else str(Path(given).absolute())
         return

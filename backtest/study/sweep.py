@@ -20,7 +20,7 @@ from backtest.runner.trials import family_of, record, span_of
 from backtest.study.crew import TIMEOUT
 from backtest.study.grid import Grid, named
 from backtest.study.judged import Judgement, judgement, plateau
-from backtest.study.measured import FIGURES, Account
+from backtest.study.measured import FIGURES, Account, Measured
 from backtest.study.shown import (
     SELECTED,
     check_settings,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["ResultMany", "run_many"]
+__all__ = ["OneAccount", "ResultMany", "run_many"]
 
 
 def run_many(
@@ -115,38 +115,112 @@ def run_many(
     StorageError
         Where the cluster is gone; what was done stays in ``parts``.
     """
-    asked = Grid.of(strategy, grid)
-    kept = check_settings(workers, keep)
-    profile, assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
-    histories = histories_of(candles, market, detail, funding)
-    account = Account(histories, lane_of(asked.made[0], lane), profile, assumptions, kept)
-    came: list[Ran] = []
-    lots = [Lot("", lambda: (account, origins or {}))]
-    spread(lots, asked, came.append, workers=workers, place=parts, timeout=timeout)
-    measured = came[0].measured
-    if measured is None:
-        raise came[0].error or InvalidSettingError("the rows did not run")
-    rows, refused = len(asked.rows), dict(asked.refused)
-    refused |= {asked.places[k]: reason for k, reason in measured.refused.items()}
-    if len(refused) == rows:
-        raise InvalidSettingError(f"none of {text.plural(rows, 'row')} can run; row 0: {refused[0]}")
-    figures = np.full((rows, len(FIGURES)), np.nan)
-    daily = np.full((rows, measured.daily.shape[1]), np.nan)
-    figures[asked.places], daily[asked.places] = measured.figures, measured.daily
-    again = partial(
-        run,
-        candles=candles,
+    asked = Grid.of(strategy, grid).runnable()
+    account = OneAccount(
+        candles,
         market=market,
         profile=profile,
         assumptions=assumptions,
         detail=detail,
         funding=funding,
         lane=lane,
+        kept=check_settings(workers, keep),
+        origins=origins,
     )
-    many = ResultMany(asked, profile, figures, daily, dict(sorted(refused.items())), again)
+    measured = account.run(asked, workers=workers, parts=parts, timeout=timeout)
+    many = account.result(asked, measured)
     if ledger:
-        many.record([history.candles for history in histories])
+        many.record(account.candles)
     return many
+
+
+class OneAccount:
+    """What rows are run on: one account with its markets.
+
+    Parameters
+    ----------
+    candles, market, profile, assumptions, detail, funding, lane, origins
+        As in :func:`run_many`.
+    kept
+        Bytes of indicators.
+    """
+
+    def __init__(
+        self,
+        candles: Candles | Mapping[str, Candles],
+        *,
+        market: Market | Mapping[str, Market] | None = None,
+        profile: SubscriberProfile | None = None,
+        assumptions: VenueAssumptions | None = None,
+        detail: Candles | Mapping[str, Candles] | None = None,
+        funding: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        lane: str | None = None,
+        kept: int = 0,
+        origins: Mapping[str, Origin] | None = None,
+    ) -> None:
+        self._profile, self._assumptions = profile or SubscriberProfile.anny(), assumptions or VenueAssumptions()
+        self._histories = histories_of(candles, market, detail, funding)
+        self._lane, self._kept, self._origins = lane, kept, origins or {}
+        self._again = partial(
+            run,
+            candles=candles,
+            market=market,
+            profile=self._profile,
+            assumptions=self._assumptions,
+            detail=detail,
+            funding=funding,
+            lane=lane,
+        )
+
+    @property
+    def candles(self) -> list[Candles]:
+        """Those of each market."""
+        return [history.candles for history in self._histories]
+
+    def run(self, grid: Grid, *, workers: int | str | Crew, parts: str | None, timeout: float) -> Measured:
+        """Run the rows of a grid that have a strategy, and return them in its order.
+
+        Parameters
+        ----------
+        grid
+            The rows.
+        workers, parts, timeout
+            As in :func:`run_many`.
+        """
+        if not grid.made:
+            return Measured(np.empty((0, len(FIGURES))), np.empty((0, 0)), {})
+        lane = lane_of(grid.made[0], self._lane)
+        account = Account(self._histories, lane, self._profile, self._assumptions, self._kept)
+        came: list[Ran] = []
+        lots = [Lot("", lambda: (account, self._origins))]
+        spread(lots, grid, came.append, workers=workers, place=parts, timeout=timeout)
+        if came[0].measured is None:
+            raise came[0].error or InvalidSettingError("the rows did not run")
+        return came[0].measured
+
+    def result(self, grid: Grid, measured: Measured) -> ResultMany:
+        """Return what came of rows.
+
+        Parameters
+        ----------
+        grid
+            All of them.
+        measured
+            Those that have a strategy.
+
+        Raises
+        ------
+        InvalidSettingError
+            Where none ran.
+        """
+        rows, refused = len(grid.rows), dict(grid.refused)
+        refused |= {grid.places[k]: reason for k, reason in measured.refused.items()}
+        if len(refused) == rows:
+            raise InvalidSettingError(f"none of {text.plural(rows, 'row')} can run; row 0: {refused[0]}")
+        figures = np.full((rows, len(FIGURES)), np.nan)
+        daily = np.full((rows, measured.daily.shape[1]), np.nan)
+        figures[grid.places], daily[grid.places] = measured.figures, measured.daily
+        return ResultMany(grid, self._profile, figures, daily, dict(sorted(refused.items())), self._again)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Worker: one task after another in a process of its own (``python -m backtest.study.worker``, or a worker of Dask).
 
-On standard input a task a line, as JSON; on standard output its answer: empty for done, else why no task of this sweep
-can be done here. What strategies print goes to standard error.
+On standard input a task a line, as JSON; on standard output its answer: empty for done, else the name of an error, a space,
+and why the task cannot be done here. What strategies print goes to standard error.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import json
 import os
 import socket
 import sys
+import threading
 from collections import OrderedDict
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from backtest.errors import BacktestError
+from backtest.errors import BacktestError, DataUnavailableError, InvalidSettingError, StorageError
 from backtest.study.measured import Measured
 from backtest.study.task import Parts, Task, code_key
 
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
     from backtest.strategy import Strategy
     from backtest.study.measured import Account
 
-__all__ = ["about", "work"]
+__all__ = ["about", "failure", "line_of", "work", "work_told"]
 
 _MARKETS = 4  # that are kept in memory
+_ALONE = threading.Lock()  # a worker of Dask with several threads has one timeout and one memory of indicators
 _loaded: OrderedDict[str, tuple[type[Strategy], Account]] = OrderedDict()
 
 
 def work(task: str, timeout: float) -> str:
-    """Do a task and write its part; return why it cannot be done, or "".
+    """Do a task and write its part; return "", or what :func:`failure` reads where it cannot be done.
 
     A task that takes longer than ``timeout`` seconds ends this process, from outside of the interpreter, which may be
     inside compiled code for good: whoever sent it notices and goes on with others.
@@ -43,16 +45,37 @@ def work(task: str, timeout: float) -> str:
     timeout
         Seconds.
     """
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+    with _ALONE, Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         faulthandler.dump_traceback_later(timeout, exit=True, file=nowhere)
         try:
             _do(Task(**json.loads(task)))
         except Exception as error:  # noqa: BLE001 - what no row is to blame for ends the sweep with this sentence
-            what = str(error) if isinstance(error, BacktestError) else f"{type(error).__name__}: {error}"
-            return f"{what} (worker {os.getpid()} on {socket.gethostname()})"
+            if not isinstance(error, BacktestError):
+                error = InvalidSettingError(f"{type(error).__name__}: {error}")
+            return f"{type(error).__name__} {error} (worker {os.getpid()} on {socket.gethostname()})"
         finally:
             faulthandler.cancel_dump_traceback_later()
     return ""
+
+
+def work_told(task: str, timeout: float) -> tuple[str, str]:
+    """Return the address of this worker of Dask, and what :func:`work` returned.
+
+    Parameters
+    ----------
+    task, timeout
+        As there.
+    """
+    from distributed import get_worker
+
+    return str(get_worker().address), work(task, timeout)
+
+
+def failure(answer: str) -> BacktestError:
+    """Return the error that an answer tells of."""
+    name, _, sentence = answer.partition(" ")
+    kinds: dict[str, type[BacktestError]] = {one.__name__: one for one in (DataUnavailableError, StorageError)}
+    return kinds.get(name, InvalidSettingError)(sentence)
 
 
 def _do(task: Task) -> None:

@@ -20,15 +20,20 @@ from backtest import (
     Field,
     InvalidSettingError,
     Market,
+    StorageError,
     Strategy,
     run,
     run_each,
     run_many,
 )
 from backtest.market_data.columns import columns_of
+from backtest.market_data.load import load_candles
 from backtest.market_data.series import Series
 from backtest.market_data.store import Store
+from backtest.report.selection import overfitting_probability
+from backtest.runner.loading import load_strategy
 from backtest.runner.trials import tried
+from backtest.study.search import search_each, search_many
 from tests.command_line import ROOT, Done, backtest
 
 if TYPE_CHECKING:
@@ -59,7 +64,7 @@ class Dip(Strategy):
 """
 GRID = ("--grid", "length=10:13:1")
 OF_STORE = ("--exchange", "binance", "--timeframe", "1d")
-WRITTEN = ("sweep.csv", "sweep.parquet")
+WRITTEN = ("sweep.csv", "sweep.parquet", "rows.csv")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +109,8 @@ def test_processes_write_the_bytes_of_one_and_a_missing_market_ends_nothing(
     there = sweep(strategy, store, *words, markets=("ETH", "LTC", "XRP"))
     assert there.status == 0, there.err
     assert same(tmp_path / "one", tmp_path / "two")
-    assert there.out.splitlines()[:-2] == here.out.splitlines()[:-2]
+    assert there.out.splitlines()[:-4] == here.out.splitlines()[:-4]
+    assert pd.read_csv(tmp_path / "one" / "left-out.csv")["market"].tolist() == ["XRP/USDT"]
     table = pd.read_csv(tmp_path / "one" / "sweep.csv")
     assert table["market"].tolist() == ["ETH/USDT"] * 4 + ["LTC/USDT"] * 4
     assert table["row"].tolist() == [0, 1, 2, 3] * 2
@@ -124,6 +130,46 @@ def test_processes_write_the_bytes_of_one_and_a_missing_market_ends_nothing(
     assert alone.status == 0, alone.err
     mine = table[table["market"] == "LTC/USDT"].drop(columns=["market", "row"]).reset_index(drop=True)
     pd.testing.assert_frame_equal(mine, pd.read_csv(tmp_path / "ltc" / "sweep.csv"), check_exact=True)
+
+
+def test_a_pattern_names_the_markets_that_the_store_has(strategy: Path, store: Path, tmp_path: Path) -> None:
+    named = sweep(strategy, store, "--out", tmp_path / "named", markets=("BTC", "LTC", "ETH"))
+    alike = sweep(strategy, store, "--out", tmp_path / "alike", markets=("?t*", "*", "ETH"))
+    assert (named.status, alike.status) == (0, 0), named.err + alike.err
+    assert same(tmp_path / "named", tmp_path / "alike")
+    table = pd.read_csv(tmp_path / "named" / "rows.csv")
+    assert table["markets"].tolist() == [3] * 4
+    swept = pd.read_csv(tmp_path / "named" / "sweep.csv").groupby("row")
+    assert table["median_total_return"].tolist() == swept["total_return"].median().tolist()
+    assert table["gained"].tolist() == swept["total_return"].apply(lambda one: (one > 0).mean()).tolist()
+
+
+def test_a_search_over_markets_goes_on_where_it_was_and_is_the_same_in_processes(
+    strategy: Path, store: Path, tmp_path: Path
+) -> None:
+    markets = [word for name in ("LTC", "ETH") for word in ("--market", f"{name}/USDT")]
+    words = ("--search", "tpe", "--trials", 18, "--seed", 5, "--grid", "length=1:50:1", "--parts", tmp_path / "parts")
+    done = backtest(
+        "sweep", strategy, *markets, *OF_STORE, "--store", store, *words, "--out", tmp_path / "out", "--jobs", 2
+    )
+    assert done.status == 0, done.err
+    table = pd.read_csv(tmp_path / "out" / "rows.csv")
+    assert len(table) == len(set(table["length"])) == 18
+    assert set(table["markets"]) <= {0, 2}
+    kept = parts_of(tmp_path / "parts")
+    for name in sorted(kept)[::2]:
+        (tmp_path / "parts" / name).unlink()
+    loaded = [load_candles(f"{name}/USDT", "1d", exchange="binance", store=store) for name in ("LTC", "ETH")]
+    asked: tuple[Any, ...] = (load_strategy(str(strategy)), {"length": list(range(1, 51))}, loaded)
+    here = search_each(*asked, trials=18, seed=5, ledger=False)
+    again = search_each(*asked, trials=18, seed=5, ledger=False, parts=str(tmp_path / "parts"))
+    for each in (here, again):
+        assert [row["length"] for row in each.grid.rows] == table["length"].tolist()
+        assert each.medians().tobytes() == table["median_sharpe"].to_numpy().tobytes()
+        assert each.means.tobytes() == here.means.tobytes()
+    after = parts_of(tmp_path / "parts")
+    assert after.keys() == kept.keys()
+    assert [name for name in sorted(kept) if after[name] == kept[name]] == sorted(kept)[1::2]
 
 
 def test_a_killed_sweep_goes_on_where_it_was_with_another_number_of_processes(
@@ -166,7 +212,8 @@ def test_a_killed_sweep_goes_on_where_it_was_with_another_number_of_processes(
         (("--market", "ETH/USDT", *OF_STORE, "--since", "yesterday"), 2, "a date is written 2024-01-31"),
         (("--market", "ETH/USDT"), 2, "give --exchange binance --timeframe 1h with it"),
         (("--market", "ETH/USDT", "--market", "ETH/USDT", *OF_STORE), 2, "ETH/USDT was named twice"),
-        (("--market", "ETH/USDT", *OF_STORE, "--search", "tpe"), 2, "leave out --market and --each"),
+        (("--market", "*/EUR", *OF_STORE), 2, "is like '*/EUR' and has 1d candles; it has 3 markets"),
+        (("--market", "ETH/USDT", *OF_STORE, "--by", "sharp"), 2, "by was 'sharp'"),
         ((), 2, "name --candles FILE for one account, or --market BTC/USDT"),
     ],
 )
@@ -263,6 +310,99 @@ def test_the_rows_of_all_markets_are_judged_and_counted_together(
         assert known.effective == pytest.approx(each.trials)
 
 
+def test_one_row_for_all_markets_is_judged_by_its_mean_returns() -> None:
+    whole = Candles.sample("LTC/USD", "1d")
+    parts = {"early": whole.slice(0, 300), "late": whole.slice(100, 420), "twin": whole.slice(0, 300)}
+    grid = {"length": [5, 1, 6, 9, 11, 14]}
+    each = run_each(Beat, grid, parts, ledger=False)
+    first = int(whole.close_time[0] - 1) // 86_400_000
+    sums, counts = np.zeros((420, 6)), np.zeros((420, 6))
+    for one in parts.values():
+        many = run_many(Beat, grid, one, ledger=False)
+        day = int(one.close_time[0] - 1) // 86_400_000 - first
+        equity = np.c_[np.full(6, many.profile.balance), many.daily].T
+        returns = equity[1:] / equity[:-1] - 1.0
+        sums[day : day + len(returns)] += returns
+        counts[day : day + len(returns)] += 1
+    ran = [0, 2, 3, 4, 5]
+    assert np.isnan(each.means[:, 1]).all()  # length=1 is refused
+    np.testing.assert_allclose(each.means[:, ran], (sums / counts)[:, ran], rtol=1e-9, atol=1e-15)
+    told = each.judge_for_all()
+    assert (told.rows, told.days, told.markets) == (5, 420, 3)
+    assert told.pbo == overfitting_probability(each.means[:, ran], 16)
+    sharpes = each.means[:, ran].mean(axis=0) / each.means[:, ran].std(axis=0, ddof=1)
+    assert each.best_for_all() == ran[int(np.argmax(sharpes))]
+    assert np.isnan(each.sharpes_of_means[1])
+    assert each.by_row["markets"].tolist() == [3, 0, 3, 3, 3, 3]
+    assert each.judge().pbo is None
+    assert told.sentence.startswith("One row for 3 markets: best of 5 rows, worth")
+    alone = run_each(Beat, grid, {"early": parts["early"]}, ledger=False)
+    many = run_many(Beat, grid, parts["early"], ledger=False)
+    assert alone.judge_for_all() == many.judge()  # of one market it is that market's own
+
+
+def test_a_search_tries_what_is_best_over_the_markets(candles: list[Candles]) -> None:
+    grid: dict[str, list[Any]] = {"length": [1, 5, 6, 7, 8, 9, 0, 11]}
+    whole = run_each(Beat, grid, candles, ledger=False)
+    tried = search_each(Beat, grid, candles, trials=50, by="total_return", ledger=False)
+    lengths = [row["length"] for row in tried.grid.rows]
+    order = [grid["length"].index(one) for one in lengths]
+    assert sorted(lengths) == sorted(grid["length"])
+    assert tried.figures.tobytes() == whole.figures[:, order].tobytes()
+    assert tried.medians("total_return").tobytes() == whole.medians("total_return")[order].tobytes()
+    assert tried.trials == pytest.approx(whole.trials, rel=1e-9)
+    at = {
+        name: {row: why for (market, row), why in tried.refused_rows.items() if market == name}
+        for name in tried.markets
+    }
+    assert "too dear" in at["ETH/USD"][lengths.index(7)]
+    assert "was 1" in at["LTC/USD"][lengths.index(1)]
+    gone: dict[str, Any] = {"a": candles[0], "b": _gone}
+    some = search_each(Beat, grid, gone, trials=4, ledger=False)
+    assert (some.markets, some.refused) == (("a",), {"b": "its disk is gone"})
+    with pytest.raises(DataUnavailableError, match="none of 1 market can be loaded: b: its disk is gone"):
+        search_each(Beat, grid, {"b": _gone}, trials=4)
+    with pytest.raises(InvalidSettingError, match="none of 2 rows can run; row 0: parameter length"):
+        search_each(Beat, {"length": [0, 1]}, candles, trials=9)
+    with pytest.raises(InvalidSettingError, match="none of 2 rows can run; row 0: parameter length"):
+        search_many(Beat, {"length": [0, 1]}, candles[0], trials=9)
+    many = search_many(Beat, {"length": [1, 7, 9, 0]}, candles[2], trials=9, ledger=False)
+    assert sorted(many.rows[k]["length"] for k in many.refused) == [0, 1, 7]
+
+
+def _gone() -> Candles:
+    raise DataUnavailableError("its disk is gone")
+
+
+def test_a_store_that_is_gone_ends_a_sweep_and_a_file_that_cannot_be_read_does_not(candles: list[Candles]) -> None:
+    asked: list[int] = []
+
+    def refused() -> Candles:
+        asked.append(1)
+        raise StorageError("cannot read it")
+
+    names: dict[str, Any] = {f"a{k}": refused for k in range(4)}
+    each = run_each(Beat, {"length": [5]}, {**names, "b": candles[0], "c": refused}, ledger=False)
+    assert each.markets == ("b",)
+    assert len(each.refused) == 5
+    for workers in (1, 2):
+        asked.clear()
+        with pytest.raises(StorageError, match="cannot read it"):
+            run_each(Beat, {"length": [5]}, {f"a{k}": refused for k in range(99)}, workers=workers, ledger=False)
+        assert len(asked) == 5
+
+
+def test_what_is_left_out_of_thousands_is_counted(candles: list[Candles], tmp_path: Path) -> None:
+    sources: dict[str, Any] = {f"m{k:02}": _gone for k in range(13)}
+    dear = {f"n{k:02}": candles[2] for k in range(12)}
+    each = run_each(Beat, {"length": [7, 9]}, {**sources, "a": candles[0], **dear}, ledger=False)
+    assert each.told().count("is left out: its disk is gone") == 10
+    assert "3 more markets are left out: left-out.csv (--out) names them all" in each.told()
+    assert "n09 and 2 more markets: RuntimeError: too dear" in each.told()
+    each.save(tmp_path)
+    assert len(pd.read_csv(tmp_path / "left-out.csv")) == 13
+
+
 def test_a_market_is_loaded_when_its_turn_comes_and_its_failure_loses_no_other(candles: list[Candles]) -> None:
     asked: list[str] = []
 
@@ -270,12 +410,9 @@ def test_a_market_is_loaded_when_its_turn_comes_and_its_failure_loses_no_other(c
         asked.append(one.symbol)
         return one
 
-    def gone() -> Candles:
-        raise DataUnavailableError("its disk is gone")
-
     sources: dict[str, Any] = {one.symbol: lambda one=one: load(one) for one in candles[:2]}
     each = run_each(
-        Beat, [{"length": 5}, {"length": 1}], {**sources, "A": gone, "short": candles[2].slice(0, 2)}, ledger=False
+        Beat, [{"length": 5}, {"length": 1}], {**sources, "A": _gone, "short": candles[2].slice(0, 2)}, ledger=False
     )
     assert asked == ["BTC/USD", "LTC/USD"]
     assert each.markets == ("BTC/USD", "LTC/USD")
@@ -284,7 +421,7 @@ def test_a_market_is_loaded_when_its_turn_comes_and_its_failure_loses_no_other(c
     assert "ETH/USD is too short: 2 candles of 1d on 2 days" in each.refused["short"]
     assert "row 1 (length=1) did not run: parameter length of Beat was 1" in each.told()
     with pytest.raises(DataUnavailableError, match="none of 1 market can be loaded: A: its disk is gone"):
-        run_each(Beat, {"length": [5]}, {"A": gone})
+        run_each(Beat, {"length": [5]}, {"A": _gone})
     with pytest.raises(InvalidSettingError, match="no row ran on any of 1 market: ETH/USD: none of 1 row can run"):
         run_each(Beat, {"length": [7]}, candles[2:])
 
