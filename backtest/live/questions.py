@@ -139,6 +139,21 @@ class Questions:
         found = self._intents(where, strategy, ref, candle, kind, number)
         return found[0] if found else None
 
+    def waiting_before(self, newer: Intent) -> list[Intent]:
+        """Return the calls of a signal that were decided before one and wait or are unknown, in the order of planning."""
+        where = "strategy = ? AND ref = ? AND candle < ? AND state IN ('planned', 'unknown')"
+        return self._intents(where, *newer.signal, newer.candle + newer.by_person)
+
+    def planned_after(self, older: Intent) -> list[Intent]:
+        """Return the calls of a signal that were decided after one and wait, in the order of planning."""
+        where = "strategy = ? AND ref = ? AND seq > ? AND candle + (number < 0) > ? AND state = 'planned'"
+        return self._intents(where, *older.signal, older.seq, older.candle)
+
+    def state_of(self, intent: Intent) -> str | None:
+        """Return the state in which a call is kept now; None where it was never planned."""
+        found = self._one("SELECT state FROM intent WHERE id = ?", intent.id)
+        return None if found is None else str(found)
+
     def untold_by_person(self, strategy: str) -> list[Intent]:
         """Return the calls that a person asked for and that the strategy was not told of."""
         where = "number < 0 AND strategy = ? AND id NOT IN (SELECT intent FROM told)"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backtest.errors import InvalidSettingError
-from backtest.live.journal import row_hash
 from backtest.live.outcomes import JournalOutcomes, other_call, read_lived, told_of
+from backtest.live.reached import row_hash
 from backtest.live.schema import Decided, Seen
 from backtest.model.events import EventKind, SignalRef, Status
 from backtest.model.timeframe import milliseconds
