@@ -185,21 +185,30 @@ def events_of(
 
 def live_signals(signals: NDArray[Any], refs: Sequence[SignalRef], symbol: str) -> list[LiveSignal]:
     """Return the living signals of signal records; ``refs``: our names of all signals, by position."""
+    found = []
     living = PACKED_LIVING.iter_unpack(signals.tobytes())
-    return [
-        LiveSignal(
-            refs[signal],
-            symbol,
-            side,
-            STATUSES[status],
-            None if protection == _NO_STOP else stop,
-            protection == _TRAILING,
-            tuple(
-                [price if state == _T_LIVE else None for price, state in zip(levels, levels[TARGETS:], strict=False)]
-            ),
-            average if held > 0.0 else None,
-            held,
-            created,
+    for number, side, status, created, protection, stop, held, average, *levels in living:
+        p1, p2, p3, p4, p5, p6, s1, s2, s3, s4, s5, s6 = levels  # prices and states, in a loop a third slower
+        targets = (
+            p1 if s1 == _T_LIVE else None,
+            p2 if s2 == _T_LIVE else None,
+            p3 if s3 == _T_LIVE else None,
+            p4 if s4 == _T_LIVE else None,
+            p5 if s5 == _T_LIVE else None,
+            p6 if s6 == _T_LIVE else None,
         )
-        for signal, side, status, created, protection, stop, held, average, *levels in living
-    ]
+        found.append(
+            LiveSignal(
+                refs[number],
+                symbol,
+                side,
+                STATUSES[status],
+                None if protection == _NO_STOP else stop,
+                protection == _TRAILING,
+                targets,
+                average if held > 0.0 else None,
+                held,
+                created,
+            )
+        )
+    return found
