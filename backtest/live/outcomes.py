@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +23,7 @@ from backtest.runner.shadow import CallKey, Fate, Settled
 from backtest.wire import call_from_body, read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -53,12 +53,21 @@ class JournalOutcomes:
     def __init__(self, journal: Journal, strategy: str) -> None:
         self._journal, self._strategy = journal, strategy
 
-    def moment(self) -> AbstractContextManager[object]:
-        """Let what is asked be answered from one moment: the sender goes on meanwhile."""
-        return self._journal.moment()
+    @contextmanager
+    def known(self, at: int) -> Iterator[_Known]:
+        """Say what is known now, all of it from one moment of the journal: the sender goes on meanwhile."""
+        with self._journal.moment():
+            yield _Known(self._journal, self._strategy)
 
-    def fate(self, key: CallKey, at: int) -> Fate | None:
-        """Return what is known of a call now; None while it waits to be sent."""
+
+class _Known:
+    """What the journal knows at one moment."""
+
+    def __init__(self, journal: Journal, strategy: str) -> None:
+        self._journal, self._strategy = journal, strategy
+
+    def fate(self, key: CallKey) -> Fate | None:
+        """Return what is known of a call; None while it waits to be sent."""
         intent = self._journal.intent_named(self._strategy, *key)
         if intent is None or intent.state is State.PLANNED:
             return None
@@ -67,7 +76,7 @@ class JournalOutcomes:
         note = self._journal.note(intent) or "not at the venue"
         return Fate(entered=False, reason=f"{intent.state}: {note}")
 
-    def asked_at(self, at: int) -> Sequence[tuple[CallKey, Call]]:
+    def asked(self) -> Sequence[tuple[CallKey, Call]]:
         """Return the cancels that a person asked for, that are at the venue or may be, and were not told yet."""
         found = self._journal.untold_by_person(self._strategy)
         return [(_key(each), Cancel(SignalRef(each.ref))) for each in found if each.state in _THERE | _IN_DOUBT]

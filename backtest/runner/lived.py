@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from backtest.model.candles import Candles
     from backtest.model.market import Market
     from backtest.model.profile import SubscriberProfile
+    from backtest.runner.shadow import Known
 
     Made = Decision | Refusal
 
@@ -150,19 +151,9 @@ class Lived:
             found.setdefault(one.key, []).append(one)
         return found
 
-    def moment(self) -> AbstractContextManager[object]:
-        """Let what is asked be answered from one moment; what was told changes no more."""
-        return nullcontext()
-
-    def fate(self, key: CallKey, at: int) -> Fate | None:
-        """Return what was told of a call up to the close ``at``; of one that was never planned, that it is there."""
-        if key not in self._told:
-            return Fate(entered=True)
-        told = [one for one in self._told[key] if one.at <= at]
-        if not told:
-            return None
-        later = len(told) < len(self._told[key])
-        return Fate(told[-1].outcome == "entered", certain=not later, reason=told[-1].reason)
+    def known(self, at: int) -> AbstractContextManager[Known]:
+        """Say what had been told of the calls up to the close ``at``, which changes no more."""
+        return nullcontext(_Told(self._told, self._asked.get(at, ()), at))
 
     @cached_property
     def _asked(self) -> dict[int, list[tuple[CallKey, Call]]]:
@@ -172,9 +163,28 @@ class Lived:
                 found.setdefault(one.at, []).append((one.key, self.asked[one.key]))
         return found
 
-    def asked_at(self, at: int) -> Sequence[tuple[CallKey, Call]]:
-        """Return the calls that a person asked for and that entered at a close."""
-        return self._asked.get(at, ())
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What had been told up to a close: of each call, in order, and which calls of a person entered there."""
+
+    told: Mapping[CallKey, Sequence[Settled]]
+    entered: Sequence[tuple[CallKey, Call]]
+    at: int
+
+    def fate(self, key: CallKey) -> Fate | None:
+        """Return what was told of a call; of one that was never planned, that it is there."""
+        if key not in self.told:
+            return Fate(entered=True)
+        told = [one for one in self.told[key] if one.at <= self.at]
+        if not told:
+            return None
+        later = len(told) < len(self.told[key])
+        return Fate(told[-1].outcome == "entered", certain=not later, reason=told[-1].reason)
+
+    def asked(self) -> Sequence[tuple[CallKey, Call]]:
+        """Return the calls that a person asked for and that entered there."""
+        return self.entered
 
 
 def keyed(made: Sequence[Made]) -> Iterator[tuple[CallKey, Decision]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Made = Decision | Refusal
 
-__all__ = ["CallKey", "Fate", "Outcomes", "Settled", "Shadow"]
+__all__ = ["CallKey", "Fate", "Known", "Outcomes", "Settled", "Shadow"]
 
 
 class CallKey(NamedTuple):
@@ -53,17 +53,25 @@ class Fate(NamedTuple):
     reason: str = ""
 
 
+class Known(Protocol):
+    """What is known of the calls at one moment."""
+
+    def fate(self, key: CallKey) -> Fate | None:
+        """Return what is known of a call; None while it waits."""
+
+    def asked(self) -> Sequence[tuple[CallKey, Call]]:
+        """Return the calls that a person asked for and that enter now."""
+
+
 class Outcomes(Protocol):
     """Who knows what became of calls: the journal of a running emitter, or one that is read again."""
 
-    def moment(self) -> AbstractContextManager[object]:
-        """Let all that is asked within be answered from one moment."""
+    def known(self, at: int) -> AbstractContextManager[Known]:
+        """Say what is known when the candle after the close ``at`` is about to be walked, for as long as the ``with`` lasts.
 
-    def fate(self, key: CallKey, at: int) -> Fate | None:
-        """Return what is known of a call when the candle after the close ``at`` is about to be walked; None: it waits."""
-
-    def asked_at(self, at: int) -> Sequence[tuple[CallKey, Call]]:
-        """Return the calls that a person asked for and that enter at the close ``at``."""
+        All answers are of one moment, though a sender goes on meanwhile: else a call would be seen on its way though the
+        one before it was just seen waiting.
+        """
 
 
 class Settled(NamedTuple):
@@ -166,7 +174,8 @@ class Shadow:
                 self._keep(one, numbers)
         for last in told:
             self._retell(last, asked)
-        fates = ((key, self.outcomes.fate(key, at)) for key in self._doubtful)
+        with self.outcomes.known(at) as known:
+            fates = [(key, known.fate(key)) for key in self._doubtful]
         certain = {key for key, fate in fates if fate is not None and fate.entered and fate.certain}
         self._doubtful = {key: call for key, call in self._doubtful.items() if key not in certain}
         self._make_anew(at)
@@ -214,19 +223,19 @@ class Shadow:
 
     def settle(self, at: int) -> list[Settled]:
         """Let enter what is known, before the candle after the close ``at`` is walked; return what changed."""
-        with self.outcomes.moment():  # else a call is seen on its way though the one before it was just seen waiting
-            found = self._let_in(at)
-            gone = self._gone(at)
+        with self.outcomes.known(at) as known:
+            found = self._let_in(known, at)
+            gone = self._gone(known)
         for key, call, reason in gone:
             self._void(key, call, at, reason)
         if gone:
             self._make_anew(at)
         return found + [Settled(key, "voided", at, reason) for key, _, reason in gone]
 
-    def _let_in(self, at: int) -> list[Settled]:
+    def _let_in(self, known: Known, at: int) -> list[Settled]:
         found: list[Settled] = []
         for key, decision in list(self._held.items()):
-            fate = self.outcomes.fate(key, at)
+            fate = known.fate(key)
             if fate is None:
                 continue
             del self._held[key]
@@ -234,20 +243,20 @@ class Shadow:
             found.append(Settled(key, "entered" if fate.entered else "refused", at, fate.reason))
             if fate.entered and not fate.certain:
                 self._doubtful[key] = decision.call
-        for key, call in self.outcomes.asked_at(at):
+        for key, call in known.asked():
             if not isinstance(call, CreateSignal) and self.venue.knows(call.signal):
                 self._add(_Put(key, call, at))
                 found.append(Settled(key, "entered", at, ""))
-                fate = self.outcomes.fate(key, at)
+                fate = known.fate(key)
                 if fate is not None and not fate.certain:
                     self._doubtful[key] = call
         return found
 
-    def _gone(self, at: int) -> list[tuple[CallKey, Call, str]]:
+    def _gone(self, known: Known) -> list[tuple[CallKey, Call, str]]:
         """Return what was in doubt and never got there, with the reason."""
         found = []
         for key in list(self._doubtful):
-            fate = self.outcomes.fate(key, at)
+            fate = known.fate(key)
             if fate is None or (fate.entered and not fate.certain):
                 continue
             call = self._doubtful.pop(key)

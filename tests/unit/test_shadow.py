@@ -69,11 +69,11 @@ def test_a_shadow_book_is_plain_values_with_the_path_of_a_signal(tmp_path: Path)
 class Everything:
     """Every call is at the venue from its close on."""
 
-    def moment(self) -> AbstractContextManager[object]:
-        return nullcontext()
+    def known(self, at: int) -> AbstractContextManager[Everything]:
+        return nullcontext(self)
 
-    def fate(self, key: CallKey, at: int) -> Fate:
+    def fate(self, key: CallKey) -> Fate:
         return Fate(entered=True)
 
-    def asked_at(self, at: int) -> Sequence[tuple[CallKey, Call]]:
+    def asked(self) -> Sequence[tuple[CallKey, Call]]:
         return ()
