@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from backtest.report import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.table import Table
 
 __all__ = ["LEFT", "TitledTable", "frame_of", "render_tables", "tables_html"]
 
@@ -27,6 +28,9 @@ _SHOWN = 40
 
 _HEAD = 12
 """Characters of a head over figures that a terminal leaves unbroken."""
+
+_LABEL = 3
+"""The part of a terminal's width, one in so many, up to which the words of a first column stand on one line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,32 +155,78 @@ def render_tables(tables: Sequence[TitledTable], *, most: int = _SHOWN) -> Rende
     most
         Rows that are shown of each.
     """
-    from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
     parts: list[RenderableType] = []
     for one in tables:
         parts += [Text(one.title, style="bold"), Padding(Text(one.note(most), style="dim"), (0, 0, 0, 2))]
-        if not len(one.frame):
-            parts.append(Text(""))
-            continue
-        made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-        figures = set(one.figures)
-        cells = list(one.cells(most))
-        for k, name in enumerate(one.head):
-            # A figure is never broken; its head is, at words, or it would leave no room to the columns of text.
-            widest = max([_HEAD, *(len(row[k]) for row in cells)])
-            head = "\n".join(wrap(name, widest, break_long_words=False)) if k in figures else name
-            made.add_column(
-                Text(head), justify="right" if k in figures else "left", no_wrap=k in figures, overflow="fold"
-            )
-        for row in cells:
-            made.add_row(*(Text(cell) for cell in row))
-        parts.append(made)
+        parts.append(_Fitted(one, one.cells(most)) if len(one.frame) else Text(""))
     return Group(*parts)
+
+
+class _Fitted:
+    """A table as wide as the terminal: columns that find no room stand below, behind the first column once more.
+
+    No figure and no word is ever broken or cut, unless the first column and one other are too wide together.
+    """
+
+    def __init__(self, table: TitledTable, cells: Sequence[Sequence[str]]) -> None:
+        figures, columns = set(table.figures), list(zip(*cells, strict=True))
+        widest = [max(map(len, column)) for column in columns]
+        # A figure's head is broken, but at words alone, or it would leave no room to the columns of text.
+        self._head = [
+            "\n".join(wrap(name, max(_HEAD, widest[k]), break_long_words=False)) if k in figures else name
+            for k, name in enumerate(table.head)
+        ]
+        self._cells, self._figures = cells, figures
+        lines = [[*head.split("\n"), *column] for head, column in zip(self._head, columns, strict=True)]
+        self._whole = [max(map(len, each)) for each in lines]
+        self._least = [
+            whole
+            if k in figures or table.units.get(name) == "time"
+            else max(len(word) for line in lines[k] for word in ["", *line.split()])
+            for k, (name, whole) in enumerate(zip(map(str, table.frame.columns), self._whole, strict=True))
+        ]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        room = options.max_width
+        least = [*self._least]
+        least[0] = max(least[0], min(self._whole[0], room // _LABEL))
+        shown = [0]
+        for k in range(1, len(least)):
+            if len(shown) > 1 and self._wide(least[c] for c in (*shown, k)) > room:
+                yield self._part(shown, least, room)
+                shown = [0]
+            shown.append(k)
+        yield self._part(shown, least, room)
+
+    @staticmethod
+    def _wide(columns: Iterable[int]) -> int:
+        """Return how wide a table is: a space before each column, one behind it, and one between two."""
+        each = [*columns]
+        return sum(each) + 2 * len(each)
+
+    def _part(self, columns: Sequence[int], least: Sequence[int], room: int) -> Table:
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+        from rich.text import Text
+
+        left = max(0, room - self._wide(least[k] for k in columns))
+        made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+        for k in columns:
+            more = min(left, self._whole[k] - least[k])
+            left -= more
+            made.add_column(
+                Text(self._head[k]),
+                justify="right" if k in self._figures else "left",
+                overflow="fold",
+                width=least[k] + more,
+            )
+        for row in self._cells:
+            made.add_row(*(Text(row[k]) for k in columns))
+        return made
 
 
 def tables_html(tables: Sequence[TitledTable], *, most: int = _SHOWN) -> str:

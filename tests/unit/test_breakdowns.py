@@ -456,3 +456,20 @@ def test_a_saved_result_gives_the_same_tables(tmp_path: Path) -> None:
     loaded = Result.load(made.save(tmp_path / "run"))
     for one, other in zip(made.breakdowns.tables, loaded.breakdowns.tables, strict=True):
         assert one.cells() == other.cells(), one.key
+
+
+def test_a_narrow_terminal_breaks_no_figure_and_no_word(result: Result) -> None:
+    from rich.console import Console
+
+    for one in [*result.breakdowns.tables, *result.subscribers(drawn=4, min_cost=5).tables]:
+        for width in (60, 80):
+            console = Console(width=width, record=True, file=StringIO())
+            console.print(render_tables([one]))
+            below = console.export_text()
+            assert max(map(len, below.splitlines())) <= width
+            for row in one.cells(40):
+                for k, cell in enumerate(row):
+                    kept = [cell] if k in one.figures else cell.split()
+                    assert all(part in below or len(part) > width // 2 for part in kept), (one.key, width, cell)
+            heads = one.head if len(one.frame) else []
+            assert all(word in below for name in heads for word in name.split() if len(word) < width // 2), one.key
