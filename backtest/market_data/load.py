@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from backtest.market_data.exchange import Access
+    from backtest.market_data.manifest import Manifest
     from backtest.model.market import Market
 
     Moment = int | str | datetime
@@ -77,9 +78,10 @@ def load_candles(  # noqa: PLR0913  options, all by name
         _fetch(series, place, low, high, fetch)
     if not place.holds(series):
         raise DataUnavailableError(f"the store {place} has no {series}{_others(place, series, low)}")
+    manifest = place.manifest(series)
     if not incomplete:
-        _refuse_parts(series, place, low, high)
-    return place.candles(series, low, high)
+        _refuse_parts(series, place, low, high, manifest)
+    return place.candles(series, low, high, manifest)
 
 
 def load_many(symbols: Sequence[str], timeframe: str, *, exchange: str, **options: Any) -> dict[str, Candles]:
@@ -157,7 +159,7 @@ def load_funding(
     if not place.holds(series):
         raise DataUnavailableError(f"the store {place} has no {series}: {_command(series, low)}")
     if not incomplete:
-        _refuse_parts(series, place, low, high)
+        _refuse_parts(series, place, low, high, place.manifest(series))
     rows = place.columns(series, low, high)
     return FundingRates(series.symbol, rows["time"], rows["rate"], series.exchange)
 
@@ -239,9 +241,8 @@ def _fetch(series: Series, store: Store, low: int | None, high: int | None, acce
     fetch(wish, exchange=series.exchange, store=store, access=None if isinstance(access, bool) else access)
 
 
-def _refuse_parts(series: Series, store: Store, low: int | None, high: int | None) -> None:
+def _refuse_parts(series: Series, store: Store, low: int | None, high: int | None, manifest: Manifest) -> None:
     """Refuse a range of which a part was never asked for; the last candle may not have closed yet."""
-    manifest = store.manifest(series)
     asked, first = manifest.asked, manifest.first
     if not asked or first is None:
         raise DataUnavailableError(

@@ -121,16 +121,19 @@ class Store:
         data = self.disk.read(path)
         return Manifest() if data is None else Manifest.from_json(data, f"{self.disk}/{path}")
 
-    def candles(self, series: Series, start: int | None = None, end: int | None = None) -> Candles:
+    def candles(
+        self, series: Series, start: int | None = None, end: int | None = None, manifest: Manifest | None = None
+    ) -> Candles:
         """Return validated candles that open in ``[start, end)``; none where the store has none.
 
-        Whether volumes are known (L2.6) is a matter of the whole series, however short the range.
+        Whether volumes are known (L2.6) is a matter of the whole series, however short the range. A manifest that was just read
+        need not be read again.
         """
-        manifest = self.manifest(series)
+        manifest = manifest or self.manifest(series)
         kept = RowCache(self.disk, series, manifest) if isinstance(self.disk, LocalDisk) else None
         columns = None if kept is None else kept.read()
         sound = columns is not None
-        columns = self.columns(series, start, end) if columns is None else _between(columns, start, end)
+        columns = self._columns(series, manifest, start, end) if columns is None else _between(columns, start, end)
         known = manifest.volume_known or bool(columns["volume"].any()) or self.volume_known(series)
         candles = rows_of.as_candles(columns, series, volume_known=known, sound=sound)
         if kept is not None and not sound and _is_whole(columns, manifest):
@@ -152,8 +155,11 @@ class Store:
         DataUnavailableError
             For a file that is damaged, gone, older than the manifest or of another year.
         """
+        return self._columns(series, self.manifest(series), start, end)
+
+    def _columns(self, series: Series, manifest: Manifest, start: int | None, end: int | None) -> Columns:
         lowest, highest = (None if start is None else _year_of(start)), (None if end is None else _year_of(end - 1))
-        manifest, held = self.manifest(series), self.years(series)
+        held = self.years(series)
         years = sorted({*held, *map(int, manifest.years)})
         years = [y for y in years if (lowest is None or y >= lowest) and (highest is None or y <= highest)]
         for year in years:
