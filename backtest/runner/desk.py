@@ -456,7 +456,8 @@ def taken(fields: Mapping[str, Any], market: Market) -> tuple[dict[str, Any], Co
     Raises
     ------
     InvalidSignalError
-        For a price that is not finite, an unknown side, or leverage on SPOT.
+        For a price or size that is no number, an unknown side or version, a description that is no text, or leverage on
+        SPOT.
     """
     found = {name: value for name, value in fields.items() if value is not None}
     side = found.pop("side", 1)
@@ -471,6 +472,7 @@ def taken(fields: Mapping[str, Any], market: Market) -> tuple[dict[str, Any], Co
     split = not found.keys().isdisjoint(_SHARES)
     placed = create_on_tick(market.price_grid, prices, side, split=split)
     broken, after, version = None, False, found.get("version", 2)
+    _require_kinds(found, version)
     if "entry_price_max" in placed:
         broken = first_broken(create_relations(placed, side, version=version))
     if broken is not None:
@@ -493,12 +495,25 @@ def refusal_reason(broken: Condition, market: Market, *, after_rounding: bool) -
 
 _PRICES = ("entry_price_min", "entry_price_mid", "entry_price_max", "stop_loss")
 _SHARES = ("invest_entry_min", "invest_entry_mid", "invest_entry_max")
-_SIDES = (1, -1)
+_SIZES = ("invest", "leverage", *_SHARES)
+_SIDES, _VERSIONS = (1, -1), (2, 1)
 
 
 def _require(broken: Condition) -> None:
     if broken.broken:
         raise InvalidSignalError(broken.sentence, broken.field)
+
+
+def _require_kinds(found: Mapping[str, Any], version: Any) -> None:
+    """Refuse what is no number, no text or no version, before anything is computed with it."""
+    if version not in _VERSIONS:
+        raise InvalidSignalError(f"version is 2 or 1, was {version!r}", "version")
+    for name in _SIZES:
+        if type(size := found.get(name, 1.0)) is not float:
+            _price(name, size)
+    text = found.get("attachment_description")
+    if text is not None and not isinstance(text, str):
+        raise InvalidSignalError(f"attachment_description is text, was {text!r}", "attachment_description")
 
 
 def _price(name: str, value: Any) -> float:

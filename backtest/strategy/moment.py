@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from backtest.errors import InvalidSettingError, InvalidSignalError, did_you_mean
 from backtest.model.timeframe import milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from backtest.model.calls import CreateSignal
     from backtest.model.candles import Candles
@@ -206,7 +208,7 @@ class Moment:
         """
         fields = {
             **entry_fields(entry),
-            "targets": tuple(targets),
+            "targets": _sequence(targets),
             "invest": invest,
             "stop_loss": stop_loss,
             "side": _SIDES.get(side, side),
@@ -273,6 +275,13 @@ class Moment:
         )
 
 
+def _sequence(targets: Sequence[float]) -> tuple[float, ...]:
+    try:
+        return tuple(targets)
+    except TypeError:
+        raise InvalidSignalError(f"targets is a list of prices, was {targets!r}", "exit_price_1") from None
+
+
 def worse(within: float, side: int) -> float:
     """Return the factor by which a price gets ``within`` percent worse for an entry of a side, +1 or -1."""
     if not 0.0 < within < 100.0:
@@ -280,16 +289,16 @@ def worse(within: float, side: int) -> float:
     return 1.0 + side * within / 100.0
 
 
-def entry_fields(entry: float | tuple[float, float] | Mapping[float, float]) -> dict[str, float]:
+def entry_fields(entry: float | tuple[float, float] | Mapping[float, float] | object) -> dict[str, Any]:
     """Return the API's entry fields of one price, a range or a split."""
-    if isinstance(entry, int | float):
+    if isinstance(entry, Real):
         return {"entry_price_max": entry}
-    if isinstance(entry, tuple):
-        if len(entry) != 2:
-            raise InvalidSignalError(
-                f"entry is a price, (low, high) or {{price: percent}}, was {entry!r}", "entry_price_max"
-            )
+    if isinstance(entry, tuple) and len(entry) == 2:
         return {"entry_price_min": entry[0], "entry_price_max": entry[1]}
+    if not isinstance(entry, Mapping):
+        raise InvalidSignalError(
+            f"entry is a price, (low, high) or {{price: percent}}, was {entry!r}", "entry_price_max"
+        )
     prices = sorted(entry)
     places = {1: ("max",), 2: ("min", "max"), 3: ("min", "mid", "max")}.get(len(prices))
     if places is None:

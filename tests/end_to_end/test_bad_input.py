@@ -198,6 +198,27 @@ def test_a_file_without_a_strategy(content: str, parts: tuple[str, ...], command
 
 CREATE = "if now.signals:\n    return\nc = now.close\nyield now.create({})"
 DECISIONS = {
+    "the version is none": (
+        "entry=c, targets=[2 * c], stop_loss=0.9 * c, invest=10, version=3",
+        ("version is 2 or 1, was 3",),
+    ),
+    "the description is no text": (
+        "entry=c, targets=[2 * c], stop_loss=0.9 * c, invest=10, description=5",
+        ("attachment_description is text, was 5",),
+    ),
+    "invest is a word": (
+        "entry=c, targets=[2 * c], stop_loss=0.9 * c, invest='much'",
+        ("invest is a finite number", "'much'"),
+    ),
+    "leverage is a word": (
+        "entry=c, targets=[2 * c], stop_loss=0.9 * c, invest=10, leverage='5x'",
+        ("leverage is a finite number", "'5x'"),
+    ),
+    "targets is one price": ("entry=c, targets=c, stop_loss=0.9 * c, invest=10", ("targets is a list of prices",)),
+    "the entry is a word": (
+        "entry='market', targets=[2 * c], invest=10",
+        ("entry is a price, (low, high)", "'market'"),
+    ),
     "there is no target": ("entry=c, targets=(), stop_loss=0.9 * c, invest=10", ("exit_price_1 is missing",)),
     "there are too many targets": (
         "entry=c, targets=tuple(c * (1.1 + k / 10) for k in range(6)), stop_loss=0.9 * c, invest=10",
