@@ -196,19 +196,22 @@ def _symbols(markets: list[str], exchange: str, timeframe: str, store: str | Non
     """
     from fnmatch import fnmatchcase
 
-    from backtest.market_data.series import Series, exchange_name
+    from backtest.market_data.series import exchange_name
     from backtest.market_data.store import Store
     from backtest.report import text
 
-    place, found = Store(store), [one for one in markets if "*" not in one and "?" not in one]
-    held = place.symbols(exchange_name(exchange))
+    place, name = Store(store), exchange_name(exchange)
+    found = [one for one in markets if "*" not in one and "?" not in one]
+    if len(found) == len(markets):
+        place.disk.names("")
+        return found
+    held = place.symbols(name, timeframe)
     for pattern in (one for one in markets if "*" in one or "?" in one):
         alike = [one for one in held if fnmatchcase(one.lower(), pattern.lower())]
-        alike = [one for one in alike if place.disk.names(Series(exchange, one, timeframe).folder)]
         if not alike:
             raise InvalidSettingError(
-                f"no market of {exchange} in the store {place} is like {pattern!r} and has {timeframe} candles; it has "
-                f"{text.plural(len(held), 'market')}"
+                f"no market of {name} in the store {place} is like {pattern!r} and has {timeframe} candles; "
+                f"{text.plural(len(held), 'market')} have"
             )
         found += [one for one in alike if one not in found]
     return found

@@ -31,6 +31,9 @@ class Disk(Protocol):
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder in order; none for a folder that does not exist."""
 
+    def files(self, folder: str) -> list[str]:
+        """Return the paths of all files below a folder, from there, in order."""
+
     def read(self, path: str) -> bytes | None:
         """Return a file's bytes; None where there is none."""
 
@@ -70,6 +73,11 @@ class LocalDisk:
             return []
         except OSError as error:
             raise StorageError(f"cannot read {self.root / folder}: {error.strerror or error}") from error
+
+    def files(self, folder: str) -> list[str]:
+        """Return the paths of all files below a folder; what cannot be read is passed over."""
+        top = str(self.root / folder)
+        return sorted(f"{place}/{name}"[len(top) + 1 :] for place, _, names in os.walk(top) for name in names)
 
     def read(self, path: str) -> bytes | None:
         """Return a file's bytes; None where there is none."""

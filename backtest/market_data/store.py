@@ -106,9 +106,21 @@ class Store:
         alike = [symbol for symbol in self.symbols(exchange) if symbol.lower() == usual.lower()]
         return alike[0] if len(alike) == 1 else usual
 
-    def symbols(self, exchange: str) -> list[str]:
-        """Return the symbols of an exchange of which there is a folder, in order."""
-        return [symbol for name in self.disk.names(exchange) if (symbol := from_folder_name(name))]
+    def symbols(self, exchange: str, timeframe: str = "") -> list[str]:
+        """Return the symbols of an exchange of which there is a folder, in order; those with candles of a timeframe only.
+
+        Parameters
+        ----------
+        exchange
+            As written in the store.
+        timeframe
+            Empty for all.
+        """
+        names = self.disk.names(exchange)
+        if timeframe and names:
+            parts = [path.split("/") for path in self.disk.files(exchange)]
+            names = list(dict.fromkeys(one[0] for one in parts if len(one) == 3 and one[1] == timeframe))
+        return [symbol for name in names if (symbol := from_folder_name(name))]
 
     def years(self, series: Series) -> list[int]:
         """Return the years of which there is a file."""

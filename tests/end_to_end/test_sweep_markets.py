@@ -212,8 +212,13 @@ def test_a_killed_sweep_goes_on_where_it_was_with_another_number_of_processes(
         (("--market", "ETH/USDT", *OF_STORE, "--since", "yesterday"), 2, "a date is written 2024-01-31"),
         (("--market", "ETH/USDT"), 2, "give --exchange binance --timeframe 1h with it"),
         (("--market", "ETH/USDT", "--market", "ETH/USDT", *OF_STORE), 2, "ETH/USDT was named twice"),
-        (("--market", "*/EUR", *OF_STORE), 2, "is like '*/EUR' and has 1d candles; it has 3 markets"),
+        (("--market", "*/EUR", *OF_STORE), 2, "is like '*/EUR' and has 1d candles; 3 markets have"),
         (("--market", "ETH/USDT", *OF_STORE, "--by", "sharp"), 2, "by was 'sharp'"),
+        (
+            ("--market", "*", "--exchange", "binance", "--timeframe", "1h"),
+            2,
+            "is like '*' and has 1h candles; 0 markets have",
+        ),
         ((), 2, "name --candles FILE for one account, or --market BTC/USDT"),
     ],
 )
