@@ -52,6 +52,7 @@ __all__ = [
     "later_side_check",
     "placed_call",
     "require_order",
+    "require_version",
 ]
 
 _NONE = SignalRef("")
@@ -59,6 +60,7 @@ _TYPES = ("long", "short", None)
 _ACCOUNTS = ("SPOT", "MARGIN", "FUTURES")
 _MARGINS = ("ISOLATED", "CROSS")
 _MODES = ("range",)
+_VERSIONS = (2, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +140,8 @@ class CreateSignal:
             _one_of("entry_mode", self.entry_mode, _MODES)
         if self.version == 1:
             self._check_version_1()
-        elif self.version != 2:
-            raise InvalidSignalError(f"version is 2 or 1, was {self.version!r}", "version")
+        else:
+            require_version(self.version)
         self._check_numbers()
         self._check_attachments()
         self._check_targets()
@@ -622,6 +624,12 @@ def _require_pair(call: TakeProfit | Rebuy) -> None:
     if (call.trailing_stop_price is None) != (call.trailing_stop_limit_price is None):
         missing = "trailing_stop_price" if call.trailing_stop_price is None else "trailing_stop_limit_price"
         raise InvalidSignalError(f"{missing} is missing; the two trailing prices come together", missing)
+
+
+def require_version(version: object) -> None:
+    """Refuse a version of create signal that does not exist."""
+    if version not in _VERSIONS:
+        raise InvalidSignalError(f"version is 2 or 1, was {version!r}", "version")
 
 
 def _require_name(name: str, value: object) -> None:

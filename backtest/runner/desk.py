@@ -20,6 +20,7 @@ from backtest.model.calls import (
     UpdatePrices,
     call_order,
     placed_call,
+    require_version,
 )
 from backtest.model.events import Event, SignalRef, Status
 from backtest.model.intake import Condition, create_on_tick, create_relations, first_broken, leverage_condition
@@ -496,7 +497,7 @@ def refusal_reason(broken: Condition, market: Market, *, after_rounding: bool) -
 _PRICES = ("entry_price_min", "entry_price_mid", "entry_price_max", "stop_loss")
 _SHARES = ("invest_entry_min", "invest_entry_mid", "invest_entry_max")
 _SIZES = ("invest", "leverage", *_SHARES)
-_SIDES, _VERSIONS = (1, -1), (2, 1)
+_SIDES = (1, -1)
 
 
 def _require(broken: Condition) -> None:
@@ -506,8 +507,7 @@ def _require(broken: Condition) -> None:
 
 def _require_kinds(found: Mapping[str, Any], version: Any) -> None:
     """Refuse what is no number, no text or no version, before anything is computed with it."""
-    if version not in _VERSIONS:
-        raise InvalidSignalError(f"version is 2 or 1, was {version!r}", "version")
+    require_version(version)
     for name in _SIZES:
         if type(size := found.get(name, 1.0)) is not float:
             _price(name, size)
