@@ -55,7 +55,8 @@ if TYPE_CHECKING:
         Strategy,
         TimeStop,
     )
-    from backtest.study.each import ResultEach, run_each
+    from backtest.study.each import run_each
+    from backtest.study.result_each import ResultEach
     from backtest.study.sweep import ResultMany, run_many
 
 _HOMES = {
@@ -109,7 +110,8 @@ _HOMES = {
         "Strategy",
         "TimeStop",
     ),
-    "backtest.study.each": ("ResultEach", "run_each"),
+    "backtest.study.each": ("run_each",),
+    "backtest.study.result_each": ("ResultEach",),
     "backtest.study.sweep": ("ResultMany", "run_many"),
 }
 # Candles know nothing of files and stores: this module, which knows every room, tells them where to find them.

@@ -201,12 +201,13 @@ def _symbols(markets: list[str], exchange: str, timeframe: str, store: str | Non
     from backtest.report import text
 
     place, name = Store(store), exchange_name(exchange)
-    found = [one for one in markets if "*" not in one and "?" not in one]
-    if len(found) == len(markets):
+    patterns = [one for one in markets if "*" in one or "?" in one]
+    found = [one for one in markets if one not in patterns]
+    if not patterns:
         place.disk.names("")
         return found
     held = place.symbols(name, timeframe)
-    for pattern in (one for one in markets if "*" in one or "?" in one):
+    for pattern in patterns:
         alike = [one for one in held if fnmatchcase(one.lower(), pattern.lower())]
         if not alike:
             raise InvalidSettingError(

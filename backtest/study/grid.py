@@ -78,8 +78,12 @@ class Grid:
             Where no row can run.
         """
         if len(self.refused) == len(self.rows):
-            raise InvalidSettingError(f"none of {text.plural(len(self.rows), 'row')} can run; row 0: {self.refused[0]}")
+            raise InvalidSettingError(self.none_ran(self.refused))
         return self
+
+    def none_ran(self, refused: Mapping[int, str]) -> str:
+        """Return the sentence that says why no row could run, by the first of the reasons of all rows."""
+        return f"none of {text.plural(len(self.rows), 'row')} can run; row 0: {refused[0]}"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from backtest.runner.execute import execute, prepare
 from backtest.runner.frames import traded_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -110,6 +110,31 @@ class Measured:
                     figures[k] = final / balance - 1.0, trades, final, _deepest(venue, balance, places)
                 told()
         return cls(figures, daily, refused)
+
+    @classmethod
+    def placed(
+        cls, parts: Iterable[tuple[Sequence[int], Measured]], count: int, refused: Mapping[int, str]
+    ) -> Measured:
+        """Return parts as one of ``count`` rows; a row of none of them did not run.
+
+        Parameters
+        ----------
+        parts
+            The rows of each, and the part; one of which nothing ran may have no days.
+        count
+            How many rows there are.
+        refused
+            Why rows of none of the parts did not run.
+        """
+        each = [(np.asarray(rows, np.int64), one) for rows, one in parts]
+        days = max((one.daily.shape[1] for _, one in each), default=0)
+        figures, daily, whys = np.full((count, len(FIGURES)), np.nan), np.full((count, days), np.nan), dict(refused)
+        for rows, one in each:
+            figures[rows] = one.figures
+            if one.daily.shape[1]:
+                daily[rows] = one.daily
+            whys.update({int(rows[k]): why for k, why in one.refused.items()})
+        return cls(figures, daily, dict(sorted(whys.items())))
 
     def rows(self, at: Sequence[int]) -> Measured:
         """Return the rows at some positions, in that order; one may stand there more than once."""

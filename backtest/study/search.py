@@ -9,7 +9,7 @@ import numpy as np
 
 from backtest.errors import InvalidSettingError
 from backtest.study.crew import TIMEOUT, crew_of
-from backtest.study.each import AccountEach, ResultEach
+from backtest.study.each import AccountEach
 from backtest.study.grid import Grid
 from backtest.study.measured import Measured
 from backtest.study.shown import check_settings, require_figure
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from backtest.strategy import Strategy
     from backtest.study.crew import Crew
     from backtest.study.each import Given
+    from backtest.study.result_each import ResultEach
 
     Floats = NDArray[np.float64]
 
@@ -83,20 +84,15 @@ def search_many(  # noqa: PLR0913 - the arguments of run_many, and those of the 
         def tried(batch: Grid) -> Floats:
             grids.append(batch)
             came.append(place.run(batch, workers=crew, parts=folder, timeout=timeout))
-            if len(came[-1].refused) == len(batch.made):
+            if len(came[-1].refused) == len(batch.rows):
                 return np.full(len(batch.rows), np.nan)
             return place.result(batch, came[-1]).column(by)
 
         _search(strategy, grid, tried, trials=trials, seed=seed)
-    days = max(one.daily.shape[1] for one in came)
-    held = [one for one in came if one.daily.shape[1] == days]
-    first = np.cumsum([0, *(len(one.figures) for one in held)])
-    measured = Measured(
-        np.concatenate([one.figures for one in held]),
-        np.concatenate([one.daily for one in held]),
-        {int(at) + k: why for at, one in zip(first[:-1], held, strict=True) for k, why in one.refused.items()},
-    )
-    many = place.result(Grid.joined(grids), measured)
+    whole = Grid.joined(grids)
+    ends = np.cumsum([len(one.rows) for one in grids]).tolist()
+    batches = ((range(end - len(one.figures), end), one) for end, one in zip(ends, came, strict=True))
+    many = place.result(whole, Measured.placed(batches, len(whole.rows), {}))
     if ledger:
         many.record(place.candles)
     return many

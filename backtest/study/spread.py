@@ -23,7 +23,7 @@ from backtest.report.daily import DAY
 from backtest.runner.trials import span_of
 from backtest.study.crew import crew_of
 from backtest.study.grid import order_of
-from backtest.study.measured import FIGURES, Measured
+from backtest.study.measured import Measured
 from backtest.study.shipping import Shipped
 from backtest.study.task import Job, Parts, Task, plain_rows
 from backtest.study.worker import failure
@@ -227,7 +227,8 @@ class _Work:
         if self.error is not None:
             return Ran(self.name, None, error=self.error)
         places = {one: k for k, one in enumerate(self.texts)}
-        whole = _whole(self.found, self.lost, len(self.rows))
+        parts = ((range(first, last), one) for (first, last), one in self.found.items())
+        whole = Measured.placed(parts, len(self.rows), self.lost)
         return Ran(self.name, whole.rows([places[one] for one in given]), *self._extent)
 
 
@@ -351,16 +352,6 @@ class _Sweep:
                 "machines share"
             )
         return found
-
-
-def _whole(found: Mapping[_Rows, Measured], lost: Mapping[int, str], count: int) -> Measured:
-    """Return parts as one, in the order of the rows."""
-    days = next((one.daily.shape[1] for one in found.values()), 0)
-    whole = Measured(np.full((count, len(FIGURES)), np.nan), np.full((count, days), np.nan), dict(lost))
-    for (first, last), one in found.items():
-        whole.figures[first:last], whole.daily[first:last] = one.figures, one.daily
-        whole.refused.update({first + k: reason for k, reason in one.refused.items()})
-    return whole
 
 
 def _rows_a_task(account: Account, rows: int, lots: int) -> int:

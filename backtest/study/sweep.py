@@ -178,7 +178,7 @@ class OneAccount:
         return [history.candles for history in self._histories]
 
     def run(self, grid: Grid, *, workers: int | str | Crew, parts: str | None, timeout: float) -> Measured:
-        """Run the rows of a grid that have a strategy, and return them in its order.
+        """Run the rows of a grid, and return all of them: those without a strategy did not run.
 
         Parameters
         ----------
@@ -188,7 +188,7 @@ class OneAccount:
             As in :func:`run_many`.
         """
         if not grid.made:
-            return Measured(np.empty((0, len(FIGURES))), np.empty((0, 0)), {})
+            return Measured.placed((), len(grid.rows), grid.refused)
         lane = lane_of(grid.made[0], self._lane)
         account = Account(self._histories, lane, self._profile, self._assumptions, self._kept)
         came: list[Ran] = []
@@ -196,7 +196,7 @@ class OneAccount:
         spread(lots, grid, came.append, workers=workers, place=parts, timeout=timeout)
         if came[0].measured is None:
             raise came[0].error or InvalidSettingError("the rows did not run")
-        return came[0].measured
+        return Measured.placed([(grid.places, came[0].measured)], len(grid.rows), grid.refused)
 
     def result(self, grid: Grid, measured: Measured) -> ResultMany:
         """Return what came of rows.
@@ -206,21 +206,16 @@ class OneAccount:
         grid
             All of them.
         measured
-            Those that have a strategy.
+            What :meth:`run` returned of them.
 
         Raises
         ------
         InvalidSettingError
             Where none ran.
         """
-        rows, refused = len(grid.rows), dict(grid.refused)
-        refused |= {grid.places[k]: reason for k, reason in measured.refused.items()}
-        if len(refused) == rows:
-            raise InvalidSettingError(f"none of {text.plural(rows, 'row')} can run; row 0: {refused[0]}")
-        figures = np.full((rows, len(FIGURES)), np.nan)
-        daily = np.full((rows, measured.daily.shape[1]), np.nan)
-        figures[grid.places], daily[grid.places] = measured.figures, measured.daily
-        return ResultMany(grid, self._profile, figures, daily, dict(sorted(refused.items())), self._again)
+        if len(measured.refused) == len(grid.rows):
+            raise InvalidSettingError(grid.none_ran(measured.refused))
+        return ResultMany(grid, self._profile, measured.figures, measured.daily, measured.refused, self._again)
 
 
 @dataclass(frozen=True, eq=False)
